@@ -127,7 +127,8 @@ impl App {
             admin_listener.map_err(|error| named(error, "admin listener", "--admin"))?;
         let admin_listener = admin_listener.with_spares(SPARES);
         let configured = |key: &HashKey| {
-            let configured = configured::configured(config, &set, key, overridden);
+            let mut configured = configured::configured(config, &set, key, overridden);
+            configured.kept = Some(policy.kept_content());
             configured::say(&configured);
             configured
         };
@@ -136,13 +137,20 @@ impl App {
             ..config.journal.clone()
         };
         let (audit, writer, key) = open_journal(&journal, policy, configured).context("journal")?;
+        let without_memory = load::without_memory(config, policy)?;
+        say_what_nobody_remembers(&without_memory, policy);
         load::remember(config, policy)?;
         generations::keep(config, policy);
         let anchor = Anchor::new(&audit, &config.journal.checkpoints, metrics.clone());
         let anchor = anchor.context("journal.checkpoints")?;
         let space = Space::new(&config.journal);
         space.look();
-        let state = Arc::new(State::new(set.clone(), config.clone(), key.clone()));
+        let state = Arc::new(State::new(
+            set.clone(),
+            config.clone(),
+            key.clone(),
+            without_memory,
+        ));
         let connections = listener.connections();
         metrics.connections_from(move || connections.count());
         let room = space.clone();
@@ -296,7 +304,8 @@ impl App {
         let policies = &in_force.config.policies;
         let is_shared = load::is_shared(&in_force.config);
         self.downloads
-            .keep(&policies.state, &policies.bundles, is_shared);
+            .keep(&policies.state, &policies.bundles, is_shared)
+            .await;
         let bytecode = in_force.config.policies.bytecode;
         if bytecode != AnswersFor::None {
             prove::prove(in_force.set.policy().clone(), bytecode);
@@ -508,6 +517,17 @@ fn say_bundles(config: &Config, policy: &Policy) {
         tracing::warn!(
             %reason,
             "bundles may be older than those that were in force: take policies.allow_rollback away when it is done"
+        );
+    }
+}
+
+/// Right when a gate starts for the first time, and never again.
+fn say_what_nobody_remembers(names: &[String], policy: &Policy) {
+    for release in policy.releases().filter(|it| names.contains(&it.name)) {
+        tracing::warn!(
+            name = %release.name,
+            sequence = release.sequence,
+            "nobody knows a sequence of this bundle that was in force before: an older bundle would have been taken, too"
         );
     }
 }

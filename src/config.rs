@@ -144,6 +144,8 @@ pub struct Reload {
     pub interval: Duration,
     /// Whether new policies have to pass their own tests.
     pub require_tests: bool,
+    /// For all tests of a set together.
+    pub test_timeout: Duration,
 }
 
 impl Default for Reload {
@@ -152,6 +154,7 @@ impl Default for Reload {
             watch: true,
             interval: Duration::from_secs(5),
             require_tests: true,
+            test_timeout: Duration::from_secs(60),
         }
     }
 }

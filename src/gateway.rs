@@ -83,7 +83,7 @@ use recent::{Counting, Spent};
 use record::{Recorder, Recording};
 pub use rehearsal::{
     Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition, Unknown,
-    reads_envoy, rehearse, rehearse_all, status,
+    Unsent, reads_envoy, rehearse, rehearse_all, status,
 };
 use rejection::{Reason, Rejection};
 use route::{Routed, Unrouted};

@@ -62,6 +62,7 @@ pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
 pub use source::files::LONGEST_FILE;
+pub use source::older::Least;
 pub use source::packed::{Packed, Release, Signature, Sources};
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};
@@ -195,6 +196,11 @@ impl Policy {
     /// policies read the same again.
     pub fn kept(&self) -> std::io::Result<Vec<u8>> {
         self.engine.tree().kept(self.revision())
+    }
+
+    /// SHA-256 of what is in that file: tests and masks, too, of which the revision says nothing.
+    pub fn kept_content(&self) -> String {
+        self.engine.tree().kept_content()
     }
 
     /// The digest of everything that can change a decision.

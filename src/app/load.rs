@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Entrypoint, Packed, Policy, Problem, Release, Sources, suite};
+use crate::policy::{Entrypoint, Least, Packed, Policy, Problem, Release, Sources, suite};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
 use crate::value::rfc3339_millis;
@@ -84,7 +84,7 @@ pub(super) fn load(
 /// them.
 fn first_time(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     if config.reload.require_tests {
-        pass_their_tests(&sources(config)?)?;
+        pass_their_tests(&sources(config)?, config)?;
     }
     activation::replay(config, policy)
 }
@@ -127,7 +127,7 @@ fn policies(config: &Config, in_force: Option<&Policy>) -> anyhow::Result<Policy
                 .iter_mut()
                 .find(|it| it.name == release.name);
             if let Some(bundle) = bundle {
-                bundle.least = bundle.least.max(release.sequence);
+                bundle.least = Least::of(release.least(), bundle.least.take());
             }
         }
     }
@@ -164,15 +164,19 @@ pub fn challenger(
     let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
     rehearse(config, &policy, &catalogue(config)?, &lookup, environments)?;
     if config.reload.require_tests {
-        pass_their_tests(&sources)?;
+        pass_their_tests(&sources, config)?;
     }
     Ok(policy)
 }
 
 /// The policies' own tests, those that `dtgate test` runs.
-pub(super) fn pass_their_tests(sources: &Sources) -> anyhow::Result<()> {
+pub(super) fn pass_their_tests(sources: &Sources, config: &Config) -> anyhow::Result<()> {
     let mut report = Vec::new();
-    let outcome = suite::run_all(sources, &suite::Options::default(), &mut report);
+    let options = suite::Options {
+        within: Some(config.reload.test_timeout.as_std()),
+        ..suite::Options::default()
+    };
+    let outcome = suite::run_all(sources, &options, &mut report);
     match outcome.context("tests")? {
         suite::Outcome::Passed => Ok(()),
         suite::Outcome::Failed => anyhow::bail!(
@@ -201,13 +205,28 @@ fn load_at(sources: &Sources) -> anyhow::Result<Policy> {
     Ok(Policy::load_all(sources, limit.into())?)
 }
 
+/// The bundles with a sequence of which nobody knows an earlier one: an older one would have been taken as well.
+pub(super) fn without_memory(config: &Config, policy: &Policy) -> anyhow::Result<Vec<String>> {
+    let known = sources(config)?.bundles.into_iter();
+    let known: Vec<Packed> = known.filter(|it| it.least.is_some()).collect();
+    let is_known = |name: &str| known.iter().any(|it| it.name == name);
+    let counted = policy.releases().filter(|it| it.sequence.is_some());
+    let unknown = counted.filter(|it| !is_known(&it.name));
+    Ok(unknown.map(|it| it.name.clone()).collect())
+}
+
 /// Where the policies come from, and what of the bundles must not be older than it is.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     let policies = &config.policies;
     let is_shared = is_shared(config);
+    let mut kept = None;
     let bundles = policies.bundles.iter().map(|(name, bundle)| {
-        let remembered = Remembered::read(&policies.state, name)?;
-        let least = remembered.and_then(|remembered| remembered.sequence);
+        let least = match Remembered::read(&policies.state, name)? {
+            Some(remembered) => remembered.least(),
+            None => kept
+                .get_or_insert_with(|| generations::newest_releases(&config.journal.directory))
+                .remove(name.as_str()),
+        };
         let file = bundle.path(&policies.state, name);
         if let Some(remote) = bundle.remote()
             && !file.exists()
@@ -252,6 +271,7 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
         digest: release.digest.clone(),
         revision: release.revision.clone(),
         sequence: release.sequence,
+        content: release.content.clone(),
         ..Remembered::default()
     };
     // First what the next start takes: it must not be older than what is remembered.
@@ -344,14 +364,15 @@ pub(super) fn say_doubts(config: &Config, set: &Set) {
     }
 }
 
-/// Has the policies judge one request of every kind, as `serve` and `check` do.
+/// Has the policies judge one request of every kind, as `serve` and `check` do. Which entrypoints have written answers
+/// that cannot be sent.
 pub fn rehearse(
     config: &Config,
     policy: &Policy,
     catalogue: &Catalogue,
     lookup: &Lookup,
     environments: Option<&Environments>,
-) -> Result<(), gateway::Failures> {
+) -> Result<gateway::Unsent, gateway::Failures> {
     gateway::rehearse_all(gateway::Setting {
         policy,
         limits: &config.limits,

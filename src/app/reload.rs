@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::Notify;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::manager::Manager;
@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::gateway::{self, Ledger, Service};
 use crate::listener::{Change, TlsSwap};
 use crate::store::Turns;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Limit, Metrics};
 pub(super) use digest::Digest;
 use state::Trigger;
 pub(super) use state::{InForce, State};
@@ -113,6 +113,8 @@ impl Reloader {
         let mut unrecorded = None;
         // What has to be tried again, whoever asked for it.
         let (mut again, mut rounds) = (None, 0_u32);
+        // What came meanwhile waits, unless somebody asks for it.
+        let mut rest = Instant::now();
         let mut looks = ticks(self.state.in_force.load().config.reload.interval);
         loop {
             let trigger = match again.take() {
@@ -123,6 +125,9 @@ impl Reloader {
                     () = self.downloads.came() => Trigger::Bundle,
                     _ = looks.tick() => Trigger::Watch,
                 },
+            };
+            let Some(trigger) = self.rested(trigger, rest, &mut hangups, &shutdown).await else {
+                return;
             };
             unrecorded = self.write_again(unrecorded).await;
             let reload = self.state.in_force.load().config.reload;
@@ -151,10 +156,14 @@ impl Reloader {
                 again = Some(trigger);
                 continue;
             }
+            let reading = Instant::now();
+            // What is fetched meanwhile takes the place of nothing that was not kept.
+            let held = self.downloads.hold().await;
             let waiting = self.waiting().await;
             let read = self.read(&source, tested).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
+                rest = Instant::now() + rest_after(reading.elapsed());
                 rounds += 1;
                 say_if_restless(rounds);
                 sleep(SETTLE).await;
@@ -180,12 +189,35 @@ impl Reloader {
                     again = are_others.then_some(Trigger::Bundle);
                 }
             }
+            drop(held);
+            rest = Instant::now() + rest_after(reading.elapsed());
             self.say_how_it_is(trigger, refused.is_some());
             let every = self.state.in_force.load().config.reload.interval;
             if every != reload.interval {
                 looks = ticks(every);
                 looks.reset();
             }
+        }
+    }
+
+    /// Waits until files may be read again; a signal does not wait. `None`: the gate ends.
+    async fn rested(
+        &self,
+        trigger: Trigger,
+        until: Instant,
+        hangups: &mut Hangups,
+        shutdown: &CancellationToken,
+    ) -> Option<Trigger> {
+        if trigger == Trigger::Signal || until <= Instant::now() {
+            return Some(trigger);
+        }
+        if trigger == Trigger::Bundle {
+            self.metrics.reached(Limit::Activations);
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => None,
+            () = hangups.next() => Some(Trigger::Signal),
+            () = sleep_until(until) => Some(trigger),
         }
     }
 
@@ -345,6 +377,13 @@ fn ticks(every: crate::value::Duration) -> Interval {
 fn pause(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(50))
 }
+
+/// Whoever makes files could keep a core busy with ever new ones: judging them takes a quarter of it at most.
+fn rest_after(took: Duration) -> Duration {
+    took.saturating_mul(3).min(LONGEST_REST)
+}
+
+const LONGEST_REST: Duration = Duration::from_mins(10);
 
 /// Where nobody sees anything else of it.
 fn say_if_restless(rounds: u32) {

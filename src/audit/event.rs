@@ -251,9 +251,12 @@ pub struct Configured {
     /// The names of the policies: all of them judge whatever policies see.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Value>,
-    /// The bundles that they came in: name, revision, digest, sequence.
+    /// The bundles that they came in: name, revision, digest, content, sequence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<Value>,
+    /// SHA-256 of the files of the set that is kept beside the journal, tests among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
     /// Operations that the configuration handles otherwise than the catalogue, and how.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub endpoints: Map<String, Value>,

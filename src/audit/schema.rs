@@ -71,6 +71,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("endpoints?", json!({"type": "object"})),
         ("policies?", list(json!({"type": ["string", "object"]}))),
         ("bundles?", list(json!({"type": "object"}))),
+        ("kept?", reference("sha256")),
         ("issuers?", list(json!({"type": "object"}))),
         ("client_certificates?", one_of(&["required", "optional"])),
         ("credentials?", list(json!({"type": "object"}))),

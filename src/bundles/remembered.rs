@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::Name;
+use crate::policy::Least;
 use crate::value::{unread, unwritten};
 
 /// What was in force last.
@@ -19,6 +20,9 @@ pub struct Remembered {
     pub revision: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// Of what is in it, whoever packed and signed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
     /// When it was put in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
@@ -51,6 +55,15 @@ pub enum StateError {
 }
 
 impl Remembered {
+    /// What may not be older.
+    pub fn least(&self) -> Option<Least> {
+        self.sequence.map(|sequence| Least {
+            sequence,
+            digest: self.digest.clone(),
+            content: self.content.clone(),
+        })
+    }
+
     pub fn read(state: &Path, name: &Name) -> Result<Option<Self>, StateError> {
         let path = path(state, name);
         let text = match fs::read_to_string(&path) {
@@ -152,6 +165,7 @@ mod tests {
             digest: "00".to_owned(),
             revision: None,
             sequence: Some(7),
+            content: "01".to_owned(),
             ..Remembered::default()
         };
         remembered.write(&state, &name).unwrap();

@@ -113,9 +113,10 @@ impl Check {
         }
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
         let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments.as_ref());
-        if let Err(Failures(failures)) = rehearsed {
-            return self.refuse(out, &failures, &[]);
-        }
+        let unsent = match rehearsed {
+            Ok(unsent) => unsent,
+            Err(Failures(failures)) => return self.refuse(out, &failures, &[]),
+        };
         let reading = Reading {
             catalogue: &catalogue,
             teams: &teams,
@@ -126,9 +127,11 @@ impl Check {
             Err(error) => return self.refuse(out, &[format!("{error:#}")], &[]),
         };
         let mut doubts = self.doubts(&config, &policy, &teams);
+        let unsent = unsent.iter();
+        doubts.extend(unsent.map(|(entrypoint, reason)| not_sent(&config, entrypoint, reason)));
         doubts.extend(challenger(&config, &policy, environments.as_ref()));
         let tests = config.reload.require_tests.then(|| {
-            let (number, failed) = suite::failures(&sources);
+            let (number, failed) = suite::failures(&sources, config.reload.test_timeout.as_std());
             doubts.extend(failed.into_iter().map(refused_by_a_reload));
             number
         });
@@ -320,6 +323,14 @@ fn challenger(
     let error = app::challenger(wanted, config, policy, environments).err()?;
     let message = format!("serve would go on without it: {error:#}");
     Some(config.problem(&["policies", "challenger"], &message))
+}
+
+/// Of an entrypoint, that the usual answer is sent instead of the one that it wrote, and why.
+fn not_sent(config: &Config, entrypoint: &str, reason: &str) -> Problem {
+    let message = format!(
+        "{entrypoint}: the answer that it writes cannot be sent, and the usual one is: {reason}"
+    );
+    config.problem(&["policies", "entrypoints"], &message)
 }
 
 /// A bundle, as far as it says what it is.

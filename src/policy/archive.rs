@@ -18,7 +18,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use flate2::bufread::GzDecoder;
+use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use crate::value::{Sha256Hex, Visible, read_file, unread};
@@ -149,6 +151,12 @@ impl Archive {
         })
     }
 
+    /// SHA-256 of what is in it, but for one file. Two that were packed or signed apart have the same if their files are
+    /// the same.
+    pub(in crate::policy) fn content_without(&self, but: &str) -> String {
+        content_without(&self.files, but)
+    }
+
     /// A file that has to be text.
     pub(in crate::policy) fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
         let bytes = self.files.get(name);
@@ -156,6 +164,19 @@ impl Archive {
         text.transpose()
             .map_err(|_error| Refusal::of_file(name, "it is not UTF-8"))
     }
+}
+
+/// The same of files that are still to be packed.
+pub(in crate::policy) fn content_without(files: &BTreeMap<String, Vec<u8>>, but: &str) -> String {
+    let mut sum = Sha256::new();
+    for (name, bytes) in files.iter().filter(|(name, _)| *name != but) {
+        // With their lengths, so that two files are never read as one.
+        for part in [name.as_bytes(), bytes] {
+            sum.update((part.len() as u64).to_be_bytes());
+            sum.update(part);
+        }
+    }
+    HEXLOWER.encode(&sum.finalize())
 }
 
 /// Everything that is compressed, after its checksum was found right.

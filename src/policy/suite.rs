@@ -69,6 +69,8 @@ pub struct Options {
     pub exit_zero_on_skipped: bool,
     /// No test is a failure.
     pub fail_on_empty: bool,
+    /// For all tests together. `None`: each has five seconds, however many there are.
+    pub within: Option<Duration>,
 }
 
 /// What the exit code says: 0 for passed, 2 for failed. An [`Error`] is 1.
@@ -85,6 +87,14 @@ pub enum Error {
     /// It is more likely a slip of the pen than a wish to test nothing.
     #[error("no test matches {wanted}; {}", there_are(*all))]
     NoMatch { wanted: Regex, all: usize },
+    #[error(
+        "only {ran} of {all} tests were done after {within:?}: all have to be (reload.test_timeout)"
+    )]
+    OutOfTime {
+        ran: usize,
+        all: usize,
+        within: Duration,
+    },
     #[error("could not write the report")]
     Write(#[from] io::Error),
 }
@@ -108,7 +118,7 @@ pub fn run_all(
 }
 
 fn report(suite: &Suite, options: &Options, out: &mut dyn Write) -> Result<Outcome, Error> {
-    let (results, coverage) = suite.run(options.run.as_ref());
+    let (results, coverage) = suite.run(options.run.as_ref(), options.within)?;
     if let (Some(wanted), true) = (&options.run, results.is_empty()) {
         return Err(Error::NoMatch {
             wanted: wanted.clone(),
@@ -147,12 +157,15 @@ pub fn fingerprint<P: AsRef<Path>>(paths: &[P]) -> [u8; 32] {
 }
 
 /// How many tests there are, and what keeps them from passing: each that fails, at its place, or why none can be run.
-pub fn failures(sources: &Sources) -> (usize, Vec<Problem>) {
+pub fn failures(sources: &Sources, within: Duration) -> (usize, Vec<Problem>) {
     let suite = match Suite::load(Tree::of(sources)) {
         Ok(suite) => suite,
         Err(error) => return (0, error.problems),
     };
-    let (results, _coverage) = suite.run(None);
+    let (results, _coverage) = match suite.run(None, Some(within)) {
+        Ok(run) => run,
+        Err(error) => return (0, vec![Problem::new("tests", 0, 0, error.to_string())]),
+    };
     let failures = results.iter().filter_map(TestResult::failure);
     (results.len(), failures.collect())
 }
@@ -213,39 +226,60 @@ impl Suite {
         })
     }
 
-    fn run(&self, wanted: Option<&Regex>) -> (Vec<TestResult>, Coverage) {
+    fn run(
+        &self,
+        wanted: Option<&Regex>,
+        within: Option<Duration>,
+    ) -> Result<(Vec<TestResult>, Coverage), Error> {
+        let began = Instant::now();
         let mut watched = self.prepared.clone();
         watched.set_enable_coverage(true);
         watched.set_execution_timer_config(LIMIT);
         let mut coverage = Coverage::of(watched.get_modules(), &self.sources, &self.origins);
         let modules = watched.get_modules().clone();
         let mut explained = 0;
-        let results = self
-            .tests
-            .iter()
-            .filter(|test| {
-                wanted.is_none_or(|wanted| {
-                    wanted.is_match(&format!("{}.{}", test.package, test.name))
-                })
-            })
-            .map(|test| {
-                let mut rego = watched.clone();
-                let mut result = test.run(&mut rego, &self.origins);
-                if result.fail && result.reason.is_none() && result.sub_results.is_empty() {
-                    let place = stopped(&rego, &modules, &self.origins, &test.location);
-                    if let Some(place) = &place
-                        && explained < MOST_EXPLAINED
-                    {
-                        explained += 1;
-                        result.values = values::values(test, place, &self.files, &self.data);
-                    }
-                    result.reason = place.map(|place| self.not_true(&place));
+        let is_wanted = |test: &&Test| {
+            let name = format!("{}.{}", test.package, test.name);
+            wanted.is_none_or(|wanted| wanted.is_match(&name))
+        };
+        let mut results = Vec::new();
+        for test in self.tests.iter().filter(is_wanted) {
+            let mut rego = watched.clone();
+            if let Some(within) = within {
+                let left = within.saturating_sub(began.elapsed());
+                if left.is_zero() {
+                    return Err(self.out_of_time(results.len(), within));
                 }
-                coverage.add(&rego, &self.origins);
-                result
-            })
-            .collect();
-        (results, coverage)
+                rego.set_execution_timer_config(ExecutionTimerConfig {
+                    limit: LIMIT.limit.min(left),
+                    ..LIMIT
+                });
+            }
+            let mut result = test.run(&mut rego, &self.origins);
+            if result.fail && result.reason.is_none() && result.sub_results.is_empty() {
+                let place = stopped(&rego, &modules, &self.origins, &test.location);
+                if let Some(place) = &place
+                    && explained < MOST_EXPLAINED
+                {
+                    explained += 1;
+                    result.values = values::values(test, place, &self.files, &self.data);
+                }
+                result.reason = place.map(|place| self.not_true(&place));
+            }
+            coverage.add(&rego, &self.origins);
+            results.push(result);
+        }
+        match within {
+            Some(within) if began.elapsed() > within => {
+                Err(self.out_of_time(results.len(), within))
+            }
+            _ => Ok((results, coverage)),
+        }
+    }
+
+    fn out_of_time(&self, ran: usize, within: Duration) -> Error {
+        let all = self.tests.len();
+        Error::OutOfTime { ran, all, within }
     }
 
     /// The statement that stands there, as far as its first line has it.

@@ -241,6 +241,7 @@ fn events() -> Vec<Value> {
     let configured = || Configured {
         endpoints: Map::from_iter([("token.update".to_owned(), member.clone())]),
         policies: vec!["minting".into(), member.clone()],
+        kept: Some("a".repeat(64)),
         bundles: vec![member.clone()],
         issuers: vec![member.clone()],
         client_certificates: Some("required"),

@@ -22,6 +22,7 @@ pub(in crate::app) fn replay(config: &Config, policy: &Policy) -> anyhow::Result
         judged = report.replayed,
         new_denials = report.new_denials,
         new_allows = report.new_allows,
+        turned_away = report.turned_away,
         "the newest decisions of the journal were judged by the new policies"
     );
     if report.replayed == 0 && report.decisions > 0 {

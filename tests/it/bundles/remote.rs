@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::{Works, after, in_force, named, status};
 use crate::alerts::{Scrape, look};
 use crate::harness::{Gate, Seen, TOKEN, Upstream, eventually, gate, program, verify};
+use crate::tls::clients::metric;
 
 /// What a server does.
 #[derive(Clone)]
@@ -581,6 +582,42 @@ fn a_server_that_can_wait_is_asked_to() {
         json!(server.upstream.seen()[0].header("prefer")),
         "modes=snapshot"
     );
+}
+
+/// The files are the same, and the archive is another each time.
+#[test]
+fn a_server_with_ever_new_bundles_keeps_no_core_busy_and_each_that_was_in_force_is_kept() {
+    let works = Works::new();
+    let bundle = works.bundle("names", "a", 3);
+    let sent = Mutex::new(0_u8);
+    let upstream = Upstream::answering_all(move |_| {
+        let mut sent = sent.lock().unwrap();
+        *sent = sent.wrapping_add(1);
+        let mut bytes = bundle.clone();
+        // The moment in the head of gzip.
+        bytes[4] = *sent;
+        let length = bytes.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/gzip\r\nContent-Length: {length}\r\n\r\n"
+        );
+        [head.as_bytes(), &bytes].concat()
+    });
+    let server = Server {
+        upstream,
+        ..Server::new(Vec::new(), "")
+    };
+    server.configure(&works, "");
+    let gate = serve(&works, &Upstream::lenient());
+    let generation = || status(&gate)["generation"].as_u64().unwrap();
+    eventually("a few were in force", || (generation() >= 4).then_some(()));
+    let limit = "dtgate_limit_reached_total{limit=\"activations\"}";
+    assert!(metric(&gate, limit) >= 3);
+    let log = gate.log();
+    assert!(
+        !log.contains("somebody has put another in its place"),
+        "{log}"
+    );
+    assert_eq!(named(&gate, "a"), 204);
 }
 
 /// Its server answers once, and not again.
