@@ -21,6 +21,7 @@ use crate::audit::lines::{Lines, Unreadable};
 use crate::policy::Policy;
 use compare::Candidate;
 pub use newest::newest;
+pub use record::cut;
 pub use tally::{Affected, Change, Example, Group, Moment, Report};
 pub use wanted::{Field, Met, Wanted, Where, WhereError};
 

@@ -58,7 +58,7 @@ pub(super) fn load(
     activation::requests(config, &policy, reading)?;
     match before {
         Some((_, set)) if set.policy().revision() != policy.revision() => {
-            activation::replay(config, &policy)?;
+            activation::replay(config, &policy, Some(set.policy()))?;
         }
         None if generations::are_others(&config.journal.directory, policy.revision()) => {
             first_time(config, &policy).context(NEVER_IN_FORCE)?;
@@ -86,7 +86,10 @@ fn first_time(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     if config.reload.require_tests {
         pass_their_tests(&sources(config)?, config)?;
     }
-    activation::replay(config, policy)
+    let last = generations::newest(&config.journal.directory);
+    let last =
+        last.and_then(|path| policies_with_those_of(&path, &config.policies.entrypoints).ok());
+    activation::replay(config, policy, last.as_ref())
 }
 
 const NEVER_IN_FORCE: &str = "these policies were never in force here, and a reload would refuse them: put back those \
@@ -405,4 +408,50 @@ pub(super) fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, 
         changed.insert(operation.to_string(), json!(wanted));
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::build::{Recipe, build};
+
+    /// A second one came while the first was put in force: which of them was in force is known all the same.
+    #[test]
+    fn what_is_in_force_is_remembered_whatever_has_come_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let text = format!(
+            "upstream.url = 'http://127.0.0.1:1'\n[policies]\nstate = '{}'\nbundles.platform.url = 'http://127.0.0.1:1/b'\n",
+            folder.path().display()
+        );
+        let config: Config = toml::from_str(&text).unwrap();
+        let bundle = |sequence: u64| {
+            let source = path(&sequence.to_string());
+            std::fs::create_dir(&source).unwrap();
+            let rego = format!("package dtgate.a\n\ndeny contains \"{sequence}\" if false\n");
+            std::fs::write(source.join("a.rego"), rego).unwrap();
+            let recipe = Recipe {
+                sequence: Some(sequence),
+                ..Recipe::default()
+            };
+            build(&[source], &recipe, Path::new("b")).unwrap().bytes
+        };
+        let current = path("platform.tar.gz");
+        let (one, two) = (bundle(7), bundle(8));
+        std::fs::write(&current, &one).unwrap();
+        let policy = policies(&config, None).unwrap();
+        std::fs::write(&current, &two).unwrap();
+        remember(&config, &policy).unwrap();
+        let name = config.policies.bundles.keys().next().unwrap();
+        let remembered = Remembered::read(folder.path(), name).unwrap().unwrap();
+        assert_eq!(remembered.sequence, Some(7));
+        assert!(remembered.since.is_some());
+        assert_eq!(std::fs::read(path("platform.good.tar.gz")).unwrap(), one);
+        // Again, and nothing is younger for it.
+        remember(&config, &policy).unwrap();
+        assert_eq!(
+            Remembered::read(folder.path(), name).unwrap(),
+            Some(remembered)
+        );
+    }
 }

@@ -165,7 +165,11 @@ impl Reloader {
         error: &anyhow::Error,
     ) {
         let reason = format!("{error:#}");
-        let reason = reason.lines().next().unwrap_or_default().to_owned();
+        let mut reason = reason.lines().collect::<Vec<_>>().join("; ");
+        if reason.len() > LONGEST {
+            reason.truncate(reason.floor_char_boundary(LONGEST));
+            reason.push('…');
+        }
         let (downloads, state) = (self.downloads.clone(), self.state.clone());
         let waiting = waiting.to_owned();
         let aside = off_thread(move || {
