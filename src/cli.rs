@@ -34,7 +34,7 @@ use serde_json::Value;
 
 use crate::app::{self, App, Hangup};
 use crate::audit::Durability;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::gateway::upstream::Base;
 use crate::listener::{BindError, Files, Tls};
 use crate::policy::LoadError;
@@ -131,7 +131,7 @@ struct Serve {
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
     /// Take bundles of policies that are older than what was in force, for this reason, which is recorded
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = config::reason)]
     allow_rollback: Option<String>,
     /// Directory of the journal [default: journal]
     #[arg(long, value_name = "DIR")]

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
 pub use restart::NEEDS_A_RESTART;
@@ -21,7 +21,7 @@ use crate::audit::Durability;
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::{AnswersFor, Entrypoint, LoadError};
-use crate::value::{Duration, Size, likeness, unread};
+use crate::value::{Duration, Size, likeness, read_setting, unread};
 use crate::{admin, audit, bundles, gateway, grant, identity, listener, ship, store, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
@@ -74,6 +74,7 @@ pub struct Policies {
     /// What is known of bundles across restarts.
     pub state: PathBuf,
     /// Why bundles that are older than what was in force are taken.
+    #[serde(deserialize_with = "rollback")]
     pub allow_rollback: Option<String>,
     /// How much room the sets of policies may take that were in force, each in a file in the journal's directory.
     /// The one in force is kept in any case.
@@ -103,6 +104,20 @@ impl Default for Policies {
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
         }
+    }
+}
+
+fn rollback<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    reason(&text).map(Some).map_err(de::Error::custom)
+}
+
+/// Why something is done that is otherwise refused: words that somebody can read, not nothing.
+pub fn reason(text: &str) -> Result<String, String> {
+    if text.chars().any(char::is_alphanumeric) {
+        Ok(text.to_owned())
+    } else {
+        Err("a reason is expected, in words, and this is none".to_owned())
     }
 }
 
@@ -219,7 +234,7 @@ impl Config {
 
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Io {
+        let text = read_setting(path).map_err(|error| ConfigError::Io {
             path: path.to_owned(),
             error,
         })?;

@@ -228,8 +228,12 @@ impl Policy {
     }
 
     /// When modes and exceptions begin and end, after this moment.
-    pub fn moments(&self, after: jiff::Timestamp) -> std::collections::BTreeSet<jiff::Timestamp> {
-        self.engine.moments(after)
+    pub fn moments(
+        &self,
+        input: &Input,
+        after: jiff::Timestamp,
+    ) -> std::collections::BTreeSet<jiff::Timestamp> {
+        self.engine.moments(input, after)
     }
 
     /// The same violations, with the modes and exceptions of another moment.

@@ -22,6 +22,7 @@ use crate::audit::pseudonym::{Said, differing};
 use crate::policy::Policy;
 use compare::Candidate;
 pub use newest::newest;
+pub use record::cut;
 pub use tally::{Affected, Change, Example, Group, Moment, Report};
 pub use wanted::{Field, Met, Wanted, Where, WhereError};
 

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 pub use address::{clients_address, deserialize_listening, listening};
 pub use counted::counted;
-pub use file::read_file;
+pub use file::{LONGEST_SETTING, read_file, read_setting};
 pub use network::{Network, deserialize_believed};
 pub use relative::relative;
 pub use url::{has_possible_port, is_this_machine, plain_url};

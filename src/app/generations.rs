@@ -36,6 +36,12 @@ pub(super) fn are_others(journal: &Path, revision: &str) -> bool {
     !kept.is_empty() && !path(journal, revision).exists()
 }
 
+/// The set that was in force last.
+pub(super) fn newest(journal: &Path) -> Option<PathBuf> {
+    let kept = list(&folder(journal)).ok()?;
+    kept.into_iter().next().map(|(path, ..)| path)
+}
+
 /// Of each bundle the one with the highest number that was in force here, by its name.
 pub(super) fn newest_releases(journal: &Path) -> BTreeMap<String, Least> {
     let mut newest: BTreeMap<String, Least> = BTreeMap::new();

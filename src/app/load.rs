@@ -1,5 +1,6 @@
 //! What is read from files and checked before it may judge: at the start, and again whenever it is read again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use crate::identity::{Proofs, Teams, Tokens};
 use crate::policy::{Entrypoint, Least, Packed, Policy, Problem, Release, Sources, suite};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
+use crate::value::rfc3339_millis;
 
 /// Reads policies, authorities and tokens, and has one request of every kind judged.
 ///
@@ -56,7 +58,7 @@ pub(super) fn load(
     activation::requests(config, &policy, reading)?;
     match before {
         Some((_, set)) if set.policy().revision() != policy.revision() => {
-            activation::replay(config, &policy)?;
+            activation::replay(config, &policy, Some(set.policy()))?;
         }
         None if generations::are_others(&config.journal.directory, policy.revision()) => {
             first_time(config, &policy).context(NEVER_IN_FORCE)?;
@@ -84,7 +86,10 @@ fn first_time(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     if config.reload.require_tests {
         pass_their_tests(&sources(config)?, config)?;
     }
-    activation::replay(config, policy)
+    let last = generations::newest(&config.journal.directory);
+    let last =
+        last.and_then(|path| policies_with_those_of(&path, &config.policies.entrypoints).ok());
+    activation::replay(config, policy, last.as_ref())
 }
 
 const NEVER_IN_FORCE: &str = "these policies were never in force here, and a reload would refuse them: put back those \
@@ -94,7 +99,20 @@ const NEVER_IN_FORCE: &str = "these policies were never in force here, and a rel
 pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Missing> {
     let policies = &config.policies;
     let (is_shared, now) = (is_shared(config), super::now());
-    bundles::prepare(&policies.state, &policies.bundles, is_shared, is_start, now).await
+    let none = BTreeMap::new();
+    let all = &policies.bundles;
+    bundles::prepare(&policies.state, all, is_shared, is_start, &none, now).await
+}
+
+/// The same while a gate runs: it fetches those `running` by itself.
+pub(super) async fn prepare_others(
+    config: &Config,
+    running: &Config,
+) -> Result<(), bundles::Missing> {
+    let policies = &config.policies;
+    let (is_shared, now) = (is_shared(config), super::now());
+    let (all, running) = (&policies.bundles, &running.policies.bundles);
+    bundles::prepare(&policies.state, all, is_shared, false, running, now).await
 }
 
 /// Whether no bundle is alone.
@@ -255,26 +273,25 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
     let Some((name, bundle)) = named.next() else {
         return Ok(());
     };
-    let now = Remembered {
+    let mut now = Remembered {
         digest: release.digest.clone(),
         revision: release.revision.clone(),
         sequence: release.sequence,
         content: release.content.clone(),
+        ..Remembered::default()
     };
-    let before = Remembered::read(&policies.state, name)?;
-    let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
     // First what the next start takes: it must not be older than what is remembered.
-    let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
+    now.vouched = bundles::in_force(&policies.state, name, bundle, release)
         .with_context(|| format!("policies.state: {}", policies.state.display()))?;
-    if !is_kept {
-        tracing::error!(
-            %name,
-            "a bundle is in force, and somebody has put another in its place: a start takes the one before"
-        );
-    }
-    if is_kept && is_to_know && before.as_ref() != Some(&now) {
-        now.write(&policies.state, name)?;
-    }
+    Remembered::change(&policies.state, name, |before| {
+        let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
+        let same = before.filter(|before| before.digest == now.digest);
+        now.since = same.as_ref().and_then(|same| same.since.clone());
+        now.vouched = now.vouched.take().or(same.and_then(|same| same.vouched));
+        now.since
+            .get_or_insert_with(|| rfc3339_millis(super::now()));
+        is_to_know.then_some(now)
+    })?;
     Ok(())
 }
 
@@ -394,4 +411,50 @@ pub(super) fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, 
         changed.insert(operation.to_string(), json!(wanted));
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::build::{Recipe, build};
+
+    /// A second one came while the first was put in force: which of them was in force is known all the same.
+    #[test]
+    fn what_is_in_force_is_remembered_whatever_has_come_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let text = format!(
+            "upstream.url = 'http://127.0.0.1:1'\n[policies]\nstate = '{}'\nbundles.platform.url = 'http://127.0.0.1:1/b'\n",
+            folder.path().display()
+        );
+        let config: Config = toml::from_str(&text).unwrap();
+        let bundle = |sequence: u64| {
+            let source = path(&sequence.to_string());
+            std::fs::create_dir(&source).unwrap();
+            let rego = format!("package dtgate.a\n\ndeny contains \"{sequence}\" if false\n");
+            std::fs::write(source.join("a.rego"), rego).unwrap();
+            let recipe = Recipe {
+                sequence: Some(sequence),
+                ..Recipe::default()
+            };
+            build(&[source], &recipe, Path::new("b")).unwrap().bytes
+        };
+        let current = path("platform.tar.gz");
+        let (one, two) = (bundle(7), bundle(8));
+        std::fs::write(&current, &one).unwrap();
+        let policy = policies(&config, None).unwrap();
+        std::fs::write(&current, &two).unwrap();
+        remember(&config, &policy).unwrap();
+        let name = config.policies.bundles.keys().next().unwrap();
+        let remembered = Remembered::read(folder.path(), name).unwrap().unwrap();
+        assert_eq!(remembered.sequence, Some(7));
+        assert!(remembered.since.is_some());
+        assert_eq!(std::fs::read(path("platform.good.tar.gz")).unwrap(), one);
+        // Again, and nothing is younger for it.
+        remember(&config, &policy).unwrap();
+        assert_eq!(
+            Remembered::read(folder.path(), name).unwrap(),
+            Some(remembered)
+        );
+    }
 }

@@ -62,6 +62,15 @@ pub(super) struct Reloader {
     pub(super) challenger: Arc<Notify>,
 }
 
+/// What there is once bundles were put aside.
+#[derive(Default)]
+struct PutAside {
+    /// Something else was new as well.
+    are_others: bool,
+    /// The files are as they are in force.
+    are_back: bool,
+}
+
 /// What was read, and holds.
 struct Fresh {
     config: Config,
@@ -177,13 +186,15 @@ impl Reloader {
                     refused = Some(seen);
                     self.state.is_refused.store(true, Relaxed);
                     self.refuse(&error, trigger).await;
-                    let are_others = self.put_all_aside(&source, &waiting, &error, loaded).await;
-                    again = are_others.then_some(Trigger::Bundle);
+                    let aside = self.put_all_aside(&source, &waiting, &error, loaded).await;
+                    again = aside.are_others.then_some(Trigger::Bundle);
+                    // What comes again is tried again, also where nobody looks at files meanwhile.
+                    refused = refused.filter(|_| !aside.are_back);
                 }
             }
             drop(held);
             rest = Instant::now() + rest_after(reading.elapsed());
-            self.say_how_it_is(trigger, refused.is_some());
+            self.say_how_it_is(trigger, self.state.is_refused.load(Relaxed));
             let every = self.state.in_force.load().config.reload.interval;
             if every != reload.interval {
                 looks = ticks(every);
@@ -259,21 +270,27 @@ impl Reloader {
         self.say_how_it_is(trigger, false);
     }
 
-    /// Puts the bundles aside that came and are refused, and says whether something else was new as well.
+    /// Puts the bundles aside that came and are refused.
     async fn put_all_aside(
         &self,
         source: &Arc<Source>,
         waiting: &[(bundles::Name, String)],
         error: &anyhow::Error,
         loaded: Digest,
-    ) -> bool {
+    ) -> PutAside {
+        if waiting.is_empty() {
+            return PutAside::default();
+        }
         self.put_aside(waiting, error).await;
-        let is_alone = waiting.len() < 2 && self.look(source).await == loaded;
-        let are_others = !waiting.is_empty() && !is_alone;
+        let are_back = self.look(source).await == loaded;
+        let are_others = waiting.len() > 1 || !are_back;
         if are_others {
             self.downloads.put_aside_with_others(waiting);
         }
-        are_others
+        PutAside {
+            are_others,
+            are_back,
+        }
     }
 
     /// Who has asked waits for that.
@@ -327,7 +344,8 @@ impl Reloader {
             let running = state.in_force.load_full();
             let mut config = super::within_descriptors(&(source.read)()?);
             let restart = config.keep_what_needs_a_restart(&running.config);
-            tokio::runtime::Handle::current().block_on(load::prepare(&config, false))?;
+            tokio::runtime::Handle::current()
+                .block_on(load::prepare_others(&config, &running.config))?;
             super::check_listeners(&config)?;
             let before = Some((&running.config, &*running.set));
             let wanted = load::load(&config, &metrics, before)?;

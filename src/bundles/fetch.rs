@@ -14,7 +14,7 @@ use super::config::Remote;
 use super::keep::off_thread;
 use crate::outbound::{AskError, Client, Files, Found, OutboundError, is_encrypted, is_here};
 use crate::policy::MOST_BYTES;
-use crate::value::unread;
+use crate::value::{read_setting, unread};
 
 /// What a server answers.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Remote {
             path: path.clone(),
             reason,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(unread(&error)))?;
+        let text = read_setting(path).map_err(|error| failed(unread(&error)))?;
         let value = HeaderValue::try_from(format!("Bearer {}", text.trim()));
         let mut value =
             value.map_err(|_quotes_it| failed("a token is one line of letters".to_owned()))?;

@@ -30,7 +30,9 @@ use told::Told;
 
 type Bundles = BTreeMap<Name, Config>;
 type Wanted = (PathBuf, Bundles, bool);
-type Known = (Name, Remote, Stored, Option<Timestamp>);
+type Known = (Name, Remote, Stored, Moments);
+/// When the server vouched for what is in force, and when that was put in force, as far as the disk knows.
+type Moments = (Option<Timestamp>, Option<Timestamp>);
 
 /// The tasks, and what they have to tell.
 pub struct Downloads {
@@ -95,8 +97,9 @@ impl Downloads {
         }
         let mut told = lock(&self.told);
         told.clear();
-        for (name, remote, stored, last_success) in known {
-            told.insert(name.clone(), Told::new(&remote, last_success, (self.now)()));
+        for (name, remote, stored, (last_success, since)) in known {
+            let since = since.unwrap_or_else(self.now);
+            told.insert(name.clone(), Told::new(&remote, last_success, since));
             self.metrics
                 .bundle_will_be_fetched(name.as_str(), last_success);
             let all = self.clone();
@@ -110,8 +113,8 @@ impl Downloads {
     fn known(&self, (state, bundles, is_shared): &Wanted) -> Vec<Known> {
         let known = bundles.iter().filter_map(|(name, config)| {
             let stored = Stored::new(state, name, config, *is_shared);
-            let last_success = stored.confirmed((self.now)());
-            Some((name.clone(), config.remote()?.clone(), stored, last_success))
+            let moments = (stored.confirmed((self.now)()), stored.since());
+            Some((name.clone(), config.remote()?.clone(), stored, moments))
         });
         known.collect()
     }
@@ -213,7 +216,8 @@ impl Downloads {
                     confirmed: Some(rfc3339_millis(now)),
                     ..stored.said()
                 };
-                return stored.say(&said).map(|()| true);
+                stored.say(&said)?;
+                return stored.vouch(&said).map(|()| true);
             }
             Answer::Bundle(fetched) => fetched,
         };
@@ -225,6 +229,7 @@ impl Downloads {
         if stored.keep(&fetched.bytes, &said)? {
             self.came.notify_one();
         }
+        stored.vouch(&said)?;
         Ok(vouches)
     }
 }
@@ -305,8 +310,7 @@ mod tests {
         let mut second = put(b"two");
         let waits = tokio::time::timeout(Duration::from_millis(50), &mut second).await;
         assert!(waits.is_err());
-        let one = Sha256Hex::of(b"one");
-        assert!(stored.is_in_force(one.as_str()).unwrap());
+        assert_eq!(current(), b"one");
         drop(held);
         second.await.unwrap().unwrap();
         assert_eq!(current(), b"two");

@@ -23,6 +23,21 @@ pub struct Remembered {
     /// Of what is in it, whoever packed and signed it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
+    /// When it was put in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When its server last said that this is the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Vouched>,
+}
+
+/// A server's word for a bundle.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vouched {
+    /// SHA-256 of its URL, which may have a secret in its query.
+    pub server: String,
+    pub at: String,
 }
 
 /// Why nobody knows, or nobody will.
@@ -63,6 +78,20 @@ impl Remembered {
         read.map(Some)
     }
 
+    /// Puts another in its place, made of what is remembered. `None` leaves it. Nobody else changes it meanwhile.
+    pub fn change(
+        state: &Path,
+        name: &Name,
+        change: impl FnOnce(Option<Self>) -> Option<Self>,
+    ) -> Result<(), StateError> {
+        let _one = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = Self::read(state, name)?;
+        match change(before.clone()) {
+            Some(now) if before.as_ref() != Some(&now) => now.write(state, name),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes it so that it is whole whenever somebody reads it, and on disk when this comes back.
     pub fn write(&self, state: &Path, name: &Name) -> Result<(), StateError> {
         let path = path(state, name);
@@ -101,6 +130,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 static WRITING: Mutex<()> = Mutex::new(());
+static CHANGING: Mutex<()> = Mutex::new(());
 
 /// Copies everything that is known of bundles into another directory.
 pub fn copy_state(from: &Path, to: &Path) -> io::Result<()> {
@@ -136,6 +166,7 @@ mod tests {
             revision: None,
             sequence: Some(7),
             content: "01".to_owned(),
+            ..Remembered::default()
         };
         remembered.write(&state, &name).unwrap();
         assert_eq!(Remembered::read(&state, &name).unwrap(), Some(remembered));

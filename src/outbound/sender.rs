@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 
 use super::{AskError, Client, ClientCertificate, Files, Found, OutboundError, Proxy};
-use crate::value::{is_this_machine, unread};
+use crate::value::{is_this_machine, read_setting, unread};
 
 /// How the server is reached.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,7 @@ fn headers(path: &Path) -> Result<HeaderMap, OutboundError> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(unread(&error)))?;
+    let text = read_setting(path).map_err(|error| wrong(unread(&error)))?;
     let mut headers = HeaderMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();

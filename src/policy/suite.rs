@@ -26,7 +26,7 @@ use crate::policy::source::packed::Sources;
 use crate::policy::{complaint::answer, read};
 use coverage::Coverage;
 pub(super) use listed::tests;
-use listed::{Cases, Test, with_cases};
+use listed::{Cases, Test, all, with_cases, with_own_names};
 use report::{Failure, Location, SubResult, TestResult};
 use stopped::stopped;
 
@@ -214,7 +214,18 @@ impl Suite {
             problems: vec![problem],
         })?;
 
-        let mut tests = tests(&program);
+        let mut tests = all(&program);
+        let renamed = with_own_names(&program, &mut tests, &files);
+        let evaluable = match &renamed {
+            Some(files) => {
+                let all: Vec<&File> = files.iter().collect();
+                prepare::ready(&all, &tree.data).map_err(|problem| LoadError {
+                    problems: vec![problem],
+                })?
+            }
+            None => evaluable,
+        };
+        let files = renamed.unwrap_or(files);
         let with_cases = with_cases(&program, &mut tests, &files, &tree.data);
         let (prepared, origins) = with_cases.unwrap_or(evaluable);
         Ok(Self {
@@ -299,6 +310,20 @@ impl Test {
             result.skip = true;
             return result;
         }
+        match self.cases {
+            Cases::Never(reason) => {
+                result.fail = true;
+                result.reason = Some(reason.to_owned());
+                return result;
+            }
+            Cases::Function => {
+                let message = "a function is no test: nobody calls it; call it otherwise";
+                let Location { file, row, col } = &self.location;
+                result.error = Some(Failure::new(Problem::new(file, *row, *col, message)));
+                return result;
+            }
+            Cases::None | Cases::Listed(_) | Cases::Unknown => {}
+        }
         let started = Instant::now();
         let value = ask(rego, &self.path());
         result.duration = started.elapsed();
@@ -338,7 +363,7 @@ impl Test {
                     }
                 }
             }
-            (Ok(_), Cases::Unknown) => {
+            (Ok(_), _) => {
                 let message = "the cases of a parametrised test must come from one `some note, case in …` that does not depend on other variables";
                 let Location { file, row, col } = &self.location;
                 result.error = Some(Failure::new(Problem::new(file, *row, *col, message)));

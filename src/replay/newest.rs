@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use jiff::Timestamp;
 use memchr::memmem;
 use serde::Deserialize;
 
@@ -16,13 +17,21 @@ use crate::policy::Policy;
 /// Judges the newest decisions of a journal again, so many at most: those that a policy has judged before, and that
 /// Dynatrace did not turn away for their credential. Decisions beyond 64 MiB, and what is older than 1 GiB of records, are
 /// not looked at. On this thread: it is for a gate that serves meanwhile.
-pub fn newest(journal: &Path, candidate: &Policy, decisions: usize) -> io::Result<Report> {
+///
+/// Also compared is what becomes of them from `now` on, by the candidate and by what is `in_force`.
+pub fn newest(
+    journal: &Path,
+    candidate: &Policy,
+    in_force: Option<&Policy>,
+    now: Timestamp,
+    decisions: usize,
+) -> io::Result<Report> {
     let options = Options {
         wanted: Wanted::new(None, None, Vec::new()),
         examples: 1,
         jobs: 1,
     };
-    let candidate = Candidate::new(candidate);
+    let candidate = Candidate::new(candidate).also_from(now, in_force);
     let mut report = Report::new(candidate.policy().revision());
     let wanted = u64::try_from(decisions).unwrap_or(u64::MAX);
     let mut look = Look {

@@ -111,7 +111,7 @@ fn in_short(error: &serde_json::Error) -> String {
 }
 
 /// The places, as in `input.token.id`, of texts that were cut because the record was to be short.
-pub(super) fn cut(line: &[u8]) -> Vec<String> {
+pub fn cut(line: &[u8]) -> Vec<String> {
     if memchr::memmem::find(line, CUT.as_bytes()).is_none() {
         return Vec::new();
     }

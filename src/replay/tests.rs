@@ -567,3 +567,80 @@ proptest! {
 }
 
 static SHIPPED: std::sync::OnceLock<Policy> = std::sync::OnceLock::new();
+
+/// What the gate asks of new policies: how they would have decided, and what becomes of the same requests from now on.
+fn newest_of(journal: &Journal, candidate: &Policy, in_force: &Policy) -> Report {
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    newest(journal.0.path(), candidate, Some(in_force), now, 10).unwrap()
+}
+
+#[test]
+fn modes_and_exceptions_that_begin_or_end_behind_a_record_count_from_now_on() {
+    const RULE: &str =
+        "package dtgate.a\n\ndeny contains \"no\" if input.operation == \"token.create\"\n";
+    let with = |data: &str| load(&[("a.rego", RULE), ("data.yaml", data)]);
+    let exception = |from: &str, until: &str| {
+        format!(
+            "callers: [{{name: payments, tokens: [dt0c01.AAAA]}}]\n\
+             exceptions: [{{policy: a, team: payments, reason: r, ticket: t, from: \"{from}\", until: \"{until}\"}}]\n"
+        )
+    };
+    let mode =
+        |mode: &str, from: &str| format!("modes: {{a: [{{mode: {mode}, from: \"{from}\"}}]}}\n");
+    let strict = with("{}");
+    let denied = Journal::of([decided(&strict, &input(json!({})))]);
+    for (data, said) in [
+        // It has begun since.
+        (mode("warn", "2026-12-01"), "no longer denies (enforce): no"),
+        (
+            exception("2026-12-01", "2027-06-01"),
+            "no longer denies (enforce): no",
+        ),
+        // It is still to begin.
+        (
+            mode("dry_run", "2027-02-01"),
+            "no longer denies (enforce): no, from 2027-02-01T00:00:00Z on",
+        ),
+        (
+            exception("2027-03-01", "2027-06-01"),
+            "no longer denies (enforce): no, from 2027-03-01T00:00:00Z on",
+        ),
+    ] {
+        let new = with(&data);
+        let report = newest_of(&denied, &new, &strict);
+        assert_eq!(flips(&report), (0, 0, 1, 0), "{data}: {report:#?}");
+        assert_eq!(report.groups[0].examples[0].says, said, "{data}");
+        // What is in force does the same: that is no change. Nor is it for whoever replays a journal.
+        assert_eq!(
+            flips(&newest_of(&denied, &new, &new)),
+            (1, 0, 0, 0),
+            "{data}"
+        );
+        assert_eq!(flips(&denied.by(&new, &[], 1)), (1, 0, 0, 0), "{data}");
+    }
+    // It is over, or was never for anybody of these.
+    for data in [
+        exception("2026-12-01", "2026-12-24"),
+        mode("warn", "2027-02-01").replace("from", "environment: elsewhere, from"),
+    ] {
+        assert_eq!(
+            flips(&newest_of(&denied, &with(&data), &strict)),
+            (1, 0, 0, 0),
+            "{data}"
+        );
+    }
+    // Stricter now is a change; later it is what was wished for.
+    let lenient = with("modes: {a: warn}\n");
+    let allowed = Journal::of([decided(&lenient, &input(json!({})))]);
+    let until = |until: &str| {
+        with(&format!(
+            "modes: {{a: [{{mode: warn, until: \"{until}\"}}, enforce]}}\n"
+        ))
+    };
+    let report = newest_of(&allowed, &until("2026-12-01"), &lenient);
+    assert_eq!(flips(&report), (0, 1, 0, 0), "{report:#?}");
+    assert_eq!(
+        flips(&newest_of(&allowed, &until("2027-02-01"), &lenient)),
+        (1, 0, 0, 0)
+    );
+}

@@ -18,7 +18,7 @@ use super::guard::{Guard, Watched};
 use super::watch::Room;
 use super::{Config, StoreError, schema};
 use crate::outbound::Files;
-use crate::value::unread;
+use crate::value::{read_setting, unread};
 
 /// A session. It ends when this is dropped.
 #[derive(Debug)]
@@ -219,7 +219,7 @@ fn password(path: &Path) -> Result<String, StoreError> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(unread(&error)))?;
+    let text = read_setting(path).map_err(|error| wrong(unread(&error)))?;
     let line = text.trim_end_matches(['\r', '\n']);
     if line.is_empty() || line.contains('\n') {
         return Err(wrong("it holds no password, one line".to_owned()));

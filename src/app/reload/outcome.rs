@@ -83,11 +83,12 @@ impl Reloader {
             self.ledger.renew(&limits);
         }
         self.state.keep_keys();
-        self.keep_bundles().await;
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
         say_what_is_in_force(trigger, &set, &changed);
         self.remember(&changed).await;
+        // Behind it: how old a bundle is stands there.
+        self.keep_bundles().await;
         say_what_needs_a_restart(&restart);
         self.prove_again(&running);
         self.state.tell(Last {
@@ -164,7 +165,11 @@ impl Reloader {
         error: &anyhow::Error,
     ) {
         let reason = format!("{error:#}");
-        let reason = reason.lines().next().unwrap_or_default().to_owned();
+        let mut reason = reason.lines().collect::<Vec<_>>().join("; ");
+        if reason.len() > LONGEST {
+            reason.truncate(reason.floor_char_boundary(LONGEST));
+            reason.push('…');
+        }
         let (downloads, state) = (self.downloads.clone(), self.state.clone());
         let waiting = waiting.to_owned();
         let aside = off_thread(move || {

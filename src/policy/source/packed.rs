@@ -4,6 +4,7 @@
 //! belongs to whom is checked in [`super::roots`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -66,6 +67,9 @@ pub struct Release {
     pub content: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// The archive: what is put in force is kept as it was judged, and another may have come into its place meanwhile.
+    #[serde(skip)]
+    pub packed: Arc<[u8]>,
 }
 
 /// The same, as a part of a tree.
@@ -193,6 +197,7 @@ impl Tree {
                 digest: archive.digest,
                 content,
                 sequence: manifest.sequence,
+                packed: archive.packed,
             },
             place,
             manifest,

@@ -1,5 +1,6 @@
 //! `dtgate policies show`: sets of policies that were in force, and what was in them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -248,8 +249,13 @@ fn extract(set: &Generation, directory: &Path) -> anyhow::Result<usize> {
             directory.display()
         );
     }
-    // Where there is one source, its files are the directory that it was.
-    let is_one = set.files.iter().all(|(name, _)| name.starts_with("0000/"));
+    // Where there is one source, its files are the directory, or the bundle, that it was.
+    let sources = set
+        .files
+        .iter()
+        .filter_map(|(name, _)| name.split_once('/'));
+    let sources: BTreeSet<&str> = sources.map(|(source, _)| source).collect();
+    let is_one = sources.len() == 1;
     for (name, text) in &set.files {
         let name = match name.split_once('/') {
             Some((_, name)) if is_one => name,
