@@ -166,7 +166,7 @@ impl App {
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
         let (traces, exporter) = export::start(config, &metrics)?;
         let shipping = export::ship(config, &audit, &metrics, listener.local_addr())?;
-        let fleet = export::fleet(config, &audit);
+        let fleet = export::fleet(config, &audit, &metrics);
         let downloads = Downloads::new(metrics.clone(), now);
         let asked = downloads.clone();
         let grants = Grants::new(metrics.clone());

@@ -360,6 +360,7 @@ impl Walk<'_> {
     fn ended(self, path: &Path) -> Result<(Report, u64), VerifyError> {
         let (mut report, last) = (self.report, self.head.next - 1);
         report.has_head_file = self.marked.is_some();
+        report.has_unseen_checkpoints = self.checkpoints.is_none();
         if let Some(noted) = self.noted.filter(|_| !self.noted_found) {
             return Err(VerifyError::Head {
                 seq: noted.seq,

@@ -36,6 +36,7 @@ impl Connected {
     pub async fn open(config: &Config, purpose: &str) -> Result<Self, StoreError> {
         in_time(config, async {
             let mut connected = Self::reach(config, purpose, Room::GATE).await?;
+            connected.names_are_the_servers().await?;
             let prepared = schema::prepare(&mut connected.client).await;
             prepared.map_err(|error| connected.explained(error))?;
             Ok(connected)
@@ -47,6 +48,7 @@ impl Connected {
     pub(super) async fn open_to_ask(config: &Config, purpose: &str) -> Result<Self, StoreError> {
         in_time(config, async {
             let connected = Self::reach(config, purpose, Room::COMMAND).await?;
+            connected.names_are_the_servers().await?;
             let checked = schema::check(&connected.client).await;
             checked.map_err(|error| connected.explained(error))?;
             Ok(connected)
@@ -118,6 +120,13 @@ impl Connected {
             work,
             ended,
         })
+    }
+
+    /// A function or an operator that somebody put into another schema is not taken for the server's own of that name,
+    /// whatever the settings of the role and the database say.
+    async fn names_are_the_servers(&self) -> Result<(), StoreError> {
+        let set = self.client.batch_execute(SAFE_NAMES).await;
+        set.map_err(|error| self.explained(error.into()))
     }
 
     /// Why the connection has ended, in place of that it has.
@@ -226,6 +235,8 @@ fn password(path: &Path) -> Result<String, StoreError> {
     }
     Ok(line.to_owned())
 }
+
+const SAFE_NAMES: &str = "SET search_path = pg_catalog, pg_temp";
 
 /// Where none is given.
 const PORT: u16 = 5432;

@@ -19,8 +19,8 @@ impl Asked {
         let names = names(by);
         let beside = if by == By::Challenger { CHALLENGED } else { "" };
         let sql = format!(
-            "SELECT CASE WHEN d.at > '-infinity' THEN date_bin('15 minutes', d.at, 'epoch') ELSE 'epoch' END,
-               {names}, d.verdict = 'deny', count(*)
+            "SELECT CASE WHEN d.at > '-infinity' THEN to_timestamp(floor(extract(epoch FROM d.at) / 900) * 900)
+                 ELSE 'epoch' END, {names}, d.verdict = 'deny', count(*)
              FROM dtgate.record AS d {beside} WHERE {} GROUP BY 1, 2, 3",
             condition.text()
         );

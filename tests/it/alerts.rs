@@ -23,7 +23,7 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 28] = [
+const CAUSES: [(&str, Cause); 29] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
@@ -71,6 +71,7 @@ const CAUSES: [(&str, Cause); 28] = [
     ("DtgateSpansDropped", crate::otlp::collector_refusing),
     ("DtgateSinkBehind", crate::sinks::sink_down),
     ("DtgateSinkRecordsMissing", crate::sinks::record_refused),
+    ("DtgateTurnsFailing", causes::store_gone),
 ];
 
 fn deploy(name: &str) -> PathBuf {

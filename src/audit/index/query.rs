@@ -242,7 +242,7 @@ impl Index {
     }
 
     /// Addresses are few beside decisions: each is looked at.
-    fn clients(&self, filter: &Filter) -> Result<Part, Error> {
+    pub(super) fn clients(&self, filter: &Filter) -> Result<Part, Error> {
         let networks = &filter.client;
         let addresses = networks.iter().filter_map(Network::address);
         let known_as = addresses.filter_map(|it| filter.known_as.get(&it.to_string()));

@@ -54,6 +54,9 @@ pub struct Report {
     pub head_hash: String,
     /// What checkpoints prove.
     pub checkpoints: Checkpoints,
+    /// Nobody looked at checkpoints: the beginning is not here, and nothing says what it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_unseen_checkpoints: bool,
 }
 
 /// A `recovery` record.
