@@ -96,7 +96,17 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix('#').unwrap_or(text);
         let number = digits.parse().ok().filter(|number| *number > 0);
-        Ok(number.map_or_else(|| Self::Decision(text.to_owned()), Self::Number))
+        Ok(number.map_or_else(|| Self::Decision(canonical(text)), Self::Number))
+    }
+}
+
+/// The id of a decision as a gate writes it.
+fn canonical(id: &str) -> String {
+    let is_uuid = uuid::Uuid::try_parse(id).is_ok();
+    if is_uuid {
+        id.to_ascii_lowercase()
+    } else {
+        id.to_owned()
     }
 }
 
@@ -263,9 +273,10 @@ fn by_file(directory: &Path, index: u64, size: u64) -> Option<Vec<Hash>> {
 fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option<Vec<Hash>>> {
     let path = inclusion(index, size);
     let needed: HashSet<Node> = path.iter().flat_map(tree::nodes).collect();
-    let Some(mut tree) = beginning(segments)? else {
+    let Some(deleted) = beginning(segments)? else {
         return Ok(None);
     };
+    let mut tree = deleted.tree;
     let mut number = segments.first().and_then(|path| first_record(path));
     let before = largest(tree.size()).zip(tree.roots().iter().copied());
     let mut found: HashMap<Node, Hash> = before.filter(|(node, _)| needed.contains(node)).collect();

@@ -93,6 +93,11 @@ pub enum VerifyError {
     )]
     Head { seq: u64, hash: String },
     #[error(
+        "record {seq}, which was noted as the head once, was deleted by retention, with all up to record {last}: take a \
+         newer head"
+    )]
+    HeadDeleted { seq: u64, last: u64 },
+    #[error(
         "record {seq} says that record {last} was deleted and had hash {noted}, and the record after it names {found}"
     )]
     Pruned {
@@ -144,6 +149,7 @@ impl VerifyError {
         match self {
             Self::Damaged(_)
             | Self::Head { .. }
+            | Self::HeadDeleted { .. }
             | Self::Missing { .. }
             | Self::Begins { .. }
             | Self::Pruned { .. }
@@ -158,6 +164,7 @@ impl VerifyError {
         match self {
             Self::Checkpoint { why, .. } => why.headline(),
             Self::Begins { .. } => "Nothing vouches for the beginning.",
+            Self::HeadDeleted { .. } => "The head that was noted does not fit.",
             Self::Head { .. } => "The journal does not go on from the head that was noted.",
             _ => "The chain is broken.",
         }
