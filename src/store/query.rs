@@ -14,7 +14,7 @@ use super::moment::Moment;
 use super::names::Meant;
 use super::schema::signed;
 use crate::audit::facts::{GRANTED, asked};
-use crate::audit::index::{Filter, Otherwise, Which};
+use crate::audit::index::{Filter, Otherwise, Which, ids};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +141,7 @@ impl Asked {
             return Ok(None);
         }
         if let Some(id) = &filter.id {
-            condition.add("d.decision_id = ?", id.clone());
+            condition.add("d.decision_id = ANY(?)", ids(id));
         }
         if let Some(gate) = question.gate {
             condition.add("d.gate = ?", gate.to_owned());
