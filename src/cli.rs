@@ -40,7 +40,7 @@ use crate::listener::{BindError, Files, Tls};
 use crate::policy::LoadError;
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
-use crate::value::{listening, plain_words, visible_json};
+use crate::value::{listening, visible_json, with_causes};
 
 pub use output::{Output, ended_unread};
 
@@ -264,10 +264,7 @@ impl Serve {
         runtime.shutdown_background();
         Ok(ended.unwrap_or_else(|error| {
             // By the log's way: who reads it may not read, and the end must not wait for that.
-            log.say(format_args!(
-                "dtgate: {}",
-                plain_words(&format!("{error:#}"))
-            ));
+            log.say(format_args!("dtgate: {}", with_causes(error.as_ref())));
             ExitCode::FAILURE
         }))
     }

@@ -137,6 +137,17 @@ pub fn handover(old: &PublicKey, new: &PublicKey) -> String {
     format!("dtgate key rotation\n{old}\n{new}\n")
 }
 
+/// The keys of such a text, the old one and the new one, where both have signed it: nobody but they could have made it.
+pub(super) fn handed_over(note: &str) -> Option<(PublicKey, PublicKey)> {
+    let note = Note::parse(note).ok()?;
+    let mut lines = note.text.lines().skip(1);
+    let (old, new) = (lines.next()?.parse().ok()?, lines.next()?.parse().ok()?);
+    let holds = note.text == handover(&old, &new)
+        && PublicKey::signed(&old, &note).is_some()
+        && PublicKey::signed(&new, &note).is_some();
+    holds.then_some((old, new))
+}
+
 /// The record by which the old key names the new one; both sign.
 pub(super) fn key_change(old: &SigningKey, new: &SigningKey, now: jiff::Timestamp) -> KeyChange {
     let text = handover(&old.public(), &new.public());

@@ -511,6 +511,12 @@ pub struct Pruned {
     /// Allowed decisions among them without outcome: how many, and the first of them.
     pub in_doubt_count: u64,
     pub in_doubt: Vec<String>,
+    /// Of all that is deleted, also before: the notes by which a key that signs has handed over to the next one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// The same: what starts and reloads said of pseudonyms, once for each key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pseudonyms: Vec<Value>,
 }
 
 impl Event<'_> {

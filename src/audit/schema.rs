@@ -221,7 +221,9 @@ fn kinds() -> Vec<(&'static str, Value)> {
                 ("newest", time),
                 ("reason", text.clone()),
                 ("in_doubt_count", count),
-                ("in_doubt", list(text)),
+                ("in_doubt", list(text.clone())),
+                ("keys?", list(text)),
+                ("pseudonyms?", list(json!({"type": "object"}))),
             ]),
         ),
     ]

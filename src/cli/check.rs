@@ -382,9 +382,16 @@ fn records(config: &Config, policy: &Policy) -> Vec<String> {
     }
     let fields: Vec<&str> = journal.pseudonyms.fields.iter().map(Field::name).collect();
     if !fields.is_empty() {
+        let has_claims = fields.iter().any(|it| it.starts_with("caller.jwt.claims."));
+        let claims = if has_claims {
+            ", or claims as a whole"
+        } else {
+            ""
+        };
         said.push(format!(
-            "journal: pseudonyms stand for {}; replay cannot judge by a policy that reads one of them",
-            fields.join(", ")
+            "journal: pseudonyms stand for {}; replay cannot judge by a policy that reads one of them{}",
+            fields.join(", "),
+            claims
         ));
     }
     let sinks = config.ship.names();

@@ -67,17 +67,14 @@ impl<'a> Candidate<'a> {
     /// Judges a line, if it is a decision that is wanted, and adds what was found.
     pub(super) fn judge(&self, line: &[u8], options: &Options, report: &mut Report) {
         match record::read(line) {
-            Read::Decision(record) => {
-                let wanted = &options.wanted;
-                if !wanted.has_time(&record.timestamp) {
-                    return;
-                }
-                wanted.look(&record, &mut report.met);
-                if wanted.has(&record) {
-                    self.compare(&record, line, options, report);
-                }
-            }
+            Read::Decision(record) => self.judge_decision(&record, line, options, report),
             Read::Unread(reason, value) => {
+                // What is masked keeps those from judging who read it, and nobody else.
+                if let Some(whole) = record::with_defaults(&value)
+                    && let Read::Decision(record) = record::read(&whole)
+                {
+                    return self.judge_decision(&record, line, options, report);
+                }
                 let text = |member: &str| {
                     let member = value.get(member).and_then(Value::as_str);
                     member.unwrap_or_default()
@@ -96,6 +93,23 @@ impl<'a> Candidate<'a> {
             Read::Damaged => report.damaged += 1,
             Read::Start => report.key(line),
             Read::Other => {}
+        }
+    }
+
+    fn judge_decision(
+        &self,
+        record: &Record<'_>,
+        line: &[u8],
+        options: &Options,
+        report: &mut Report,
+    ) {
+        let wanted = &options.wanted;
+        if !wanted.has_time(&record.timestamp) {
+            return;
+        }
+        wanted.look(record, &mut report.met);
+        if wanted.has(record) {
+            self.compare(record, line, options, report);
         }
     }
 
@@ -307,11 +321,15 @@ impl Record<'_> {
     fn known(&self) -> Known {
         let all = [&self.erased, &self.masked, &self.pseudonyms];
         let mut known = Known::All;
-        for pointer in all.into_iter().flatten() {
-            let mut steps = pointer.split('/').skip(1);
+        let pointers = all.into_iter().flatten();
+        for member in pointers.flat_map(|pointer| members_of_mask(pointer)) {
+            let mut steps = member.split('.');
             if steps.next() == Some("result") {
-                known = match (steps.count(), known) {
-                    (0..=2, _) | (_, Known::Verdict) => Known::Verdict,
+                let steps: Vec<&str> = steps.collect();
+                known = match (steps.as_slice(), known) {
+                    // By these an objection does what it does.
+                    ([] | [_] | [_, _] | [_, _, "policy" | "mode" | "rule" | "exception"], _)
+                    | (_, Known::Verdict) => Known::Verdict,
                     _ => Known::Policies,
                 };
             }

@@ -113,9 +113,20 @@ impl Asked {
         Ok(unnamed)
     }
 
-    /// Whether some request was about a scope of this name.
-    pub fn is_scope(&self, name: &str) -> Result<bool, StoreError> {
-        self.is_named("scope", &[Pattern::Exactly(name.to_owned())])
+    /// The options by which a text is found that `--text` does not look at, or not everywhere.
+    pub fn found_by(&self, text: &str) -> Result<Vec<&'static str>, StoreError> {
+        let mut found = Vec::new();
+        for (option, kind) in [
+            ("--scope", "scope"),
+            ("--caller", "caller"),
+            ("--client", "client"),
+            ("--token", "token"),
+        ] {
+            if self.is_named(kind, &[Pattern::Exactly(text.to_owned())])? {
+                found.push(option);
+            }
+        }
+        Ok(found)
     }
 
     fn unnamed_clients(

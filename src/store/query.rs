@@ -15,7 +15,7 @@ use super::moment::Moment;
 use super::names::{Clients, Meant};
 use super::schema::{signed, unsigned};
 use crate::audit::facts::{GRANTED, asked};
-use crate::audit::index::{Filter, Otherwise, Which};
+use crate::audit::index::{Filter, Otherwise, Which, ids};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +156,7 @@ impl Asked {
             return Ok(None);
         }
         if let Some(id) = &filter.id {
-            condition.add("d.decision_id = ?", id.clone());
+            condition.add("d.decision_id = ANY(?)", ids(id));
         }
         if let Some(gate) = question.gate {
             condition.add("d.gate = ?", gate.to_owned());

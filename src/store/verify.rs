@@ -223,19 +223,6 @@ impl Asked {
         Ok((!is_whole).then_some(noted.seq))
     }
 
-    /// The records that say what their gate has deleted of its journal.
-    pub(super) fn removals(&self, gate: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND kind = 'pruned'
-                   AND octet_length(line) <= $3 ORDER BY at DESC LIMIT $2";
-        let rows = self.rows(sql, &[&gate, &MOST_REMOVALS, &MOST_OF_ONE])?;
-        let lines = rows.iter().map(|row| column::<&str>(row, 0));
-        let lines: Result<Vec<&str>, _> = lines.collect();
-        Ok(lines?
-            .into_iter()
-            .map(|it| it.as_bytes().to_vec())
-            .collect())
-    }
-
     /// Compares how many decisions there are with how many a question finds, by whatever index the server takes for it: the
     /// rows were read by another.
     fn compare_count(

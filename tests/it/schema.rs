@@ -445,6 +445,8 @@ fn events() -> Vec<Value> {
             reason: text(),
             in_doubt_count: 1,
             in_doubt: vec![text()],
+            keys: vec![text()],
+            pseudonyms: vec![json!({"fields": [text()], "key": "v1", "fingerprint": text()})],
         }),
     ];
     let records = events.iter().map(|event| {

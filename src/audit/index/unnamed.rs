@@ -77,9 +77,20 @@ impl Index {
         Ok(self.db.query_row(sql, [asked], |row| row.get(0))?)
     }
 
-    /// Whether some request was about a scope of this name.
-    pub fn is_scope(&self, name: &str) -> Result<bool, Error> {
-        self.is_named(Kind::Scope, &[Pattern::Exactly(name.to_owned())])
+    /// The options by which a text is found that `--text` does not look at, or not everywhere.
+    pub fn found_by(&self, text: &str) -> Result<Vec<&'static str>, Error> {
+        let mut found = Vec::new();
+        for (option, kind) in [
+            ("--scope", Kind::Scope),
+            ("--caller", Kind::Caller),
+            ("--client", Kind::Client),
+            ("--token", Kind::Token),
+        ] {
+            if self.is_named(kind, &[Pattern::Exactly(text.to_owned())])? {
+                found.push(option);
+            }
+        }
+        Ok(found)
     }
 
     fn unnamed_clients(&self, filter: &Filter, unnamed: &mut Vec<Unnamed>) -> Result<(), Error> {

@@ -96,6 +96,11 @@ pub enum VerifyError {
     )]
     Head { seq: u64, hash: String },
     #[error(
+        "record {seq}, which was noted as the head once, was deleted by retention, with all up to record {last}: take a \
+         newer head"
+    )]
+    HeadDeleted { seq: u64, last: u64 },
+    #[error(
         "record {seq} says that record {last} was deleted and had hash {noted}, and the record after it names {found}"
     )]
     Pruned {
@@ -147,6 +152,7 @@ impl VerifyError {
         match self {
             Self::Damaged(_)
             | Self::Head { .. }
+            | Self::HeadDeleted { .. }
             | Self::Missing { .. }
             | Self::Begins { .. }
             | Self::Pruned { .. }
@@ -161,6 +167,7 @@ impl VerifyError {
         match self {
             Self::Checkpoint { why, .. } => why.headline(),
             Self::Begins { .. } => "Nothing vouches for the beginning.",
+            Self::HeadDeleted { .. } => "The head that was noted does not fit.",
             Self::Head { .. } => "The journal does not go on from the head that was noted.",
             _ => "The chain is broken.",
         }

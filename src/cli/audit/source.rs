@@ -94,6 +94,15 @@ impl There {
     }
 }
 
+/// What is asked of all pages.
+fn all<'a>(filter: &'a Filter, gate: Option<&'a str>) -> Question<'a> {
+    Question {
+        filter,
+        gate,
+        before: None,
+    }
+}
+
 impl Source {
     /// The newest decisions that a filter lets through.
     pub(in crate::cli) fn find(
@@ -264,17 +273,19 @@ impl Source {
         })
     }
 
+    /// How many decisions there were, in each quarter of an hour.
     pub(super) fn sums(&self, filter: &Filter, by: By) -> anyhow::Result<Vec<Sum>> {
         Ok(match self {
             Self::Journal { index, .. } => index.sums(filter, by)?,
-            Self::Store { asked, gate, .. } => {
-                let question = Question {
-                    filter,
-                    gate: gate.as_deref(),
-                    before: None,
-                };
-                asked.sums(question, by)?
-            }
+            Self::Store { asked, gate, .. } => asked.sums(all(filter, gate.as_deref()), by)?,
+        })
+    }
+
+    /// The same over all of the time.
+    pub(super) fn totals(&self, filter: &Filter, by: By) -> anyhow::Result<Vec<Sum>> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.totals(filter, by)?,
+            Self::Store { asked, gate, .. } => asked.totals(all(filter, gate.as_deref()), by)?,
         })
     }
 
@@ -293,10 +304,10 @@ impl Source {
         })
     }
 
-    pub(super) fn is_scope(&self, name: &str) -> anyhow::Result<bool> {
+    pub(super) fn found_by(&self, text: &str) -> anyhow::Result<Vec<&'static str>> {
         Ok(match self {
-            Self::Journal { index, .. } => index.is_scope(name)?,
-            Self::Store { asked, .. } => asked.is_scope(name)?,
+            Self::Journal { index, .. } => index.found_by(text)?,
+            Self::Store { asked, .. } => asked.found_by(text)?,
         })
     }
 

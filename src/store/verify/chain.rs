@@ -182,7 +182,11 @@ impl Asked {
     }
 
     /// The records that say what was deleted of the journal before record `first`, or shortly behind it.
-    fn removals(&self, gates: &[String], first: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub(in crate::store) fn removals(
+        &self,
+        gates: &[String],
+        first: u64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         if first <= 1 {
             return Ok(Vec::new());
         }
