@@ -431,9 +431,7 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
-        if is_alone {
-            self.shared.metrics.went_alone();
-        }
+        self.shared.metrics.goes_on(is_alone);
         let counted = spent.map(Spent::sent);
         trace.step(Step::Forward);
         trace.tell_step(|said| traced::sends(said, &parts.method, permit.environment()));

@@ -68,10 +68,10 @@ impl Asked {
         let mut found = Found::default();
         let mut behind = String::new();
         loop {
-            let names = self.page("client", &behind, AT_ONCE)?;
-            let Some(last) = names.last() else { break };
+            let page = self.page("client", &behind, AT_ONCE)?;
+            let Some(last) = page.last() else { break };
             behind.clone_from(last);
-            for name in names {
+            for name in page {
                 let address: Option<IpAddr> = name.parse().ok();
                 let is_within =
                     address.is_some_and(|it| wide.iter().any(|network| network.contains(it)));

@@ -149,9 +149,9 @@ impl Metrics {
         gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A change went on, and another gate may have changed the token at the same time.
-    pub fn went_alone(&self) {
-        self.0.families.turns_local.inc();
+    /// A change goes on. `is_alone`: another gate may change the token at the same time.
+    pub fn goes_on(&self, is_alone: bool) {
+        self.0.families.turns_local.inc_by(is_alone.into());
     }
 
     pub fn looked_up(&self, found: bool, took: Duration) {

@@ -44,7 +44,7 @@ fn counted() -> Metrics {
             seconds: 7,
         }]
     });
-    metrics.went_alone();
+    metrics.goes_on(true);
     metrics.turns_from(|| true);
     metrics.reloaded(2, jiff::Timestamp::UNIX_EPOCH);
     metrics.reload_failed();
