@@ -44,8 +44,9 @@ impl Hidden {
         // The longest first: another may be a part of it.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         values.dedup();
-        // Only what is random: of a value as a whole, honest words in it would be looked for, too.
-        let words = values.iter().flat_map(|value| value.split(is_between));
+        // Only what is random, and has no shape of its own: of other values honest words would be looked for, too.
+        let shapeless = values.iter().filter(|it| !Redactor::default().hides(it));
+        let words = shapeless.flat_map(|value| value.split(is_between));
         let secrets = words.filter(|word| is_random(word)).map(str::to_owned);
         let secrets = secrets.map(TokenSecret::new);
         Self {
@@ -60,7 +61,7 @@ impl Hidden {
         for value in &self.values {
             let quoted = format!("{value:?}");
             let quoted = quoted.trim_matches('"');
-            clean = clean.replace(value, HIDDEN).replace(quoted, HIDDEN);
+            clean = without(&without(&clean, value), quoted);
         }
         self.redactor.text(&clean)
     }
@@ -76,11 +77,24 @@ impl Hidden {
     }
 }
 
+/// A text without a value, where that is no part of a longer word.
+fn without(text: &str, value: &str) -> String {
+    let goes_on = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let (mut clean, mut rest) = (String::new(), text);
+    while let Some((before, behind)) = rest.split_once(value) {
+        clean.push_str(before);
+        let is_part = clean.ends_with(goes_on) || behind.starts_with(goes_on);
+        clean.push_str(if is_part { value } else { HIDDEN });
+        rest = behind;
+    }
+    clean + rest
+}
+
 fn of_value(key: &str, value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => {
             let is_no_file = key.ends_with("file") && !is_like_a_file(text);
-            if is_no_file || may_be_a_secret(text) {
+            if (is_no_file && text.len() >= SHORTEST_WORD) || may_be_a_secret(text) {
                 found.push(text.clone());
             }
         }
@@ -136,7 +150,8 @@ fn is_random(word: &str) -> bool {
     let letters = word.bytes().filter(|byte| !b"-_".contains(byte));
     let kinds: Vec<u8> = letters.map(kind).collect();
     let turns = kinds.windows(2).filter(|two| two.first() != two.last());
-    word.len() >= SHORTEST && turns.count() >= TURNS && uuid::Uuid::try_parse(word).is_err()
+    let is_id = word.len() == UUID && uuid::Uuid::try_parse(word).is_ok();
+    word.len() >= SHORTEST && turns.count() >= TURNS && !is_id
 }
 
 /// Stands for a secret, as a redactor writes it.
@@ -148,6 +163,11 @@ const WHY: &str = "[secret]: what may be a secret is not repeated. If it is one,
 /// The shortest secret that is looked for, and how often its letters change their kind.
 const SHORTEST: usize = 16;
 const TURNS: usize = 6;
+/// Of an id with its hyphens: without them it is a key as well.
+const UUID: usize = 36;
+
+/// What is shorter in the place of a file's name is no secret: it stands in too many words.
+const SHORTEST_WORD: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -183,7 +203,19 @@ mod tests {
     fn a_password_in_the_place_of_its_file_is_hidden() {
         let hidden =
             Hidden::of("store.password_file = 'hunter2'\nstore.ca = 'ca'\nx.url_file = 'a.url'");
-        let said = hidden.text("hunter2: there is no such file; ca, a.url");
-        assert_eq!(said.as_str(), "[secret]: there is no such file; ca, a.url");
+        let said = hidden.text("hunter2: there is no such file; ca, a.url, hunter2s");
+        assert_eq!(
+            said.as_str(),
+            "[secret]: there is no such file; ca, a.url, hunter2s"
+        );
+        let key = "PRIVATE+KEY+bob+9becd972+AVwJD9dNaRNJwPO5PuZNiJGpKA9SQGohvaQrJmUs3PvV";
+        let hidden = Hidden::of(&format!("x = ['{key}', 'Kx9#mP2$vL8@nQ4wTz71']"));
+        let said = hidden.text(&format!(
+            "it is a private key: make a new pair; {key}, Kx9#mP2$vL8@nQ4wTz71"
+        ));
+        assert_eq!(
+            said.as_str(),
+            "it is a private key: make a new pair; [secret], [secret]"
+        );
     }
 }
