@@ -4,6 +4,8 @@
 //! names file, line and column.
 
 mod callers;
+mod filters;
+mod hidden;
 mod place;
 mod restart;
 mod sections;
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
+pub use hidden::Hidden;
 pub use restart::NEEDS_A_RESTART;
 
 use crate::audit::Durability;
@@ -244,7 +247,9 @@ impl Config {
                 path: path.to_owned(),
                 line,
                 column,
-                message: in_plain_words(error.message()),
+                message: Hidden::of(&text)
+                    .text(&in_plain_words(error.message()))
+                    .to_string(),
             }
         });
         let file = Some(place::File::new(path, text));
@@ -256,7 +261,7 @@ impl Config {
                 path: path.to_owned(),
                 line: problem.line,
                 column: problem.column,
-                message: problem.message,
+                message: config.hidden().text(&problem.message).to_string(),
             });
         }
         Ok(config)
@@ -299,7 +304,7 @@ const SUBJECT: &str = "caller.jwt.subject";
 /// What the parser says, without the names of types that nobody but a programmer knows, and with the nearest of the
 /// names that it lists.
 fn in_plain_words(message: &str) -> String {
-    let mut message = message.to_owned();
+    let mut message = without_value(message);
     for (theirs, ours) in WORDS {
         message = message.replace(theirs, ours);
     }
@@ -326,12 +331,34 @@ fn in_plain_words(message: &str) -> String {
     }
 }
 
-const WORDS: [(&str, &str); 11] = [
+/// A text in the place of something else is not repeated: it may be a secret.
+fn without_value(message: &str) -> String {
+    for what in ["type", "value"] {
+        let begin = format!("invalid {what}: string \"");
+        // What is expected has no quotes: the last one ends the text.
+        if let Some((_value, expected)) =
+            (message.strip_prefix(&begin)).and_then(|rest| rest.rsplit_once("\", expected "))
+        {
+            return format!("invalid {what}: a text, expected {expected}");
+        }
+    }
+    message.to_owned()
+}
+
+const WORDS: [(&str, &str); 13] = [
     ("a nonzero u16", "a whole number from 1 to 65535"),
     ("a nonzero u32", "a whole number, 1 or more"),
     ("a nonzero usize", "a whole number, 1 or more"),
     ("a boolean", "true or false"),
     ("path string", "a path in quotes"),
+    (
+        "expected struct Target",
+        "expected a table with a name of yours, [ship.otlp.NAME] or [ship.opa.NAME], with `url` in it",
+    ),
+    (
+        "expected struct Webhook",
+        "expected a table with a name of yours, [ship.webhook.NAME], with `shape` in it",
+    ),
     (
         "expected struct Tls",
         "expected the table [listener.tls.files] with `certificate` and `key`",

@@ -111,11 +111,15 @@ impl Known {
                 Found::Unknown(what) => standing.unknown.push(what),
             }
         }
-        if let Some(gate) = self.gate() {
-            for (signed, standing) in grants.iter().zip(&mut standings) {
-                let unapproved = || gate.approved(Signed::clone(signed)).err();
-                standing.flaw = standing.flaw.take().or_else(unapproved);
-            }
+        let gate = self.gate();
+        for (signed, standing) in grants.iter().zip(&mut standings) {
+            let unapproved = || match &gate {
+                Some(gate) => gate.approved(Signed::clone(signed)).err(),
+                // Whether they hold, nobody knows here. How many there are, everybody can see.
+                None => (signed.signers().count() < 2)
+                    .then(|| Flaw::OnlyRequester(signed.grant.requested_by.clone())),
+            };
+            standing.flaw = standing.flaw.take().or_else(unapproved);
         }
         Ok(standings)
     }

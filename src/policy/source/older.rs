@@ -27,24 +27,28 @@ impl Least {
 
     pub(super) fn permit(&self, archive: &Archive, manifest: &Manifest) -> Result<(), Refusal> {
         let Self { sequence, .. } = self;
+        let next = sequence.saturating_add(1);
         let refused = |reason: String| {
-            let ways = "say why in policies.allow_rollback";
-            Refusal::of_file(manifest::NAME, format!("{reason} {ways}"))
+            let ways = format!(
+                "if it is new, build it with `--sequence {next}` or higher; to go back on purpose, say why in \
+                 policies.allow_rollback"
+            );
+            Refusal::of_file(manifest::NAME, format!("{reason}; {ways}"))
         };
         let Some(own) = manifest.sequence else {
             return Err(refused(format!(
-                "it has no sequence, and {sequence} was in force already: it is older; to go back to it,"
+                "it has no sequence, and {sequence} was in force already: it is older"
             )));
         };
         if own < *sequence {
             return Err(refused(format!(
-                "its sequence is {own}, and {sequence} was in force already: it is older; to go back to it,"
+                "its sequence is {own}, and {sequence} was in force already: it is older"
             )));
         }
         if own == *sequence && !self.is_the_same(archive) {
             return Err(refused(format!(
                 "its sequence is {own}, as that of what was in force, and its files are others: which of them is older \
-                 nobody can tell; give the newer one a higher sequence, or"
+                 nobody can tell"
             )));
         }
         Ok(())
