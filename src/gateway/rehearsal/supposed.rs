@@ -105,6 +105,8 @@ pub enum SupposeError {
     UnknownWrite,
 }
 
+const ANOTHER: &str = "the path is one of another environment than the one that is asked about";
+
 impl SupposeError {
     /// What a request would be answered with, or the question is.
     pub fn status(&self) -> StatusCode {
@@ -135,7 +137,7 @@ impl Set {
         let found = current
             .transpose()?
             .map(|token| Found::rehearsed(Ok(token)));
-        let time = supposition.time;
+        let (time, wanted) = (supposition.time, supposition.environment.clone());
         let supposed = Supposed {
             jwt: supposition.jwt.clone(),
             teams: self.teams.clone(),
@@ -155,6 +157,9 @@ impl Set {
         let environment = self.environments.guarded(&read.parts, head)?;
         let redactor = read.recorder.redactor();
         let told = environment.input(head, redactor);
+        if wanted.is_some_and(|wanted| wanted != told.name) {
+            return Err(SupposeError::Environment(ANOTHER));
+        }
         let input = read.input(told, found.as_ref(), self.reads_envoy, time)?;
         if !input.only_disables()
             && let Some(reason) = stale()
