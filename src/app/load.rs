@@ -210,7 +210,10 @@ fn load_at(sources: &Sources) -> anyhow::Result<Policy> {
 
 /// The bundles with a sequence of which nobody knows an earlier one: an older one would have been taken as well.
 pub(super) fn without_memory(config: &Config, policy: &Policy) -> anyhow::Result<Vec<String>> {
-    let known = sources(config)?.bundles.into_iter();
+    let mut config = config.clone();
+    // What may be gone behind is known all the same.
+    config.policies.allow_rollback = None;
+    let known = sources(&config)?.bundles.into_iter();
     let known: Vec<Packed> = known.filter(|it| it.least.is_some()).collect();
     let is_known = |name: &str| known.iter().any(|it| it.name == name);
     let counted = policy.releases().filter(|it| it.sequence.is_some());

@@ -126,16 +126,8 @@ impl Reloader {
         let mut rest = Instant::now();
         let mut looks = ticks(self.state.in_force.load().config.reload.interval);
         loop {
-            let trigger = match again.take() {
-                Some(trigger) if !shutdown.is_cancelled() => trigger,
-                _ => tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = hangups.next() => Trigger::Signal,
-                    () = self.downloads.came() => Trigger::Bundle,
-                    _ = looks.tick() => Trigger::Watch,
-                },
-            };
-            let Some(trigger) = self.rested(trigger, rest, &mut hangups, &shutdown).await else {
+            let woken = self.woken(again.take(), rest, &mut looks, &mut hangups, &shutdown);
+            let Some(trigger) = woken.await else {
                 return;
             };
             unrecorded = self.write_again(unrecorded).await;
@@ -209,6 +201,28 @@ impl Reloader {
                 looks.reset();
             }
         }
+    }
+
+    /// Waits until there is something to look at, at once where that has to be done `again`, and until the gate has rested.
+    /// `None`: the gate ends.
+    async fn woken(
+        &self,
+        again: Option<Trigger>,
+        rest: Instant,
+        looks: &mut Interval,
+        hangups: &mut Hangups,
+        shutdown: &CancellationToken,
+    ) -> Option<Trigger> {
+        let trigger = match again {
+            Some(trigger) if !shutdown.is_cancelled() => trigger,
+            _ => tokio::select! {
+                () = shutdown.cancelled() => return None,
+                () = hangups.next() => Trigger::Signal,
+                () = self.downloads.came() => Trigger::Bundle,
+                _ = looks.tick() => Trigger::Watch,
+            },
+        };
+        self.rested(trigger, rest, hangups, shutdown).await
     }
 
     /// Waits until files may be read again; a signal does not wait. `None`: the gate ends.

@@ -18,7 +18,7 @@ use crate::audit::{Directory, checkpoint, index};
 use crate::bundles;
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
-use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
+use crate::gateway::{Failures, UnknownWrites, Unsent, environment::Environments, lookup::Lookup};
 use crate::identity::{Teams, Tokens};
 use crate::listener::descriptors;
 use crate::policy::{Entrypoint, Other, Policy, Problem, Release, Sources, Trusted, suite};
@@ -126,9 +126,7 @@ impl Check {
             Ok(requests) => requests,
             Err(error) => return self.refuse(out, &[format!("{error:#}")], &[]),
         };
-        let mut doubts = self.doubts(&config, &policy, &teams);
-        let unsent = unsent.iter();
-        doubts.extend(unsent.map(|(entrypoint, reason)| not_sent(&config, entrypoint, reason)));
+        let mut doubts = self.doubts(&config, &policy, &teams, &unsent);
         doubts.extend(challenger(&config, &policy, environments.as_ref()));
         let tests = config.reload.require_tests.then(|| {
             let (number, failed) = suite::failures(&sources, config.reload.test_timeout.as_std());
@@ -160,13 +158,21 @@ impl Check {
     }
 
     /// What the configuration and the policies say, and may not be meant.
-    fn doubts(&self, config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
+    fn doubts(
+        &self,
+        config: &Config,
+        policy: &Policy,
+        teams: &Teams,
+        unsent: &Unsent,
+    ) -> Vec<Problem> {
         let mut doubts = match &self.config {
             Some(_) => app::doubts(config, policy, teams),
             None => Vec::new(),
         };
         doubts.extend(policy.warnings().iter().cloned());
         doubts.extend(app::ended(policy));
+        let unsent = unsent.iter();
+        doubts.extend(unsent.map(|(entrypoint, reason)| not_sent(config, entrypoint, reason)));
         doubts
     }
 

@@ -323,6 +323,7 @@ fn after_a_restart_an_older_bundle_needs_a_reason_and_the_reason_is_recorded() {
     command.args(["--allow-rollback", "incident 4711"]);
     let gate = Gate::spawn(directory, command);
     assert_eq!((named(&gate, "a"), named(&gate, "b")), (403, 204));
+    assert_eq!(status(&gate)["policies"]["without_memory"], json!([]));
     let start = &gate.records()[0];
     assert_eq!(start["bundles"][0]["allow_rollback"], "incident 4711");
     assert_eq!(start["bundles"][0]["sequence"], 4);

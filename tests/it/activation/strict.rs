@@ -221,13 +221,14 @@ fn tests_that_take_too_long_together_keep_policies_from_being_in_force() {
         &format!("reload.test_timeout = \"200ms\"\n{configuration}"),
     );
     let gate = files.gate();
-    let mut slow = "package dtgate.scopes_test\n\nimport data.dtgate.scopes\n".to_owned();
-    for number in 0..20 {
-        slow.push_str(&format!(
+    let head = "package dtgate.scopes_test\n\nimport data.dtgate.scopes\n".to_owned();
+    let tests = (0..20).map(|number| {
+        format!(
             "\ntest_{number} if count([a | some a in numbers.range(1, 20000); a % 7 == {number}]) >= 0\n"
-        ));
-    }
-    files.write("policies/scopes_test.rego", &slow);
+        )
+    });
+    let slow: Vec<String> = std::iter::once(head).chain(tests).collect();
+    files.write("policies/scopes_test.rego", &slow.concat());
     let told = refused(&gate, "its tests take too long");
     assert!(
         told.contains(" of 20 tests were done after 200ms") && told.contains("reload.test_timeout"),
