@@ -422,6 +422,23 @@ mod tests {
     use super::*;
     use crate::policy::build::{Recipe, build};
 
+    #[test]
+    fn a_reason_for_older_bundles_is_one() {
+        for (text, is_one) in [
+            ("", false),
+            (" \t", false),
+            ("-", false),
+            ("incident 4711", true),
+        ] {
+            let read: Result<Config, _> =
+                toml::from_str(&format!("policies.allow_rollback = {text:?}"));
+            match read {
+                Ok(_) => assert!(is_one, "{text:?}"),
+                Err(error) => assert!(!is_one && error.message().contains("a reason is expected")),
+            }
+        }
+    }
+
     /// A second one came while the first was put in force: which of them was in force is known all the same.
     #[test]
     fn what_is_in_force_is_remembered_whatever_has_come_meanwhile() {

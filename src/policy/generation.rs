@@ -31,15 +31,6 @@ impl Generation {
 
     /// Reads one, and refuses what is not what it says.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let message = "it is no set that a gate has kept: those are below policies/ in the directory of the journal";
-        let none = || LoadError {
-            problems: vec![Problem::new(&path.display().to_string(), 0, 0, message)],
-        };
-        Self::open_if_kept(path)?.ok_or_else(none)
-    }
-
-    /// The same of an archive that may be something else. `None`: it is.
-    pub fn open_if_kept(path: &Path) -> Result<Option<Self>, LoadError> {
         let place = path.display().to_string();
         let refused = |message: String| LoadError {
             problems: vec![Problem::new(&place, 0, 0, message)],
@@ -47,7 +38,9 @@ impl Generation {
         let archive = Archive::open(path).map_err(|refusal| refused(refusal.message))?;
         let said = archive.set().map_err(|refusal| refused(refusal.message))?;
         let Some(set) = said else {
-            return Ok(None);
+            return Err(refused(
+                "it is no set that a gate has kept: those are below policies/ in the directory of the journal".to_owned(),
+            ));
         };
         let mut files = Vec::new();
         for (name, bytes) in &archive.files {
@@ -66,11 +59,11 @@ impl Generation {
                 set.revision
             )));
         }
-        Ok(Some(Self {
+        Ok(Self {
             revision: found,
             bundles: set.bundles,
             content: set.content,
             files,
-        }))
+        })
     }
 }

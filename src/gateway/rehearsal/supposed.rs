@@ -121,6 +121,8 @@ pub enum SupposeError {
     UnknownWrite,
 }
 
+const ANOTHER: &str = "the path is one of another environment than the one that is asked about";
+
 impl SupposeError {
     /// What a request would be answered with, or the question is.
     pub fn status(&self) -> StatusCode {
@@ -154,6 +156,7 @@ impl Set {
             .transpose()?
             .map(|token| Found::rehearsed(Ok(token)));
         let (time, before) = (supposition.time, supposition.before);
+        let wanted = supposition.environment.clone();
         let supposed = Supposed {
             jwt: supposition.jwt.clone(),
             teams: self.teams.clone(),
@@ -174,6 +177,9 @@ impl Set {
         let environment = self.environments.guarded(&read.parts, head)?;
         let redactor = read.recorder.redactor();
         let told = environment.input(head, redactor);
+        if wanted.is_some_and(|wanted| wanted != told.name) {
+            return Err(SupposeError::Environment(ANOTHER.to_owned()));
+        }
         let mut input = read.input(told, found.as_ref(), self.reads_envoy, time)?;
         if self.reads_recent {
             let counted = || counts.of(read.recorder.identity(), time);

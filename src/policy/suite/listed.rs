@@ -109,7 +109,7 @@ pub(super) fn with_own_names(
         taken.extend(definition.name().first().cloned());
     }
     let mut numbers = 0..MOST_TWINS;
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut written: BTreeMap<String, String> = BTreeMap::new();
     for test in tests.iter_mut().filter(|test| test.name != test.rule) {
         let name = numbers.find_map(|number| {
             let name = format!("t{number:04x}{}", test.rule.get(PREFIX..)?);
@@ -117,7 +117,7 @@ pub(super) fn with_own_names(
         });
         let renamed = name.and_then(|name| {
             let span = own_name(program, test)?;
-            let text = texts
+            let text = written
                 .entry(test.location.file.clone())
                 .or_insert_with(|| span.source.get_contents().to_owned());
             let start = usize::try_from(span.start).ok()?;
@@ -130,13 +130,13 @@ pub(super) fn with_own_names(
             None => test.cases = Cases::Never("it has the name of another test, too many have it"),
         }
     }
-    if texts.is_empty() {
+    if written.is_empty() {
         return None;
     }
     let renamed = files.iter().map(|file| File {
         path: file.path.clone(),
         name: file.name.clone(),
-        text: texts
+        text: written
             .remove(&file.path)
             .unwrap_or_else(|| file.text.clone()),
     });
@@ -256,9 +256,6 @@ fn lister(rule: &Rule, number: usize) -> Option<String> {
         return None;
     };
     syntax::variable(refr)?;
-    if let Some(note) = syntax::literal(index) {
-        return Some(format!("\n__cases_{number} contains {note}\n"));
-    }
     let note = syntax::variable(index)?.text();
     let is_note = |expr: &Expr| syntax::variable(expr).is_some_and(|name| name.text() == note);
     let [body] = bodies.as_slice() else {

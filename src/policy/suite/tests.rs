@@ -659,10 +659,6 @@ test_p[note] if {
 
 test_set contains 1 if true
 
-test_obj[\"x\"] := true
-
-test_obj[\"y\"] := false
-
 test_dot.a if true
 
 test_dot.b if false
@@ -743,8 +739,6 @@ fn a_test_is_asked_by_itself_whatever_else_has_its_name() {
         "data.a_test.test_dot#01 fail",
         "data.a_test.test_fun error",
         "data.a_test.test_local pass one:false two:false",
-        "data.a_test.test_obj pass x:false",
-        "data.a_test.test_obj#01 fail y:true",
         "data.a_test.test_ok pass",
         "data.a_test.test_p fail one:false two:true",
         "data.a_test.test_p#01 fail three:true two:false",

@@ -197,6 +197,14 @@ fn an_environment_is_asked_by_its_name() {
             .ends_with("there is \"prod\", \"stage\""),
         "{message}"
     );
+    // A path that is one of another environment is no request for this one.
+    let path = format!("/e/def67890/api/v1/tokens/{ID}");
+    question["action"]["properties"] = json!({"api": "v1", "method": "PUT", "path": path});
+    for (name, decision) in [("prod", false), ("stage", true)] {
+        question["context"] = json!({"environment": name});
+        let answer = evaluate(&gate, &question);
+        assert_eq!(answer["decision"], decision, "{name}: {answer}");
+    }
     question["action"] = json!({"name": "token.creat"});
     question["subject"]["properties"] = json!({"department": "x"});
     let answer = evaluate(&gate, &question);

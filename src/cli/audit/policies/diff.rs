@@ -78,10 +78,6 @@ impl Diff {
         let path = Path::new(given);
         let is_path = path.exists() || given.contains(['/', '.']) || given.is_empty();
         if is_path {
-            // One that was kept, and that somebody has changed since, is not what it says.
-            if given.ends_with(app::generations::ENDING) && path.is_file() {
-                Generation::open_if_kept(path)?;
-            }
             return app::policies_with_those_of(path, &self.entrypoints);
         }
         let path = self.from.find(given)?;
