@@ -143,15 +143,10 @@ fn silent(out: &mut impl Write, source: &Source, key: &Key, record: &Value) -> a
         return Ok(());
     }
     let bold = Style::new().bold();
-    let policies = match named(source, key, revision)? {
-        Some(policies) => policies,
-        None => match kept(source, revision) {
-            Some(policies) => policies,
-            None => {
-                writeln!(out, "\n{bold}no objection{bold:#}\n  {NOT_KNOWN}")?;
-                return Ok(());
-            }
-        },
+    let known = named(source, key, revision)?;
+    let Some(policies) = known.or_else(|| kept(source, revision)) else {
+        writeln!(out, "\n{bold}no objection{bold:#}\n  {NOT_KNOWN}")?;
+        return Ok(());
     };
     let objecting: Vec<&Value> = violations(record)
         .filter_map(|it| it.get("policy"))
