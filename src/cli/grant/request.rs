@@ -48,7 +48,7 @@ pub(in crate::cli) struct RequestArgs {
     #[arg(long, value_name = "NAME", default_value = DEFAULT, requires = "token")]
     environment: String,
     /// Only by this caller: `request.caller_hash` of a record of its
-    #[arg(long, value_name = "HASH", value_parser = caller, requires = "token")]
+    #[arg(long, value_name = "HASH", requires = "token")]
     caller: Option<String>,
     /// By anybody: whoever asks for the change first uses it up, also one whose credential Dynatrace refuses
     #[arg(long, requires = "token", conflicts_with = "caller")]
@@ -280,8 +280,7 @@ impl RequestArgs {
         let Some(token) = &self.token else {
             return Ok(None);
         };
-        let caller = self.caller.as_ref();
-        let caller = caller.map(|caller| named::id("--caller", caller));
+        let caller = self.caller.as_ref().map(|it| caller(it));
         Ok(Some(Change {
             environment: self.environment.clone(),
             token: named::id("--token", token)?,
@@ -312,14 +311,16 @@ impl RequestArgs {
     }
 }
 
-/// A public id is no name for it: whoever shows that could use up what is for its holder.
-fn caller(text: &str) -> Result<String, &'static str> {
-    text.starts_with("hmac-sha256:")
-        .then(|| text.to_owned())
-        .ok_or(
-            "write request.caller_hash of a record of that caller, hmac-sha256:…: `dtgate audit query --caller ID --format json` \
-             shows those of a public id, which others can show, too; or --any-caller",
-        )
+/// A public id is no name for it: whoever shows that could use up what is for its holder. What is none is not repeated.
+fn caller(text: &str) -> anyhow::Result<String> {
+    let id = named::id("--caller", text)?;
+    if !id.starts_with("hmac-sha256:") {
+        bail!(
+            "--caller: write request.caller_hash of a record of that caller, hmac-sha256:…: `dtgate audit query --caller ID \
+             --format json` shows those of a public id, which others can show, too; or --any-caller"
+        );
+    }
+    Ok(id)
 }
 
 /// What the policies said, without the words of it: a mask may have taken those away.
