@@ -46,6 +46,10 @@ def signed(note, vkey):  # A note is a text, an empty line, and lines `— NAME 
     except (StopIteration, InvalidSignature):
         return False
 
+def handed_over(keys, note):  # A key that is known has signed the name of the next one.
+    _, old, new = [*note.split("\n"), "", ""][:3]
+    return {new} if old in keys and signed(note, old) else set()
+
 def main(journal, *keys):
     keys, proven, foreign, start, by = set(keys), 0, None, None, 0
     # Where a segment is there in both forms, the plain one counts.
@@ -61,6 +65,8 @@ def main(journal, *keys):
     if start:  # what is about to be deleted, and still there, is stepped over
         size, segments = start["last"], [path for path in segments if int(path.name[:20]) > start["last"]]
         check(segments, "all that is there is said to be deleted")
+    for note in start.get("keys", []) if start else []:  # of `key` records that were deleted
+        keys |= handed_over(keys, note)
     prev, roots = (start["hash"], [unbase(it) for it in start["tree"]]) if start else ("0" * 64, [])
     noted = pathlib.Path(journal, "head")  # a note of the gate's own: it shows a cut, and a change of the last record
     noted, wanted = noted.read_text().split()[0].split(":") if noted.exists() else ("0", None)
@@ -76,8 +82,8 @@ def main(journal, *keys):
                     holds = told == (size, size, [str(size), record["root"]]) and record["root"] == root(roots)
                     check(holds and signed(record["note"], key), f"checkpoint {size + 1} does not hold")
                     proven, foreign = (size, None) if key in keys else (proven, size + 1)
-                elif kind == "key" and record["old"] in keys and signed(record["note"], record["old"]):
-                    keys |= set(record["note"].split("\n")[2:3])
+                elif kind == "key":
+                    keys |= handed_over(keys, record["note"])
                 by = size + 1 if record == start else by
                 # What is signed only after the next start, anybody can have written while the gate was down.
                 by = 0 if kind in ("start", "settled") and by > proven else by

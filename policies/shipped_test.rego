@@ -59,14 +59,21 @@ test_no_two_scopes_of_the_catalogue_read_the_same if {
 }
 
 test_every_mode_is_one_that_the_gate_knows if {
-	every mode in [mode | some mode in data.modes] {
+	every mode in [mode | is_object(data.modes); some mode in data.modes] {
 		_mode_known(mode)
 	}
 }
 
-_mode_known(mode) if mode in {"enforce", "warn", "dry_run"}
+_mode_known(mode) if _entry_known(mode)
 
-_mode_known(mode) if mode.mode in {"enforce", "warn", "dry_run"}
+_mode_known(modes) if {
+	is_array(modes)
+	every entry in modes { _entry_known(entry) }
+}
+
+_entry_known(mode) if mode in {"enforce", "warn", "dry_run"}
+
+_entry_known(entry) if entry.mode in {"enforce", "warn", "dry_run"}
 
 # Only policies that are there: one that was removed, with its files, objects to nothing.
 _denied["blast_radius"] := blast_radius.deny

@@ -39,7 +39,9 @@ use crate::config::Config;
 use crate::console::{Console, Passwords};
 use crate::dynatrace::token::HashKey;
 use crate::gateway::challenger::{Challenger, Desk};
-use crate::gateway::{self, Gateway, Ledger, Recent, Service, Set, Shared, environment::DEFAULT};
+use crate::gateway::{
+    self, Counts, Gateway, Ledger, Recent, Service, Set, Shared, environment::DEFAULT,
+};
 use crate::grant::Grants;
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
@@ -100,6 +102,8 @@ pub struct App {
     /// Where several gates take turns.
     fleet: Option<Turns>,
     grants: Grants,
+    /// What callers did before, for those who ask.
+    counts: Counts,
     challenger: Beside,
     /// The journal, and where its index is; `None`: none is kept.
     index: Option<(PathBuf, PathBuf)>,
@@ -129,7 +133,8 @@ impl App {
             admin_listener.map_err(|error| named(error, "admin listener", "--admin"))?;
         let admin_listener = admin_listener.with_spares(SPARES);
         let configured = |key: &HashKey| {
-            let configured = configured::configured(config, &set, key, overridden);
+            let mut configured = configured::configured(config, &set, key, overridden);
+            configured.kept = Some(policy.kept_content());
             configured::say(&configured);
             configured
         };
@@ -138,13 +143,20 @@ impl App {
             ..config.journal.clone()
         };
         let (audit, writer, key) = open_journal(&journal, policy, configured).context("journal")?;
+        let without_memory = load::without_memory(config, policy)?;
+        say_what_nobody_remembers(&without_memory, policy);
         load::remember(config, policy)?;
         generations::keep(config, policy);
         let anchor = Anchor::new(&audit, &config.journal.checkpoints, metrics.clone());
         let anchor = anchor.context("journal.checkpoints")?;
         let space = Space::new(&config.journal);
         space.look();
-        let state = Arc::new(State::new(set.clone(), config.clone(), key.clone()));
+        let state = Arc::new(State::new(
+            set.clone(),
+            config.clone(),
+            key.clone(),
+            without_memory,
+        ));
         let connections = listener.connections();
         metrics.connections_from(move || connections.count());
         let room = space.clone();
@@ -156,14 +168,13 @@ impl App {
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
         let (traces, exporter) = export::start(config, &metrics)?;
         let shipping = export::ship(config, &audit, &metrics, listener.local_addr())?;
-        let fleet = export::fleet(config, &audit);
+        let fleet = export::fleet(config, &audit, &metrics);
         let downloads = Downloads::new(metrics.clone(), now);
         let asked = downloads.clone();
         let grants = Grants::new(metrics.clone());
         let recent = Recent::new(metrics.clone());
-        if policy.reads_recent() {
-            recent.restore(audit.directory(), now());
-        }
+        // Also where no policy reads it yet: a reload may bring one.
+        recent.restore(audit.directory(), now(), policy.reads_recent());
         let (challenger, judging) = Challenger::new(metrics.clone());
         let beside = Beside {
             keeper: Keeper {
@@ -179,6 +190,7 @@ impl App {
                 now,
             },
         };
+        let counts = Counts::new(recent.clone(), key.clone());
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -246,6 +258,7 @@ impl App {
             downloads,
             fleet,
             grants,
+            counts,
             challenger: beside,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
@@ -298,7 +311,8 @@ impl App {
         let policies = &in_force.config.policies;
         let is_shared = load::is_shared(&in_force.config);
         self.downloads
-            .keep(&policies.state, &policies.bundles, is_shared);
+            .keep(&policies.state, &policies.bundles, is_shared)
+            .await;
         let bytecode = in_force.config.policies.bytecode;
         if bytecode != AnswersFor::None {
             prove::prove(in_force.set.policy().clone(), bytecode);
@@ -318,6 +332,7 @@ impl App {
         let gate = ask::Gate {
             in_force: Arc::new(move || state.in_force.load().set.clone()),
             stale: Arc::new(move || downloads.refuses()),
+            counts: self.counts,
             metrics: self.metrics.clone(),
             now,
             step_back: audit::step_back,
@@ -514,6 +529,17 @@ fn say_bundles(config: &Config, policy: &Policy) {
         tracing::warn!(
             %reason,
             "bundles may be older than those that were in force: take policies.allow_rollback away when it is done"
+        );
+    }
+}
+
+/// Right when a gate starts for the first time, and never again.
+fn say_what_nobody_remembers(names: &[String], policy: &Policy) {
+    for release in policy.releases().filter(|it| names.contains(&it.name)) {
+        tracing::warn!(
+            name = %release.name,
+            sequence = release.sequence,
+            "nobody knows a sequence of this bundle that was in force before: an older bundle would have been taken, too"
         );
     }
 }

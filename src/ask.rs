@@ -38,7 +38,7 @@ use refusal::Refusal;
 
 use crate::admin::{Config, is_asked_by_name};
 use crate::dynatrace::redact::Redactor;
-use crate::gateway::Set;
+use crate::gateway::{Counts, Set};
 use crate::listener::Body;
 use crate::telemetry::Metrics;
 
@@ -53,6 +53,8 @@ pub type Stale = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 pub struct Gate {
     pub in_force: InForce,
     pub stale: Stale,
+    /// What callers did before.
+    pub counts: Counts,
     pub metrics: Metrics,
     pub now: fn() -> jiff::Timestamp,
     /// Lets requests go before the thread that calls it.
@@ -95,6 +97,7 @@ struct Question {
     body: Bytes,
     set: Arc<Set>,
     stale: Stale,
+    counts: Counts,
     now: jiff::Timestamp,
     is_pretty: bool,
     most_evaluations: usize,
@@ -137,9 +140,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.shared.api(request.uri().path()) {
-            None => Box::pin(self.rest.call(request)),
-            Some(api) => {
+        let path = request.uri().path();
+        match (self.shared.api(path), switch(path)) {
+            // It is off, or it would be answered.
+            (None, Some(key)) => Box::pin(std::future::ready(Ok(reply::off(key)))),
+            (None, None) => Box::pin(self.rest.call(request)),
+            (Some(api), _) => {
                 let shared = self.shared.clone();
                 Box::pin(async move { Ok(shared.answer(api, request).await) })
             }
@@ -154,9 +160,9 @@ impl Shared {
             data_api, authzen, ..
         } = self.config;
         match path {
-            "/access/v1/evaluation" if authzen => Some(Api::Evaluation),
-            "/access/v1/evaluations" if authzen => Some(Api::Evaluations),
-            "/.well-known/authzen-configuration" if authzen => Some(Api::Discovery),
+            EVALUATION if authzen => Some(Api::Evaluation),
+            EVALUATIONS if authzen => Some(Api::Evaluations),
+            DISCOVERY if authzen => Some(Api::Discovery),
             _ if data_api && (path == DATA || path.starts_with(BELOW_DATA)) => Some(Api::Data),
             _ => None,
         }
@@ -223,6 +229,7 @@ impl Shared {
             body,
             set: (self.gate.in_force)(),
             stale: self.gate.stale.clone(),
+            counts: self.gate.counts.clone(),
             now: (self.gate.now)(),
             is_pretty,
             most_evaluations: usize::from(self.config.max_evaluations.get()),
@@ -304,6 +311,15 @@ impl Api {
     }
 }
 
+/// The key of the configuration that lets such a path be answered.
+fn switch(path: &str) -> Option<&'static str> {
+    match path {
+        EVALUATION | EVALUATIONS | DISCOVERY => Some("admin.authzen"),
+        _ if path == DATA || path.starts_with(BELOW_DATA) => Some("admin.data_api"),
+        _ => None,
+    }
+}
+
 /// The client's name of the request, where it may be repeated: `AuthZEN` wants it back.
 fn request_id(parts: &Parts) -> Option<HeaderValue> {
     let value = parts.headers.get(REQUEST_ID)?;
@@ -319,6 +335,9 @@ fn is_pretty(parts: &Parts) -> bool {
     pretty.is_some_and(|value| matches!(&*value, "" | "true" | "1"))
 }
 
+const EVALUATION: &str = "/access/v1/evaluation";
+const EVALUATIONS: &str = "/access/v1/evaluations";
+const DISCOVERY: &str = "/.well-known/authzen-configuration";
 const DATA: &str = "/v1/data";
 const BELOW_DATA: &str = "/v1/data/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -47,6 +47,8 @@ use chain::NotedHead;
 use checkpoint::key::{Keys, take_over};
 use checkpoint::key_change;
 pub use checkpoint::{Destinations, Origin, Signed};
+#[cfg(test)]
+pub(crate) use compress::pack_for_tests;
 pub use config::{Compression, Config, Durability, Indexing};
 pub use directory::Directory;
 pub use event::Configured;
@@ -269,6 +271,11 @@ impl Audit {
         generation: u64,
     ) -> Result<u64, RecordError> {
         self.of(generation, refusal.into(), Wanted::Always).await
+    }
+
+    /// Records what a challenger said of a decision, under the same condition: it was masked as those want it who decided.
+    pub async fn challenged(&self, record: Record, generation: u64) -> Result<u64, RecordError> {
+        self.of(generation, record, Wanted::Always).await
     }
 
     /// Gives a record its place only while the policies of this generation are in force.

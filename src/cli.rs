@@ -34,13 +34,13 @@ use serde_json::Value;
 
 use crate::app::{self, App, Hangup};
 use crate::audit::Durability;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::gateway::upstream::Base;
 use crate::listener::{BindError, Files, Tls};
 use crate::policy::LoadError;
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
-use crate::value::{listening, plain_words, visible_json};
+use crate::value::{listening, visible_json, with_causes};
 
 pub use output::{Output, ended_unread};
 
@@ -133,7 +133,7 @@ struct Serve {
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
     /// Take bundles of policies that are older than what was in force, for this reason, which is recorded
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = config::reason)]
     allow_rollback: Option<String>,
     /// Directory of the journal [default: journal]
     #[arg(long, value_name = "DIR")]
@@ -234,7 +234,8 @@ impl Serve {
         let (file, is_given) = (self.config.clone(), self.policies.is_some());
         let prepared = self.config()?;
         if !prepared.policies.bundles.is_empty() {
-            block_on(async { Ok(app::prepare(&prepared, true).await?) })?;
+            let fetched = block_on(async { Ok(app::prepare(&prepared, true).await?) });
+            fetched.map_err(|error| prepared.hidden().error(error))?;
         }
         let (source, config) = app::Source::new(file, move || self.config())?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
@@ -266,11 +267,9 @@ impl Serve {
         // What still blocks a thread (a disk that hangs) has had its time.
         runtime.shutdown_background();
         Ok(ended.unwrap_or_else(|error| {
+            let error = config.hidden().error(error);
             // By the log's way: who reads it may not read, and the end must not wait for that.
-            log.say(format_args!(
-                "dtgate: {}",
-                plain_words(&format!("{error:#}"))
-            ));
+            log.say(format_args!("dtgate: {}", with_causes(error.as_ref())));
             ExitCode::FAILURE
         }))
     }

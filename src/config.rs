@@ -4,6 +4,8 @@
 //! names file, line and column.
 
 mod callers;
+mod filters;
+mod hidden;
 mod place;
 mod restart;
 mod sections;
@@ -12,16 +14,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
+pub use hidden::Hidden;
 pub use restart::NEEDS_A_RESTART;
 
 use crate::audit::Durability;
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::{AnswersFor, Entrypoint, LoadError};
-use crate::value::{Duration, Size, likeness, unread};
+use crate::value::{Duration, Size, likeness, read_setting, unread};
 use crate::{
     admin, audit, bundles, console, gateway, grant, identity, listener, ship, store, telemetry,
 };
@@ -78,6 +81,7 @@ pub struct Policies {
     /// What is known of bundles across restarts.
     pub state: PathBuf,
     /// Why bundles that are older than what was in force are taken.
+    #[serde(deserialize_with = "rollback")]
     pub allow_rollback: Option<String>,
     /// How much room the sets of policies may take that were in force, each in a file in the journal's directory.
     /// The one in force is kept in any case.
@@ -107,6 +111,20 @@ impl Default for Policies {
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
         }
+    }
+}
+
+fn rollback<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    reason(&text).map(Some).map_err(de::Error::custom)
+}
+
+/// Why something is done that is otherwise refused: words that somebody can read, not nothing.
+pub fn reason(text: &str) -> Result<String, String> {
+    if text.chars().any(char::is_alphanumeric) {
+        Ok(text.to_owned())
+    } else {
+        Err("a reason is expected, in words, and this is none".to_owned())
     }
 }
 
@@ -148,6 +166,8 @@ pub struct Reload {
     pub interval: Duration,
     /// Whether new policies have to pass their own tests.
     pub require_tests: bool,
+    /// For all tests of a set together.
+    pub test_timeout: Duration,
 }
 
 impl Default for Reload {
@@ -156,6 +176,7 @@ impl Default for Reload {
             watch: true,
             interval: Duration::from_secs(5),
             require_tests: true,
+            test_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -220,7 +241,7 @@ impl Config {
 
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Io {
+        let text = read_setting(path).map_err(|error| ConfigError::Io {
             path: path.to_owned(),
             error,
         })?;
@@ -230,7 +251,9 @@ impl Config {
                 path: path.to_owned(),
                 line,
                 column,
-                message: in_plain_words(error.message()),
+                message: Hidden::of(&text)
+                    .text(&in_plain_words(error.message()))
+                    .to_string(),
             }
         });
         let file = Some(place::File::new(path, text));
@@ -242,7 +265,7 @@ impl Config {
                 path: path.to_owned(),
                 line: problem.line,
                 column: problem.column,
-                message: problem.message,
+                message: config.hidden().text(&problem.message).to_string(),
             });
         }
         Ok(config)
@@ -256,7 +279,7 @@ impl Config {
             return Ok(());
         }
         let message = "a power failure takes the records of the last second away, and grants that were used would be good \
-                       again: with [grants] it has to be \"synced\"";
+                       again: with [grants] it has to be \"synced\", from a start on";
         let problems = vec![self.problem(&["journal", "durability"], message)];
         Err(LoadError { problems })
     }
@@ -285,7 +308,7 @@ const SUBJECT: &str = "caller.jwt.subject";
 /// What the parser says, without the names of types that nobody but a programmer knows, and with the nearest of the
 /// names that it lists.
 fn in_plain_words(message: &str) -> String {
-    let mut message = message.to_owned();
+    let mut message = without_value(message);
     for (theirs, ours) in WORDS {
         message = message.replace(theirs, ours);
     }
@@ -312,12 +335,34 @@ fn in_plain_words(message: &str) -> String {
     }
 }
 
-const WORDS: [(&str, &str); 11] = [
+/// A text in the place of something else is not repeated: it may be a secret.
+fn without_value(message: &str) -> String {
+    for what in ["type", "value"] {
+        let begin = format!("invalid {what}: string \"");
+        // What is expected has no quotes: the last one ends the text.
+        if let Some((_value, expected)) =
+            (message.strip_prefix(&begin)).and_then(|rest| rest.rsplit_once("\", expected "))
+        {
+            return format!("invalid {what}: a text, expected {expected}");
+        }
+    }
+    message.to_owned()
+}
+
+const WORDS: [(&str, &str); 13] = [
     ("a nonzero u16", "a whole number from 1 to 65535"),
     ("a nonzero u32", "a whole number, 1 or more"),
     ("a nonzero usize", "a whole number, 1 or more"),
     ("a boolean", "true or false"),
     ("path string", "a path in quotes"),
+    (
+        "expected struct Target",
+        "expected a table with a name of yours, [ship.otlp.NAME] or [ship.opa.NAME], with `url` in it",
+    ),
+    (
+        "expected struct Webhook",
+        "expected a table with a name of yours, [ship.webhook.NAME], with `shape` in it",
+    ),
     (
         "expected struct Tls",
         "expected the table [listener.tls.files] with `certificate` and `key`",

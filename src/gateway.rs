@@ -78,12 +78,12 @@ pub use ledger::Ledger;
 pub use limits::Config;
 use lookup::Found;
 use permit::Permit;
-pub use recent::Recent;
 use recent::{Counting, Spent};
+pub use recent::{Counts, Recent};
 use record::{Recorder, Recording};
 pub use rehearsal::{
-    Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition, Unknown,
-    reads_envoy, rehearse, rehearse_all, status,
+    Before, Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition,
+    Unknown, Unsent, reads_envoy, rehearse, rehearse_all, status,
 };
 use rejection::{Reason, Rejection};
 use route::{Routed, Unrouted};
@@ -431,6 +431,7 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
+        self.shared.metrics.goes_on(is_alone);
         let counted = spent.map(Spent::sent);
         trace.step(Step::Forward);
         trace.tell_step(|said| traced::sends(said, &parts.method, permit.environment()));

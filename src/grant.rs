@@ -25,7 +25,7 @@ pub use signed::{Refused, Signed};
 pub use standing::{Approved, Gate};
 pub use table::{Claim, Grants};
 pub use text::{After, Allows, Change, Grant, Request};
-pub use used::{find as find_uses, record};
+pub use used::{find as find_uses, names, record, used_by};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

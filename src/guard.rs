@@ -29,7 +29,7 @@ use crate::dynatrace::change::{self, TokenChange, Understood};
 use crate::dynatrace::redact::{Redacted, Redactor, names_a_secret};
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use crate::value::Sha256Hex;
-pub use caller::{caller, credential_name, redactor, require_credential};
+pub use caller::{caller, credential_name, has_token, redactor, require_credential};
 pub use error::{HeadError, ReadError};
 pub use fields::refuse_connection_fields;
 use fields::{API_TOKEN, Credential, asks_for, credential, is_json, parameters};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use dtgate::cli::{self, Cli, Output, ended_unread};
 use dtgate::dynatrace::redact::Redactor;
-use dtgate::value::{VisibleLines, plain_words};
+use dtgate::value::{VisibleLines, with_causes};
 
 /// A request makes a few dozen small allocations, most of them on one thread: the system's allocator takes a tenth
 /// of its time, and gives less back after a peak.
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         // Whoever reads has seen enough (`dtgate audit tail | head`).
         Err(error) if ended_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let error = Redactor::default().text(&plain_words(&format!("{error:#}")));
+            let error = Redactor::default().text(&with_causes(error.as_ref()));
             complain(format_args!("dtgate: {}\n", VisibleLines(error)));
             ExitCode::FAILURE
         }

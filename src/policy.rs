@@ -62,6 +62,7 @@ pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
 pub use source::files::LONGEST_FILE;
+pub use source::older::Least;
 pub use source::packed::{Packed, Release, Signature, Sources};
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};
@@ -197,6 +198,11 @@ impl Policy {
         self.engine.tree().kept(self.revision())
     }
 
+    /// SHA-256 of what is in that file: tests and masks, too, of which the revision says nothing.
+    pub fn kept_content(&self) -> String {
+        self.engine.tree().kept_content()
+    }
+
     /// The digest of everything that can change a decision.
     pub fn revision(&self) -> &str {
         self.engine.revision()
@@ -228,8 +234,12 @@ impl Policy {
     }
 
     /// When modes and exceptions begin and end, after this moment.
-    pub fn moments(&self, after: jiff::Timestamp) -> std::collections::BTreeSet<jiff::Timestamp> {
-        self.engine.moments(after)
+    pub fn moments(
+        &self,
+        input: &Input,
+        after: jiff::Timestamp,
+    ) -> std::collections::BTreeSet<jiff::Timestamp> {
+        self.engine.moments(input, after)
     }
 
     /// The same violations, with the modes and exceptions of another moment.

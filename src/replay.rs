@@ -22,6 +22,7 @@ use crate::audit::pseudonym::{Said, differing};
 use crate::policy::Policy;
 use compare::Candidate;
 pub use newest::newest;
+pub use record::cut;
 pub use tally::{Affected, Change, Example, Group, Moment, Report};
 pub use wanted::{Field, Met, Wanted, Where, WhereError};
 
@@ -37,6 +38,7 @@ pub struct Options {
 
 /// Judges the decisions of a journal again: one thread reads, the others judge.
 pub fn replay(journal: &Path, candidate: &Policy, options: &Options) -> io::Result<Report> {
+    let options = &with_made(journal, options)?;
     let candidate = Candidate::new(candidate);
     let (sender, batches) = sync_channel::<Vec<Vec<u8>>>(options.jobs * QUEUED);
     // They alone have it, so that the reader ends when none of them is left.
@@ -64,6 +66,20 @@ pub fn replay(journal: &Path, candidate: &Policy, options: &Options) -> io::Resu
         report.missing_keys = differing(Some(journal), &keys).map_err(io::Error::other)?;
         Ok(report)
     })
+}
+
+/// Where a token is asked for: the decisions that made it are known by their outcomes, which come later.
+fn with_made(journal: &Path, options: &Options) -> io::Result<Options> {
+    let mut options = options.clone();
+    if options.wanted.asks_for_tokens() {
+        let mut lines = Lines::new(journal).over_damage();
+        while let Some(line) = lines.next_line()? {
+            if let Some(outcome) = record::outcome(&line.bytes) {
+                options.wanted.see_outcome(&outcome);
+            }
+        }
+    }
+    Ok(options)
 }
 
 /// Reads all lines, and hands them on many at a time, until nobody takes them. What it had to step over.

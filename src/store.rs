@@ -38,7 +38,7 @@ pub use schema::prepare;
 pub use sink::{MOST, Sink};
 pub use standing::{About, Standing};
 pub use turns::{Turn, TurnError, Turns, TurnsTold};
-pub use verify::Verified;
+pub use verify::{Earlier, Verified};
 
 #[cfg(test)]
 mod tests;

@@ -24,12 +24,12 @@ use sha2::{Digest, Sha256};
 
 pub use address::{clients_address, deserialize_listening, listening};
 pub use counted::counted;
-pub use file::read_file;
+pub use file::{LONGEST_SETTING, read_file, read_setting};
 pub use network::{Network, deserialize_believed};
 pub use relative::relative;
 pub use url::{has_possible_port, is_this_machine, plain_url};
 pub use visible::{Visible, VisibleLines, visible_json};
-pub use words::{is_name, likeness, plain_words, unread, unwritten};
+pub use words::{is_name, likeness, plain_words, unread, unwritten, with_causes};
 
 /// A span of time that is longer than nothing, written as `500ms`, `10s` or `1h 30m`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

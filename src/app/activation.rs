@@ -146,7 +146,7 @@ impl Wanted {
             return Some(reason);
         }
         let later = match self.become_of_it {
-            Become::Denied(_) => policy.moments(now),
+            Become::Denied(_) => policy.moments(input, now),
             Become::Allowed | Become::Refused => BTreeSet::new(),
         };
         [now].into_iter().chain(later).find_map(|moment| {

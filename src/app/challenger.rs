@@ -148,6 +148,7 @@ impl Keeper {
             return Ok(());
         };
         let in_force = self.state.in_force.load_full();
+        let generation = in_force.set.generation();
         let (told, loaded) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name("challenger-load".to_owned());
         thread
@@ -162,6 +163,7 @@ impl Keeper {
             bail!("reading it ended by a fault of the program");
         };
         let policy = policy?;
+        self.challenger.checked_beside(generation);
         if before.as_deref() == Some(policy.revision()) && limit_before == Some(seen.limit) {
             self.challenger.put_back();
             return Ok(());
@@ -197,7 +199,8 @@ impl Keeper {
 /// Reads it and checks it as those in force are.
 fn checked(wanted: &bundles::Challenger, in_force: &InForce) -> anyhow::Result<Policy> {
     let (config, set) = (&in_force.config, &in_force.set);
-    load::challenger(wanted, config, set.policy(), Some(set.environments()))
+    let checked = load::challenger(wanted, config, set.policy(), Some(set.environments()));
+    checked.map_err(|error| config.hidden().error(error))
 }
 
 /// Files that change are looked at again after this time, and so often at most.

@@ -28,6 +28,8 @@ pub(super) fn configured(
     Configured {
         policies: at_most(set.policy().names(), MOST_POLICIES),
         bundles: bundles(config, set),
+        // Only where a set is put in force.
+        kept: None,
         endpoints,
         issuers: some(issuers),
         client_certificates: client_certificates(config),

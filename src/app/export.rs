@@ -78,9 +78,13 @@ fn about(audit: &Audit, listen: SocketAddr) -> anyhow::Result<About> {
 }
 
 /// Where several gates take turns, if they do.
-pub(super) fn fleet(config: &Config, audit: &Audit) -> Option<Turns> {
+pub(super) fn fleet(config: &Config, audit: &Audit, metrics: &Metrics) -> Option<Turns> {
     let store = config.store.as_ref()?;
-    (store.turns == Whose::Store).then(|| Turns::new(store, audit.origin(), hold(config)))
+    (store.turns == Whose::Store).then(|| {
+        let turns = Turns::new(store, audit.origin(), hold(config));
+        metrics.turns_from(turns.goes_well());
+        turns
+    })
 }
 
 /// How long a request may be under way after its turn was had: the wait until it is judged and recorded, and the longest

@@ -3,6 +3,7 @@
 //!
 //! It is written before the first request is judged by it. That it cannot be written is said, and stops nobody.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use anyhow::Context;
 use super::now;
 use crate::bundles;
 use crate::config::Config;
-use crate::policy::Policy;
+use crate::policy::{Generation, Least, Policy};
 use crate::value::{Size, absolute, read_file};
 
 /// Below the journal's directory.
@@ -33,6 +34,27 @@ pub fn path(journal: &Path, revision: &str) -> PathBuf {
 pub(super) fn are_others(journal: &Path, revision: &str) -> bool {
     let kept = list(&folder(journal)).unwrap_or_default();
     !kept.is_empty() && !path(journal, revision).exists()
+}
+
+/// The set that was in force last.
+pub(super) fn newest(journal: &Path) -> Option<PathBuf> {
+    let kept = list(&folder(journal)).ok()?;
+    kept.into_iter().next().map(|(path, ..)| path)
+}
+
+/// Of each bundle the one with the highest number that was in force here, by its name.
+pub(super) fn newest_releases(journal: &Path) -> BTreeMap<String, Least> {
+    let mut newest: BTreeMap<String, Least> = BTreeMap::new();
+    // Of those with the same number the one that was in force last.
+    for (path, ..) in list(&folder(journal)).unwrap_or_default() {
+        for release in Generation::bundles_of(&path).into_iter().flatten() {
+            let before = newest.remove(&release.name);
+            if let Some(least) = Least::of(before, release.least()) {
+                newest.insert(release.name, least);
+            }
+        }
+    }
+    newest
 }
 
 /// Behind the revision.

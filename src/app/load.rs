@@ -1,5 +1,6 @@
 //! What is read from files and checked before it may judge: at the start, and again whenever it is read again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -11,9 +12,10 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Entrypoint, Packed, Policy, Problem, Release, Sources, suite};
+use crate::policy::{Entrypoint, Least, Packed, Policy, Problem, Release, Sources, suite};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
+use crate::value::rfc3339_millis;
 
 /// Reads policies, authorities and tokens, and has one request of every kind judged.
 ///
@@ -47,6 +49,7 @@ pub(super) fn load(
     let teams = teams(&policy, Some(&tokens))?;
     config.check_callers(&teams)?;
     config.check_grants()?;
+    config.check_filters()?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
     let reading = activation::Reading {
         catalogue: &catalogue,
@@ -56,7 +59,7 @@ pub(super) fn load(
     activation::requests(config, &policy, reading)?;
     match before {
         Some((_, set)) if set.policy().revision() != policy.revision() => {
-            activation::replay(config, &policy)?;
+            activation::replay(config, &policy, Some(set.policy()))?;
         }
         None if generations::are_others(&config.journal.directory, policy.revision()) => {
             first_time(config, &policy).context(NEVER_IN_FORCE)?;
@@ -82,9 +85,12 @@ pub(super) fn load(
 /// them.
 fn first_time(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     if config.reload.require_tests {
-        pass_their_tests(&sources(config)?)?;
+        pass_their_tests(&sources(config)?, config)?;
     }
-    activation::replay(config, policy)
+    let last = generations::newest(&config.journal.directory);
+    let last =
+        last.and_then(|path| policies_with_those_of(&path, &config.policies.entrypoints).ok());
+    activation::replay(config, policy, last.as_ref())
 }
 
 const NEVER_IN_FORCE: &str = "these policies were never in force here, and a reload would refuse them: put back those \
@@ -94,7 +100,20 @@ const NEVER_IN_FORCE: &str = "these policies were never in force here, and a rel
 pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Missing> {
     let policies = &config.policies;
     let (is_shared, now) = (is_shared(config), super::now());
-    bundles::prepare(&policies.state, &policies.bundles, is_shared, is_start, now).await
+    let none = BTreeMap::new();
+    let all = &policies.bundles;
+    bundles::prepare(&policies.state, all, is_shared, is_start, &none, now).await
+}
+
+/// The same while a gate runs: it fetches those `running` by itself.
+pub(super) async fn prepare_others(
+    config: &Config,
+    running: &Config,
+) -> Result<(), bundles::Missing> {
+    let policies = &config.policies;
+    let (is_shared, now) = (is_shared(config), super::now());
+    let (all, running) = (&policies.bundles, &running.policies.bundles);
+    bundles::prepare(&policies.state, all, is_shared, false, running, now).await
 }
 
 /// Whether no bundle is alone.
@@ -112,7 +131,7 @@ fn policies(config: &Config, in_force: Option<&Policy>) -> anyhow::Result<Policy
                 .iter_mut()
                 .find(|it| it.name == release.name);
             if let Some(bundle) = bundle {
-                bundle.least = bundle.least.max(release.sequence);
+                bundle.least = Least::of(release.least(), bundle.least.take());
             }
         }
     }
@@ -149,15 +168,19 @@ pub fn challenger(
     let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
     rehearse(config, &policy, &catalogue(config)?, &lookup, environments)?;
     if config.reload.require_tests {
-        pass_their_tests(&sources)?;
+        pass_their_tests(&sources, config)?;
     }
     Ok(policy)
 }
 
 /// The policies' own tests, those that `dtgate test` runs.
-pub(super) fn pass_their_tests(sources: &Sources) -> anyhow::Result<()> {
+pub(super) fn pass_their_tests(sources: &Sources, config: &Config) -> anyhow::Result<()> {
     let mut report = Vec::new();
-    let outcome = suite::run_all(sources, &suite::Options::default(), &mut report);
+    let options = suite::Options {
+        within: Some(config.reload.test_timeout.as_std()),
+        ..suite::Options::default()
+    };
+    let outcome = suite::run_all(sources, &options, &mut report);
     match outcome.context("tests")? {
         suite::Outcome::Passed => Ok(()),
         suite::Outcome::Failed => anyhow::bail!(
@@ -186,13 +209,31 @@ fn load_at(sources: &Sources) -> anyhow::Result<Policy> {
     Ok(Policy::load_all(sources, limit.into())?)
 }
 
+/// The bundles with a sequence of which nobody knows an earlier one: an older one would have been taken as well.
+pub(super) fn without_memory(config: &Config, policy: &Policy) -> anyhow::Result<Vec<String>> {
+    let mut config = config.clone();
+    // What may be gone behind is known all the same.
+    config.policies.allow_rollback = None;
+    let known = sources(&config)?.bundles.into_iter();
+    let known: Vec<Packed> = known.filter(|it| it.least.is_some()).collect();
+    let is_known = |name: &str| known.iter().any(|it| it.name == name);
+    let counted = policy.releases().filter(|it| it.sequence.is_some());
+    let unknown = counted.filter(|it| !is_known(&it.name));
+    Ok(unknown.map(|it| it.name.clone()).collect())
+}
+
 /// Where the policies come from, and what of the bundles must not be older than it is.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     let policies = &config.policies;
     let is_shared = is_shared(config);
+    let mut kept = None;
     let bundles = policies.bundles.iter().map(|(name, bundle)| {
-        let remembered = Remembered::read(&policies.state, name)?;
-        let least = remembered.and_then(|remembered| remembered.sequence);
+        let least = match Remembered::read(&policies.state, name)? {
+            Some(remembered) => remembered.least(),
+            None => kept
+                .get_or_insert_with(|| generations::newest_releases(&config.journal.directory))
+                .remove(name.as_str()),
+        };
         let file = bundle.path(&policies.state, name);
         if let Some(remote) = bundle.remote()
             && !file.exists()
@@ -233,19 +274,25 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
     let Some((name, bundle)) = named.next() else {
         return Ok(());
     };
-    let now = Remembered {
+    let mut now = Remembered {
         digest: release.digest.clone(),
         revision: release.revision.clone(),
         sequence: release.sequence,
+        content: release.content.clone(),
+        ..Remembered::default()
     };
-    let before = Remembered::read(&policies.state, name)?;
-    let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
     // First what the next start takes: it must not be older than what is remembered.
-    let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
+    now.vouched = bundles::in_force(&policies.state, name, bundle, release)
         .with_context(|| format!("policies.state: {}", policies.state.display()))?;
-    if is_kept && is_to_know && before.as_ref() != Some(&now) {
-        now.write(&policies.state, name)?;
-    }
+    Remembered::change(&policies.state, name, |before| {
+        let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
+        let same = before.filter(|before| before.digest == now.digest);
+        now.since = same.as_ref().and_then(|same| same.since.clone());
+        now.vouched = now.vouched.take().or(same.and_then(|same| same.vouched));
+        now.since
+            .get_or_insert_with(|| rfc3339_millis(super::now()));
+        is_to_know.then_some(now)
+    })?;
     Ok(())
 }
 
@@ -265,6 +312,7 @@ pub fn teams(policy: &Policy, tokens: Option<&Tokens>) -> anyhow::Result<Teams> 
 /// What the configuration and the data say about callers, and may not be meant.
 pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
     let mut doubts = config.doubts();
+    doubts.extend(config.doubt_filters(policy));
     for name in policy.environments() {
         if !config.has_environment(name) {
             let message = format!(
@@ -315,8 +363,10 @@ pub fn ended(policy: &Policy) -> Vec<Problem> {
 
 /// What is in force and may not be meant, for the log.
 pub(super) fn say_doubts(config: &Config, set: &Set) {
+    let hidden = config.hidden();
     for doubt in doubts(config, set.policy(), set.teams()) {
-        tracing::warn!(at = %doubt.place(), "configuration: {}", doubt.message);
+        let message = hidden.text(&doubt.message);
+        tracing::warn!(at = %doubt.place(), "configuration: {message}");
     }
     let policy = set.policy();
     for warning in policy.warnings().iter().chain(&ended(policy)) {
@@ -324,14 +374,15 @@ pub(super) fn say_doubts(config: &Config, set: &Set) {
     }
 }
 
-/// Has the policies judge one request of every kind, as `serve` and `check` do.
+/// Has the policies judge one request of every kind, as `serve` and `check` do. Which entrypoints have written answers
+/// that cannot be sent.
 pub fn rehearse(
     config: &Config,
     policy: &Policy,
     catalogue: &Catalogue,
     lookup: &Lookup,
     environments: Option<&Environments>,
-) -> Result<(), gateway::Failures> {
+) -> Result<gateway::Unsent, gateway::Failures> {
     gateway::rehearse_all(gateway::Setting {
         policy,
         limits: &config.limits,
@@ -364,4 +415,67 @@ pub(super) fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, 
         changed.insert(operation.to_string(), json!(wanted));
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::build::{Recipe, build};
+
+    #[test]
+    fn a_reason_for_older_bundles_is_one() {
+        for (text, is_one) in [
+            ("", false),
+            (" \t", false),
+            ("-", false),
+            ("incident 4711", true),
+        ] {
+            let read: Result<Config, _> =
+                toml::from_str(&format!("policies.allow_rollback = {text:?}"));
+            match read {
+                Ok(_) => assert!(is_one, "{text:?}"),
+                Err(error) => assert!(!is_one && error.message().contains("a reason is expected")),
+            }
+        }
+    }
+
+    /// A second one came while the first was put in force: which of them was in force is known all the same.
+    #[test]
+    fn what_is_in_force_is_remembered_whatever_has_come_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let text = format!(
+            "upstream.url = 'http://127.0.0.1:1'\n[policies]\nstate = '{}'\nbundles.platform.url = 'http://127.0.0.1:1/b'\n",
+            folder.path().display()
+        );
+        let config: Config = toml::from_str(&text).unwrap();
+        let bundle = |sequence: u64| {
+            let source = path(&sequence.to_string());
+            std::fs::create_dir(&source).unwrap();
+            let rego = format!("package dtgate.a\n\ndeny contains \"{sequence}\" if false\n");
+            std::fs::write(source.join("a.rego"), rego).unwrap();
+            let recipe = Recipe {
+                sequence: Some(sequence),
+                ..Recipe::default()
+            };
+            build(&[source], &recipe, Path::new("b")).unwrap().bytes
+        };
+        let current = path("platform.tar.gz");
+        let (one, two) = (bundle(7), bundle(8));
+        std::fs::write(&current, &one).unwrap();
+        let policy = policies(&config, None).unwrap();
+        std::fs::write(&current, &two).unwrap();
+        remember(&config, &policy).unwrap();
+        let name = config.policies.bundles.keys().next().unwrap();
+        let remembered = Remembered::read(folder.path(), name).unwrap().unwrap();
+        assert_eq!(remembered.sequence, Some(7));
+        assert!(remembered.since.is_some());
+        assert_eq!(std::fs::read(path("platform.good.tar.gz")).unwrap(), one);
+        // Again, and nothing is younger for it.
+        remember(&config, &policy).unwrap();
+        assert_eq!(
+            Remembered::read(folder.path(), name).unwrap(),
+            Some(remembered)
+        );
+    }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::Notify;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::manager::Manager;
@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::gateway::{self, Ledger, Service};
 use crate::listener::{Change, TlsSwap};
 use crate::store::Turns;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Limit, Metrics};
 pub(super) use digest::Digest;
 use state::Trigger;
 pub(super) use state::{InForce, State};
@@ -60,6 +60,15 @@ pub(super) struct Reloader {
     pub(super) manager: Manager,
     /// Whoever looks at the challenger's files.
     pub(super) challenger: Arc<Notify>,
+}
+
+/// What there is once bundles were put aside.
+#[derive(Default)]
+struct PutAside {
+    /// Something else was new as well.
+    are_others: bool,
+    /// The files are as they are in force.
+    are_back: bool,
 }
 
 /// What was read, and holds.
@@ -113,16 +122,13 @@ impl Reloader {
         let mut unrecorded = None;
         // What has to be tried again, whoever asked for it.
         let (mut again, mut rounds) = (None, 0_u32);
+        // What came meanwhile waits, unless somebody asks for it.
+        let mut rest = Instant::now();
         let mut looks = ticks(self.state.in_force.load().config.reload.interval);
         loop {
-            let trigger = match again.take() {
-                Some(trigger) if !shutdown.is_cancelled() => trigger,
-                _ => tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = hangups.next() => Trigger::Signal,
-                    () = self.downloads.came() => Trigger::Bundle,
-                    _ = looks.tick() => Trigger::Watch,
-                },
+            let woken = self.woken(again.take(), rest, &mut looks, &mut hangups, &shutdown);
+            let Some(trigger) = woken.await else {
+                return;
             };
             unrecorded = self.write_again(unrecorded).await;
             let reload = self.state.in_force.load().config.reload;
@@ -151,10 +157,14 @@ impl Reloader {
                 again = Some(trigger);
                 continue;
             }
+            let reading = Instant::now();
+            // What is fetched meanwhile takes the place of nothing that was not kept.
+            let held = self.downloads.hold().await;
             let waiting = self.waiting().await;
             let read = self.read(&source, tested).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
+                rest = Instant::now() + rest_after(reading.elapsed());
                 rounds += 1;
                 say_if_restless(rounds);
                 sleep(SETTLE).await;
@@ -176,16 +186,63 @@ impl Reloader {
                     refused = Some(seen);
                     self.state.is_refused.store(true, Relaxed);
                     self.refuse(&error, trigger).await;
-                    let are_others = self.put_all_aside(&source, &waiting, &error, loaded).await;
-                    again = are_others.then_some(Trigger::Bundle);
+                    let aside = self.put_all_aside(&source, &waiting, &error, loaded).await;
+                    again = aside.are_others.then_some(Trigger::Bundle);
+                    // What comes again is tried again, also where nobody looks at files meanwhile.
+                    refused = refused.filter(|_| !aside.are_back);
                 }
             }
-            self.say_how_it_is(trigger, refused.is_some());
+            drop(held);
+            rest = Instant::now() + rest_after(reading.elapsed());
+            self.say_how_it_is(trigger, self.state.is_refused.load(Relaxed));
             let every = self.state.in_force.load().config.reload.interval;
             if every != reload.interval {
                 looks = ticks(every);
                 looks.reset();
             }
+        }
+    }
+
+    /// Waits until there is something to look at, at once where that has to be done `again`, and until the gate has rested.
+    /// `None`: the gate ends.
+    async fn woken(
+        &self,
+        again: Option<Trigger>,
+        rest: Instant,
+        looks: &mut Interval,
+        hangups: &mut Hangups,
+        shutdown: &CancellationToken,
+    ) -> Option<Trigger> {
+        let trigger = match again {
+            Some(trigger) if !shutdown.is_cancelled() => trigger,
+            _ => tokio::select! {
+                () = shutdown.cancelled() => return None,
+                () = hangups.next() => Trigger::Signal,
+                () = self.downloads.came() => Trigger::Bundle,
+                _ = looks.tick() => Trigger::Watch,
+            },
+        };
+        self.rested(trigger, rest, hangups, shutdown).await
+    }
+
+    /// Waits until files may be read again; a signal does not wait. `None`: the gate ends.
+    async fn rested(
+        &self,
+        trigger: Trigger,
+        until: Instant,
+        hangups: &mut Hangups,
+        shutdown: &CancellationToken,
+    ) -> Option<Trigger> {
+        if trigger == Trigger::Signal || until <= Instant::now() {
+            return Some(trigger);
+        }
+        if trigger == Trigger::Bundle {
+            self.metrics.reached(Limit::Activations);
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => None,
+            () = hangups.next() => Some(Trigger::Signal),
+            () = sleep_until(until) => Some(trigger),
         }
     }
 
@@ -213,21 +270,27 @@ impl Reloader {
         self.say_how_it_is(trigger, false);
     }
 
-    /// Puts the bundles aside that came and are refused, and says whether something else was new as well.
+    /// Puts the bundles aside that came and are refused.
     async fn put_all_aside(
         &self,
         source: &Arc<Source>,
         waiting: &[(bundles::Name, String)],
         error: &anyhow::Error,
         loaded: Digest,
-    ) -> bool {
+    ) -> PutAside {
+        if waiting.is_empty() {
+            return PutAside::default();
+        }
         self.put_aside(waiting, error).await;
-        let is_alone = waiting.len() < 2 && self.look(source).await == loaded;
-        let are_others = !waiting.is_empty() && !is_alone;
+        let are_back = self.look(source).await == loaded;
+        let are_others = waiting.len() > 1 || !are_back;
         if are_others {
             self.downloads.put_aside_with_others(waiting);
         }
-        are_others
+        PutAside {
+            are_others,
+            are_back,
+        }
     }
 
     /// Who has asked waits for that.
@@ -280,17 +343,22 @@ impl Reloader {
         let reading = move || {
             let running = state.in_force.load_full();
             let mut config = super::within_descriptors(&(source.read)()?);
+            let hidden = config.hidden();
             let restart = config.keep_what_needs_a_restart(&running.config);
-            tokio::runtime::Handle::current().block_on(load::prepare(&config, false))?;
-            super::check_listeners(&config)?;
-            let before = Some((&running.config, &*running.set));
-            let wanted = load::load(&config, &metrics, before)?;
-            Ok(Fresh {
-                tested: tested.with(&config)?,
-                config,
-                wanted,
-                restart,
-            })
+            let fresh = || {
+                tokio::runtime::Handle::current()
+                    .block_on(load::prepare_others(&config, &running.config))?;
+                super::check_listeners(&config)?;
+                let before = Some((&running.config, &*running.set));
+                let wanted = load::load(&config, &metrics, before)?;
+                Ok(Fresh {
+                    tested: tested.with(&config)?,
+                    config,
+                    wanted,
+                    restart,
+                })
+            };
+            fresh().map_err(|error| hidden.error(error))
         };
         off_thread(reading)
             .await
@@ -303,7 +371,8 @@ impl Reloader {
         read: anyhow::Result<Fresh>,
     ) -> anyhow::Result<(Fresh, Vec<&'static str>)> {
         let fresh = read?;
-        let renewed = self.renew_certificates(&fresh.config).await?;
+        let renewed = self.renew_certificates(&fresh.config).await;
+        let renewed = renewed.map_err(|error| fresh.config.hidden().error(error))?;
         Ok((fresh, renewed))
     }
 
@@ -344,6 +413,13 @@ fn ticks(every: crate::value::Duration) -> Interval {
 fn pause(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(50))
 }
+
+/// Whoever makes files could keep a core busy with ever new ones: judging them takes a quarter of it at most.
+fn rest_after(took: Duration) -> Duration {
+    took.saturating_mul(3).min(LONGEST_REST)
+}
+
+const LONGEST_REST: Duration = Duration::from_mins(10);
 
 /// Where nobody sees anything else of it.
 fn say_if_restless(rounds: u32) {

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::Request;
 use http::header::HOST;
+use http::{Request, Uri};
 
 /// Reads a request as it stands in a file. Line ends may be CRLF or LF.
 pub fn request(bytes: &[u8]) -> anyhow::Result<Request<Bytes>> {
@@ -26,7 +26,9 @@ pub fn request(bytes: &[u8]) -> anyhow::Result<Request<Bytes>> {
         .headers_ref()
         .is_some_and(|headers| !headers.contains_key(HOST))
     {
-        request = request.header(HOST, "localhost");
+        let host = request.uri_ref().and_then(Uri::authority);
+        let host = host.map_or_else(|| "localhost".to_owned(), ToString::to_string);
+        request = request.header(HOST, host);
     }
     Ok(request.body(Bytes::copy_from_slice(body))?)
 }
@@ -45,4 +47,27 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
     let body = bytes.get(at + length..).unwrap_or_default();
     // Editors end a file with a newline that is not part of the body.
     (bytes.get(..at).unwrap_or_default(), body.trim_ascii_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_a_host_is_for_that_of_its_target() {
+        for (text, host) in [
+            ("GET /a HTTP/1.1\n\n", "localhost"),
+            (
+                "GET https://live.example:8443/a HTTP/1.1\n\n",
+                "live.example:8443",
+            ),
+            (
+                "GET https://live.example/a HTTP/1.1\nHost: other.example\n\n",
+                "other.example",
+            ),
+        ] {
+            let request = request(text.as_bytes()).unwrap();
+            assert_eq!(request.headers().get(HOST).unwrap(), host, "{text}");
+        }
+    }
 }

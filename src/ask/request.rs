@@ -14,8 +14,9 @@ use serde_json::{Map, Value};
 
 use super::authzen::{Flaw, text};
 use crate::dynatrace::catalogue::{ANY, Api, ENDPOINTS, Endpoint, Operation, REST, WRITE};
-use crate::gateway::Supposition;
+use crate::gateway::{Before, Supposition};
 use crate::identity::supposed;
+use crate::policy::input::Amounts;
 
 /// A question that can be answered, and what in it is not used.
 pub(super) struct Wanted {
@@ -48,27 +49,53 @@ struct Who {
     claims: Option<Map<String, Value>>,
     certificate: Option<Map<String, Value>>,
     address: Option<IpAddr>,
+    recent: Option<Amounts>,
+}
+
+impl Who {
+    /// Where it is known from what it did before: as the gate counts it, by the token before the certificate.
+    fn before(&self) -> Before {
+        if let Some(said) = self.recent {
+            return Before::Said(said);
+        }
+        let is_text = |members: &Map<String, Value>, name| {
+            let text = members.get(name).and_then(Value::as_str);
+            text.is_some_and(|text| !text.is_empty())
+        };
+        let is_counted = match (&self.claims, &self.certificate) {
+            (Some(claims), _) => is_text(claims, "sub"),
+            (None, Some(certificate)) => is_text(certificate, "fingerprint"),
+            (None, None) => false,
+        };
+        if is_counted {
+            Before::Counted
+        } else {
+            Before::Unknown
+        }
+    }
 }
 
 impl Entities<'_> {
     /// The request that is meant.
     pub(super) fn wanted(&self, now: Timestamp) -> Result<Wanted, Flaw> {
         let mut ignored = Vec::new();
-        let who = self.who(&mut ignored)?;
+        let wanted = self.wanted_of(now, &mut ignored);
+        let wanted = wanted.map_err(|flaw| flaw.with(&ignored))?;
+        Ok(Wanted { ignored, ..wanted })
+    }
+
+    fn wanted_of(&self, now: Timestamp, ignored: &mut Vec<String>) -> Result<Wanted, Flaw> {
+        let who = self.who(ignored)?;
         let name = text(self.action, "name");
         let operation: Operation = name
             .parse()
             .map_err(|_unknown| Flaw::new(404, format!("action.name is no operation of the catalogue (`dtgate endpoints` lists them): {name}")))?;
-        let target = self.target(operation, &mut ignored)?;
-        let properties = properties(
-            "resource",
-            self.resource,
-            &["body", "current"],
-            &mut ignored,
-        )?;
+        let target = self.target(operation, ignored)?;
+        let properties = properties("resource", self.resource, &["body", "current"], ignored)?;
         let body = properties.and_then(|it| it.get("body"));
         let current = properties.and_then(|it| it.get("current"));
-        let (environment, time) = self.circumstances(now, &mut ignored)?;
+        let (environment, time) = self.circumstances(now, ignored)?;
+        let before = who.before();
         let certificate = who
             .certificate
             .map(|members| certificate(members.into(), now));
@@ -92,8 +119,9 @@ impl Entities<'_> {
                 environment,
                 current: current.map(|current| current.to_string().into_bytes()),
                 time,
+                before,
             },
-            ignored,
+            ignored: Vec::new(),
         })
     }
 
@@ -109,7 +137,14 @@ impl Entities<'_> {
             }
             _ => ignored.push("subject.id".to_owned()),
         }
-        let known = ["address", "certificate", "claims", "teams", "token"];
+        let known = [
+            "address",
+            "certificate",
+            "claims",
+            "recent",
+            "teams",
+            "token",
+        ];
         let Some(properties) = properties("subject", self.subject, &known, ignored)? else {
             return Ok(who);
         };
@@ -132,6 +167,10 @@ impl Entities<'_> {
                     who.claims = Some(joined(said, members, "claims")?);
                 }
                 ("certificate" | "claims", _) => return Err(wrong(name, "object")),
+                ("recent", value) => {
+                    let amounts = amounts(value);
+                    who.recent = Some(amounts.ok_or_else(|| wrong(name, "object of counts"))?);
+                }
                 ("teams", Value::Array(teams)) => {
                     for team in teams {
                         let team = team.as_str().ok_or_else(|| wrong(name, "list of texts"))?;
@@ -236,6 +275,21 @@ fn properties<'e>(
         }
         Some(_) => Err(Flaw::new(400, format!("{name}.properties is no object"))),
     }
+}
+
+/// What a caller did before; what is not said is none.
+fn amounts(said: &Value) -> Option<Amounts> {
+    let mut amounts = Amounts::default();
+    for (name, value) in said.as_object()? {
+        let count = value.as_u64()?;
+        match name.as_str() {
+            "created" => amounts.created = count,
+            "scopes_gained" => amounts.scopes_gained = count,
+            "removed" => amounts.removed = count,
+            _ => return None,
+        }
+    }
+    Some(amounts)
 }
 
 /// Members that the subject has said, and more of them.

@@ -137,6 +137,17 @@ pub fn handover(old: &PublicKey, new: &PublicKey) -> String {
     format!("dtgate key rotation\n{old}\n{new}\n")
 }
 
+/// The keys of such a text, the old one and the new one, where both have signed it: nobody but they could have made it.
+pub(super) fn handed_over(note: &str) -> Option<(PublicKey, PublicKey)> {
+    let note = Note::parse(note).ok()?;
+    let mut lines = note.text.lines().skip(1);
+    let (old, new) = (lines.next()?.parse().ok()?, lines.next()?.parse().ok()?);
+    let holds = note.text == handover(&old, &new)
+        && PublicKey::signed(&old, &note).is_some()
+        && PublicKey::signed(&new, &note).is_some();
+    holds.then_some((old, new))
+}
+
 /// The record by which the old key names the new one; both sign.
 pub(super) fn key_change(old: &SigningKey, new: &SigningKey, now: jiff::Timestamp) -> KeyChange {
     let text = handover(&old.public(), &new.public());
@@ -159,7 +170,12 @@ impl TryFrom<String> for WitnessKey {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let key: PublicKey = text.parse().map_err(|error: NoteError| error.to_string())?;
+        let key: PublicKey = text.parse().map_err(|error| match error {
+            NoteError::Private => format!(
+                "it is a {error}; and make a new pair, since this one has been written here"
+            ),
+            _ => error.to_string(),
+        })?;
         match key.kind() {
             Kind::Cosignature => Ok(Self(key)),
             Kind::Plain => Err("it is the key of a log, not of a witness: the base64 of a witness' key begins with B".to_owned()),

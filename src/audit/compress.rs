@@ -341,5 +341,15 @@ const SEAL_FRAME: Frame = Frame {
     text: 0,
 };
 
+/// A segment as it is once it is compressed, for tests of those who read journals.
+#[cfg(test)]
+pub(crate) fn pack_for_tests(path: &std::path::Path) {
+    let text = std::fs::read(path).unwrap();
+    let mut out = Vec::new();
+    pack(&mut &text[..], &mut out, &mut || Ok(())).unwrap();
+    std::fs::write(path.with_extension("jsonl.zst"), out).unwrap();
+    std::fs::remove_file(path).unwrap();
+}
+
 #[cfg(test)]
 mod tests;

@@ -187,7 +187,7 @@ pub struct Request<'a> {
     /// A keyed hash of what the caller has proven, or else of the whole credential that it shows, its secret included;
     /// where grants are configured, which are for that caller alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller_hash: Option<&'a Redacted>,
+    pub caller_hash: Option<&'a TokenId>,
     /// SHA-256 of the body as received; null when it was not read to its end.
     pub received_sha256: Option<&'a Sha256Hex>,
     /// SHA-256 of the body as it goes upstream; null when nothing does.
@@ -197,7 +197,7 @@ pub struct Request<'a> {
 /// What an allowed request counts for.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Counted<'a> {
-    /// A keyed hash of who has proven who it is, or else of the token's id.
+    /// A keyed hash of what the caller has proven, or else of the whole credential that it shows.
     pub caller: &'a TokenId,
     #[serde(flatten)]
     pub amounts: Amounts,
@@ -251,9 +251,12 @@ pub struct Configured {
     /// The names of the policies: all of them judge whatever policies see.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Value>,
-    /// The bundles that they came in: name, revision, digest, sequence.
+    /// The bundles that they came in: name, revision, digest, content, sequence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<Value>,
+    /// SHA-256 of the files of the set that is kept beside the journal, tests among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
     /// Operations that the configuration handles otherwise than the catalogue, and how.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub endpoints: Map<String, Value>,
@@ -508,6 +511,12 @@ pub struct Pruned {
     /// Allowed decisions among them without outcome: how many, and the first of them.
     pub in_doubt_count: u64,
     pub in_doubt: Vec<String>,
+    /// Of all that is deleted, also before: the notes by which a key that signs has handed over to the next one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// The same: what starts and reloads said of pseudonyms, once for each key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pseudonyms: Vec<Value>,
 }
 
 impl Event<'_> {

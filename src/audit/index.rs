@@ -33,7 +33,7 @@ pub use error::Error;
 pub use file::check;
 use file::{discard, file_of, is_foreign, owned_as};
 use fill::Filler;
-pub use filter::{Filter, Otherwise, Pattern, Which};
+pub use filter::{Filter, Otherwise, Pattern, Which, ids, is_same_id};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
 pub use query::{Decided, Page};

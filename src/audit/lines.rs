@@ -192,6 +192,23 @@ impl Lines {
     }
 }
 
+/// The last records, by their numbers so many at least, and whether that is all of them.
+pub fn last(directory: &Path, count: u64) -> io::Result<(Lines, bool)> {
+    let found = segments(directory)?;
+    let firsts: Vec<u64> = found.iter().filter_map(|path| first_record(path)).collect();
+    let last = firsts.last().copied().unwrap_or_default();
+    // The last segment may be empty.
+    let begins = firsts
+        .iter()
+        .rposition(|first| last.saturating_sub(*first) >= count);
+    let segment = begins.and_then(|at| firsts.get(at)).copied();
+    let from = Place {
+        segment: segment.unwrap_or_default(),
+        offset: 0,
+    };
+    Ok((Lines::from(directory, from), begins.unwrap_or(0) == 0))
+}
+
 /// The records from about this time on, and whether that is all of them: where it would be more than `most`, it begins
 /// later.
 pub fn since(directory: &Path, time: jiff::Timestamp, most: u64) -> io::Result<(Lines, bool)> {

@@ -101,7 +101,17 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix('#').unwrap_or(text);
         let number = digits.parse().ok().filter(|number| *number > 0);
-        Ok(number.map_or_else(|| Self::Decision(text.to_owned()), Self::Number))
+        Ok(number.map_or_else(|| Self::Decision(canonical(text)), Self::Number))
+    }
+}
+
+/// The id of a decision as a gate writes it.
+fn canonical(id: &str) -> String {
+    let is_uuid = uuid::Uuid::try_parse(id).is_ok();
+    if is_uuid {
+        id.to_ascii_lowercase()
+    } else {
+        id.to_owned()
     }
 }
 
@@ -166,8 +176,9 @@ pub fn prove_elsewhere<E: From<ProveError>>(
     let note = covering.best().ok_or(ProveError::NotCovered(number))?;
     let checkpoint = Checkpoint::parse(&note.text).ok_or(ProveError::NotCovered(number))?;
     let Checkpoint { size, root, .. } = checkpoint;
-    let (index, tree) = (number - 1, beginning_by(first.saturating_sub(1), removals));
-    let mut climb = Climb::new(index, size, tree.ok_or(ProveError::Missing(1))?);
+    let (index, deleted) = (number - 1, beginning_by(first.saturating_sub(1), removals));
+    let tree = deleted.ok_or(ProveError::Missing(1))?.tree;
+    let mut climb = Climb::new(index, size, tree);
     while climb.next() <= size {
         let next = climb.next();
         let some = leaves(next)?;
@@ -368,10 +379,10 @@ fn by_file(directory: &Path, index: u64, size: u64) -> Option<Vec<Hash>> {
 
 /// Reads the journal up to `size` and holds on to the hashes that are needed.
 fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option<Vec<Hash>>> {
-    let Some(tree) = beginning(segments)? else {
+    let Some(deleted) = beginning(segments)? else {
         return Ok(None);
     };
-    let mut climb = Climb::new(index, size, tree);
+    let mut climb = Climb::new(index, size, deleted.tree);
     let mut number = segments.first().and_then(|path| first_record(path));
     for path in segments {
         each_line(path, |line| {

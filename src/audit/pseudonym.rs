@@ -21,6 +21,7 @@ use super::key;
 use super::segment::OpenError;
 use crate::dynatrace::token::HashKey;
 pub use field::{Field, FieldError};
+pub(super) use keys::is_of_one_key;
 pub use keys::{Differing, Said, differing};
 pub use words::Values;
 
@@ -128,9 +129,12 @@ pub fn names(journal: &Path, value: &str) -> Result<Vec<String>, OpenError> {
     Ok(names?.into_iter().flatten().collect())
 }
 
-/// Makes the next key, by which a gate gives pseudonyms from its next start on; says which version it is.
+/// Makes the next key, by which a gate gives pseudonyms from its next start on; says which version it is. A version of
+/// which the journal tells is not given out again, though its key is lost.
 pub fn rotate(journal: &Path) -> Result<u32, OpenError> {
-    let version = versions(journal)?.last().map_or(1, |last| last + 1);
+    let told = keys::newest(journal).map_err(at(journal))?;
+    let there = versions(journal)?.last().copied();
+    let version = there.unwrap_or_default().max(told).saturating_add(1);
     key::read_or_make(&path(journal, version))?;
     Ok(version)
 }

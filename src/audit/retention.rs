@@ -4,6 +4,7 @@
 //! what is intended, a `pruned` record is on disk, the segments go one by one, the file goes. The next start finds
 //! the file, and goes on if the record is there. What remains is always the end of the journal without a gap.
 
+mod carried;
 mod vouched;
 
 use std::io;
@@ -25,6 +26,7 @@ use super::settle::written_at;
 use super::tree::stored;
 use super::verify::Doubt;
 use crate::value::{Duration, ParseError, Size, rfc3339_millis};
+use carried::Carried;
 
 /// When old segments are deleted. As it is built in: never.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -193,9 +195,8 @@ pub(super) fn removal(
     now: jiff::Timestamp,
     go_on: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<Pruned> {
-    if plan.first > 1 {
-        vouched::check(directory, plan.first, go_on)?;
-    }
+    let before = vouched::check(directory, plan.first, go_on)?;
+    let mut carried = Carried::of(before);
     let (mut head, mut doubt) = (None::<Head>, Doubt::default());
     let (mut oldest, mut newest) = (String::new(), String::new());
     let mut line = Vec::new();
@@ -221,11 +222,13 @@ pub(super) fn removal(
             let followed = head.follow(content);
             let record = followed.map_err(|it| damaged(it.to_string()))?;
             doubt.see(&record);
-            // What it says was in doubt is not forgotten with it.
+            carried.see(&record.kind, content);
+            // What it says of others is not forgotten with it.
             if record.kind == "pruned"
                 && let Ok(pruned) = serde_json::from_slice(content)
             {
                 doubt.see_deleted(&pruned);
+                carried.extend(pruned);
             }
             if let Some(written) = written_at(content) {
                 newest = rfc3339_millis(written);
@@ -259,6 +262,8 @@ pub(super) fn removal(
         reason: plan.reason.to_owned(),
         in_doubt_count: in_doubt.len() as u64,
         in_doubt: in_doubt.into_iter().take(MOST_IN_DOUBT).collect(),
+        keys: carried.keys(),
+        pseudonyms: carried.pseudonyms(),
     })
 }
 

@@ -71,6 +71,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("endpoints?", json!({"type": "object"})),
         ("policies?", list(json!({"type": ["string", "object"]}))),
         ("bundles?", list(json!({"type": "object"}))),
+        ("kept?", reference("sha256")),
         ("issuers?", list(json!({"type": "object"}))),
         ("client_certificates?", one_of(&["required", "optional"])),
         ("credentials?", list(json!({"type": "object"}))),
@@ -220,7 +221,9 @@ fn kinds() -> Vec<(&'static str, Value)> {
                 ("newest", time),
                 ("reason", text.clone()),
                 ("in_doubt_count", count),
-                ("in_doubt", list(text)),
+                ("in_doubt", list(text.clone())),
+                ("keys?", list(text)),
+                ("pseudonyms?", list(json!({"type": "object"}))),
             ]),
         ),
     ]
@@ -295,7 +298,13 @@ fn members_of_challenger(is_masked: bool) -> Value {
         ("decision_seq", count()),
         (
             "differs",
-            one_of(&["would_deny", "would_allow", "violations"]),
+            one_of(&[
+                "would_deny",
+                "would_allow",
+                "violations",
+                "failed",
+                "timed_out",
+            ]),
         ),
         ("verdict", one_of(&["allow", "deny"])),
         ("result", result(is_masked)),

@@ -116,8 +116,11 @@ pub(super) fn examine(
         };
         compare(path, &head, marked)?;
         doubt.see(&record);
-        if matches!(&*record.kind, "start" | "reload") {
-            keyed = Said::of(line).or(keyed);
+        match &*record.kind {
+            "start" | "reload" => keyed = Said::of(line).or(keyed),
+            // Of what is older than all that is there.
+            "pruned" => keyed = keyed.or_else(|| Said::all(line).pop()),
+            _ => {}
         }
         named.extend(record.set_aside);
         (good, number, last) = (good + line.len() + 1, number + 1, Some(line));

@@ -25,7 +25,7 @@ use super::mark::{self, Marked};
 use super::pseudonym::Said;
 use super::segment::{Break, Damage, LONGEST_LINE, first_record, open_lines, read_line, segments};
 use super::settle::compare;
-use super::tree::stored;
+use super::tree::stored::{self, Deleted};
 use crate::value::Duration;
 use checkpoints::Checking;
 pub use checkpoints::{CheckpointError, Checkpoints, Late, Trust, read_kept};
@@ -72,21 +72,11 @@ fn walk(directory: &Path, noted: Option<&NotedHead>, trust: &Trust) -> Result<Re
         Some(first) => Start::of(first)?,
         None => Start::default(),
     };
-    let tree = stored::beginning(&segments).map_err(unread(directory))?;
-    let checkpoints = tree.map(|tree| Checking::new(trust, tree)).transpose();
+    let deleted = stored::beginning(&segments).map_err(unread(directory))?;
     let mut walk = Walk {
-        head: start.head(),
-        start,
-        checkpoints: checkpoints.map_err(at_checkpoint(directory, None))?,
-        report: Report::default(),
-        doubt: Doubt::default(),
-        keys: BTreeMap::new(),
         marked,
-        noted,
-        noted_found: false,
         segments: &segments,
-        interval: trust.interval.unwrap_or(INTERVAL),
-        is_proof_wanted: !trust.keys.is_empty() || trust.kept.is_some(),
+        ..Walk::new(directory, start, deleted, noted, trust)?
     };
     for path in &segments {
         walk.segment(path, segments.last() == Some(path))?;
@@ -118,7 +108,35 @@ struct Walk<'a> {
     is_proof_wanted: bool,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// From the place where it starts on. `deleted`: what is known of what comes before.
+    fn new(
+        path: &Path,
+        start: Start,
+        deleted: Option<Deleted>,
+        noted: Option<&'a NotedHead>,
+        trust: &Trust,
+    ) -> Result<Self, VerifyError> {
+        let said = deleted.iter().flat_map(|it| Said::of_deleted(&it.pruned));
+        let keys = said.filter_map(|said| Some((said.version, said.fingerprint?)));
+        let keys = keys.take(LISTED).collect();
+        let checkpoints = deleted.map(|deleted| Checking::new(trust, deleted));
+        Ok(Self {
+            head: start.head(),
+            noted_found: noted.is_some_and(|noted| start.is_behind(noted)),
+            start,
+            checkpoints: checkpoints.transpose().map_err(at_checkpoint(path, None))?,
+            report: Report::default(),
+            doubt: Doubt::default(),
+            keys,
+            marked: None,
+            noted,
+            segments: &[],
+            interval: trust.interval.unwrap_or(INTERVAL),
+            is_proof_wanted: !trust.keys.is_empty() || trust.kept.is_some(),
+        })
+    }
+
     fn segment(&mut self, path: &Path, is_last: bool) -> Result<(), VerifyError> {
         let (named, expected) = (first_record(path).unwrap_or_default(), self.head.next);
         if named != expected {
@@ -185,7 +203,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn follow<'a>(&mut self, line: &'a [u8]) -> Result<Cow<'a, str>, LinkError> {
+    fn follow<'l>(&mut self, line: &'l [u8]) -> Result<Cow<'l, str>, LinkError> {
         let record = self.head.follow(line)?;
         let report = &mut self.report;
         report.records += 1;
@@ -248,6 +266,12 @@ impl Walk<'_> {
             }))
         })?;
         self.start.vouched_by(&removal)?;
+        if let Some(noted) = self.noted
+            && noted.seq == removal.pruned.last
+            && noted.hash != removal.pruned.hash
+        {
+            return Err(head_lost(noted));
+        }
         self.doubt.see_deleted(&removal.pruned);
         if self.report.pruned.len() < LISTED {
             self.report.pruned.push(removal);
@@ -360,13 +384,18 @@ impl Walk<'_> {
     fn ended(self, path: &Path) -> Result<(Report, u64), VerifyError> {
         let (mut report, last) = (self.report, self.head.next - 1);
         report.has_head_file = self.marked.is_some();
+        report.has_unseen_checkpoints = self.checkpoints.is_none();
+        let gone = self.start.check();
         if let Some(noted) = self.noted.filter(|_| !self.noted_found) {
-            return Err(VerifyError::Head {
-                seq: noted.seq,
-                hash: noted.hash.clone(),
+            return Err(match gone {
+                Ok(gone) if noted.seq < gone => VerifyError::HeadDeleted {
+                    seq: noted.seq,
+                    last: gone,
+                },
+                _ => head_lost(noted),
             });
         }
-        let gone = self.start.check()?;
+        let gone = gone?;
         report.checkpoints = match self.checkpoints {
             Some(checkpoints) => checkpoints
                 .end(self.start.vouching(), &report.pruned)
@@ -387,6 +416,13 @@ impl Walk<'_> {
         report.head_seq = last;
         self.head.hash.as_str().clone_into(&mut report.head_hash);
         Ok((report, gone))
+    }
+}
+
+fn head_lost(noted: &NotedHead) -> VerifyError {
+    VerifyError::Head {
+        seq: noted.seq,
+        hash: noted.hash.clone(),
     }
 }
 

@@ -11,9 +11,10 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 
 use super::config::Remote;
+use super::keep::off_thread;
 use crate::outbound::{AskError, Client, Files, Found, OutboundError, is_encrypted, is_here};
 use crate::policy::MOST_BYTES;
-use crate::value::unread;
+use crate::value::{read_setting, unread};
 
 /// What a server answers.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub enum FetchError {
     Ask(#[from] AskError),
     #[error("the answer is empty")]
     Empty,
+    #[error("a fault of the program")]
+    Fault,
     #[error(transparent)]
     Outbound(#[from] OutboundError),
     #[error("token_file {}: {reason}", path.display())]
@@ -64,7 +67,7 @@ impl Remote {
             path: path.clone(),
             reason,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(unread(&error)))?;
+        let text = read_setting(path).map_err(|error| failed(unread(&error)))?;
         let value = HeaderValue::try_from(format!("Bearer {}", text.trim()));
         let mut value =
             value.map_err(|_quotes_it| failed("a token is one line of letters".to_owned()))?;
@@ -88,7 +91,11 @@ impl Remote {
         request.uri_mut().clone_from(&self.url);
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
-        if let Some(token) = self.token()? {
+        let remote = self.clone();
+        // Files: a disk can be slow.
+        let found = off_thread(move || Ok((remote.token()?, remote.client()?))).await;
+        let (token, client) = found.unwrap_or(Err(FetchError::Fault))?;
+        if let Some(token) = token {
             headers.insert(AUTHORIZATION, token);
         }
         if let Some(Ok(etag)) = etag.map(HeaderValue::from_str) {
@@ -105,7 +112,7 @@ impl Remote {
             .timeout
             .as_std()
             .saturating_add(wait.unwrap_or_default());
-        let (status, head, bytes) = self.client()?.send(request, within).await?;
+        let (status, head, bytes) = client.send(request, within).await?;
         match status {
             StatusCode::NOT_MODIFIED if etag.is_some() => Ok(Answer::Unchanged),
             StatusCode::OK if bytes.is_empty() => Err(FetchError::Empty),

@@ -2,28 +2,37 @@
 //!
 //! What was fetched is put where the gate reads it; whether it is in force is not decided here.
 
+mod prepare;
+mod refused;
+mod told;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-use super::aside::Aside;
-use super::config::{Remote, WhenStale};
+use super::config::Remote;
 use super::fetch::{Answer, Fetched};
 use super::stored::{Said, Stored};
 use super::{Config, Name};
-use crate::policy::Policy;
 use crate::telemetry::Metrics;
 use crate::value::{Sha256Hex, rfc3339_millis, unwritten};
+pub use prepare::{Missing, in_force, prepare};
+use told::Told;
 
 type Bundles = BTreeMap<Name, Config>;
+type Wanted = (PathBuf, Bundles, bool);
+type Known = (Name, Remote, Stored, Moments);
+/// When the server vouched for what is in force, and when that was put in force, as far as the disk knows.
+type Moments = (Option<Timestamp>, Option<Timestamp>);
 
 /// The tasks, and what they have to tell.
 pub struct Downloads {
@@ -33,6 +42,10 @@ pub struct Downloads {
     came: Notify,
     /// Those that were put aside are wanted now.
     again: Notify,
+    /// Nothing is put where the gate reads it while somebody has this.
+    placing: tokio::sync::Mutex<()>,
+    /// What is in force is not on disk yet as such: nothing may be put in its place.
+    is_unkept: AtomicBool,
     /// One that was put aside is tried, until then at most: no other is, so that each is tried by itself.
     trying: Mutex<Option<Instant>>,
     metrics: Metrics,
@@ -42,89 +55,8 @@ pub struct Downloads {
 #[derive(Default)]
 struct Tasks {
     /// What they fetch, and where they put it.
-    wanted: Option<(PathBuf, Bundles, bool)>,
+    wanted: Option<Wanted>,
     running: Vec<AbortHandle>,
-}
-
-#[derive(Clone, Debug)]
-struct Told {
-    url: String,
-    max_age: Option<Duration>,
-    since: Timestamp,
-    last_request: Option<Timestamp>,
-    /// When the server last said that what is in force is what it has.
-    last_success: Option<Timestamp>,
-    /// The digest of what came last and is not in force, and when: if it is put in force, the server said so then.
-    came: Option<(String, Timestamp)>,
-    error: Option<String>,
-    when_stale: WhenStale,
-    aside: Option<Aside>,
-}
-
-/// Why a bundle that has to be there before the gate reads is not there.
-#[derive(Debug, thiserror::Error)]
-#[error("policies.bundles.{name}: {url}: {reason}")]
-pub struct Missing {
-    name: Name,
-    url: String,
-    reason: String,
-}
-
-/// Sees to it that each bundle is there: what was in force last, or, where none was, what the server has.
-pub async fn prepare(
-    state: &Path,
-    bundles: &Bundles,
-    is_shared: bool,
-    is_start: bool,
-    now: Timestamp,
-) -> Result<(), Missing> {
-    for (name, config) in bundles {
-        let Some(remote) = config.remote() else {
-            continue;
-        };
-        let missing = |reason: String| Missing {
-            name: name.clone(),
-            url: remote.shown(),
-            reason,
-        };
-        let stored = Stored::new(state, name, config, is_shared);
-        if is_start {
-            stored
-                .restore()
-                .map_err(|error| missing(unwritten(&error)))?;
-        }
-        // One that was signed by another key, say, is fetched again before the gate gives up on it.
-        if stored.is_good() {
-            continue;
-        }
-        let fetched = remote
-            .fetch(None, None)
-            .await
-            .map_err(|error| error.to_string());
-        let vetted = fetched.and_then(|answer| match answer {
-            Answer::Bundle(fetched) => stored.vet(&fetched.bytes).map(|()| Some(fetched)),
-            Answer::Unchanged => Ok(None),
-        });
-        match vetted {
-            Ok(Some(fetched)) => {
-                let kept = stored.keep(&fetched.bytes, &said(&stored, &fetched, now));
-                kept.map_err(|error| missing(unwritten(&error)))?;
-            }
-            // What is there is read, and refused with its reason.
-            Ok(None) => {}
-            Err(_reason) if stored.is_there() => {}
-            Err(reason) => return Err(missing(reason)),
-        }
-    }
-    Ok(())
-}
-
-/// Keeps what is in force, for the next start. `false`: it is not there any more.
-pub fn in_force(state: &Path, name: &Name, config: &Config, digest: &str) -> io::Result<bool> {
-    match config.remote() {
-        Some(_) => Stored::new(state, name, config, false).is_in_force(digest),
-        None => Ok(true),
-    }
 }
 
 fn said(stored: &Stored, fetched: &Fetched, now: Timestamp) -> Said {
@@ -143,6 +75,8 @@ impl Downloads {
             tasks: Mutex::default(),
             came: Notify::new(),
             again: Notify::new(),
+            placing: tokio::sync::Mutex::default(),
+            is_unkept: AtomicBool::default(),
             trying: Mutex::default(),
             metrics,
             now,
@@ -150,44 +84,53 @@ impl Downloads {
     }
 
     /// Fetches these, and no others; `is_shared`: they are not the only source. Has to be called within a tokio runtime.
-    pub fn keep(self: &Arc<Self>, state: &Path, bundles: &Bundles, is_shared: bool) {
-        let mut tasks = lock(&self.tasks);
+    pub async fn keep(self: &Arc<Self>, state: &Path, bundles: &Bundles, is_shared: bool) {
         let wanted = (state.to_owned(), bundles.clone(), is_shared);
-        if tasks.wanted.as_ref() == Some(&wanted) {
+        if lock(&self.tasks).wanted.as_ref() == Some(&wanted) {
             return;
         }
+        let (all, of) = (self.clone(), wanted.clone());
+        let known = off_thread(move || all.known(&of)).await.unwrap_or_default();
+        let mut tasks = lock(&self.tasks);
         for task in tasks.running.drain(..) {
             task.abort();
         }
         let mut told = lock(&self.told);
         told.clear();
-        for (name, config) in bundles {
-            let Some(remote) = config.remote() else {
-                continue;
-            };
-            let stored = Stored::new(state, name, config, is_shared);
-            let last_success = stored.confirmed((self.now)());
-            told.insert(
-                name.clone(),
-                Told {
-                    url: remote.shown(),
-                    max_age: remote.max_age.map(crate::value::Duration::as_std),
-                    since: (self.now)(),
-                    last_request: None,
-                    last_success,
-                    came: None,
-                    error: None,
-                    when_stale: remote.when_stale,
-                    aside: None,
-                },
-            );
+        for (name, remote, stored, (last_success, since)) in known {
+            let since = since.unwrap_or_else(self.now);
+            told.insert(name.clone(), Told::new(&remote, last_success, since));
             self.metrics
                 .bundle_will_be_fetched(name.as_str(), last_success);
-            let (all, name, remote) = (self.clone(), name.clone(), remote.clone());
+            let all = self.clone();
             let task = tokio::spawn(async move { all.fetch_on(&name, &remote, &stored).await });
             tasks.running.push(task.abort_handle());
         }
         tasks.wanted = Some(wanted);
+    }
+
+    /// Those that servers have, and when each server last vouched for what is in force, as far as the disk knows.
+    fn known(&self, (state, bundles, is_shared): &Wanted) -> Vec<Known> {
+        let known = bundles.iter().filter_map(|(name, config)| {
+            let stored = Stored::new(state, name, config, *is_shared);
+            let moments = (stored.confirmed((self.now)()), stored.since());
+            Some((name.clone(), config.remote()?.clone(), stored, moments))
+        });
+        known.collect()
+    }
+
+    /// While somebody has what this gives, what was fetched waits: what is read meanwhile can be kept as it was read.
+    pub async fn hold(&self) -> impl Drop + use<'_> {
+        self.placing.lock().await
+    }
+
+    /// Whether a start would find what is in force. While it would not, nothing that is fetched takes its place.
+    pub fn is_kept(&self) -> bool {
+        !self.is_unkept.load(Relaxed)
+    }
+
+    pub fn set_kept(&self, is_kept: bool) {
+        self.is_unkept.store(!is_kept, Relaxed);
     }
 
     /// Returns when a bundle has come.
@@ -200,20 +143,19 @@ impl Downloads {
         loop {
             let began = Instant::now();
             let wait = can_wait.then(|| remote.long_poll.as_std());
-            let etag = stored.etag();
+            let said = stored.clone();
+            let etag = off_thread(move || said.etag()).await.flatten();
             let answer = remote
                 .fetch(etag.as_deref(), wait.filter(|_| etag.is_some()))
                 .await;
+            let is_whole = matches!(answer, Ok(Answer::Bundle(_)));
             let kept = match answer {
                 Ok(answer) => {
                     if let Answer::Bundle(fetched) = &answer {
                         can_wait = fetched.can_wait;
                     }
                     match vetted(stored, answer).await {
-                        Ok(answer) => match self.refused(name, &answer) {
-                            Some(reason) => Err(reason),
-                            None => self.kept(name, stored, answer).await,
-                        },
+                        Ok(answer) => self.kept(name, stored, answer).await,
                         Err(reason) => Err(reason),
                     }
                 }
@@ -226,9 +168,11 @@ impl Downloads {
             };
             self.tell(name, kept);
             let has_waited = can_wait && began.elapsed() >= Duration::from_secs(1);
+            let least = remote.min_delay.as_std();
             let delay = match failures {
+                0 if has_waited && is_whole => least.min(AFTER_A_WHOLE_ONE),
                 0 if has_waited => Duration::ZERO,
-                0 => between(remote.min_delay.as_std(), remote.max_delay.as_std()),
+                0 => between(least, remote.max_delay.as_std()),
                 _ => after_failures(failures, remote.max_delay.as_std()),
             };
             tokio::select! {
@@ -238,128 +182,28 @@ impl Downloads {
         }
     }
 
-    /// Why what came is not tried yet. An answer that says something else ends it that it was put aside.
-    fn refused(&self, name: &Name, answer: &Answer) -> Option<String> {
-        let digest = match answer {
-            Answer::Bundle(fetched) => Some(Sha256Hex::of(&fetched.bytes)),
-            Answer::Unchanged => None,
-        };
-        let mut all = lock(&self.told);
-        let told = all.get_mut(name)?;
-        let aside = told.aside.as_ref()?;
-        if digest.is_none_or(|digest| digest.as_str() != aside.digest) {
-            told.aside = None;
-            self.came.notify_one();
-            return None;
-        }
-        let (mut trying, now) = (lock(&self.trying), Instant::now());
-        if !aside.is_due() || trying.is_some_and(|until| until > now) {
-            return Some(format!("{REFUSED} was refused: {}", aside.reason));
-        }
-        *trying = Some(now + LONGEST_TRY);
-        None
-    }
-
-    /// The bundles that came and are not in force, by name and digest.
-    pub fn waiting(state: &Path, bundles: &Bundles, in_force: &Policy) -> Vec<(Name, String)> {
-        let remote = bundles.iter().filter(|(_, it)| it.remote().is_some());
-        let waiting = remote.filter_map(|(name, config)| {
-            let stored = Stored::new(state, name, config, false);
-            let digest = stored.waiting(digest(in_force, name))?;
-            Some((name.clone(), digest))
-        });
-        waiting.collect()
-    }
-
-    /// These are refused: what is in force is read in their place, so that other files can change without them.
-    pub fn put_aside(
-        &self,
-        state: &Path,
-        bundles: &Bundles,
-        in_force: &Policy,
-        waiting: &[(Name, String)],
-        reason: &str,
-    ) {
-        *lock(&self.trying) = None;
-        for (name, refused) in waiting {
-            let Some(config) = bundles.get(name) else {
-                continue;
-            };
-            let stored = Stored::new(state, name, config, false);
-            let in_force = digest(in_force, name);
-            if stored.waiting(in_force).as_ref() != Some(refused) {
-                continue;
-            }
-            let restored = stored.put_back(in_force);
-            if let (Ok(true), Some(told)) = (restored, lock(&self.told).get_mut(name)) {
-                told.aside = Some(Aside::new(told.aside.as_ref(), refused, reason));
-            }
-        }
-    }
-
-    /// These were put aside together, or with other files that are refused: each may be right by itself.
-    pub fn put_aside_with_others(&self, waiting: &[(Name, String)]) {
-        let mut all = lock(&self.told);
-        for (name, refused) in waiting {
-            let told = all.get_mut(name).and_then(|told| told.aside.as_mut());
-            if let Some(aside) = told.filter(|aside| aside.digest == *refused) {
-                aside.with_others = true;
-            }
-        }
-    }
-
-    /// Whether a bundle is put aside.
-    pub fn holds_refused(&self) -> bool {
-        lock(&self.told).values().any(|told| told.aside.is_some())
-    }
-
-    /// Nothing else is refused any more: those that were put aside with others are tried, one after the other.
-    pub fn try_those_with_others(&self) {
-        self.try_those(|aside| aside.with_others);
-    }
-
-    /// Somebody wants them tried.
-    pub fn try_all(&self) {
-        self.try_those(|_| true);
-    }
-
-    fn try_those(&self, wanted: impl Fn(&Aside) -> bool) {
-        let mut all = lock(&self.told);
-        let aside = all.values_mut().filter_map(|told| told.aside.as_mut());
-        let wanted: Vec<&mut Aside> = aside.filter(|aside| wanted(aside)).collect();
-        if !wanted.is_empty() {
-            wanted.into_iter().for_each(Aside::try_now);
-            self.again.notify_waiters();
-        }
-    }
-
-    /// Something else is in force: bundles that were put aside are tried again when they come.
-    pub fn are_in_force(&self, policy: &Policy) {
-        *lock(&self.trying) = None;
-        let mut held = false;
-        for (name, told) in lock(&self.told).iter_mut() {
-            held |= told.aside.take().is_some();
-            let in_force = digest(policy, name);
-            let came = told.came.take_if(|came| Some(&*came.0) == in_force);
-            told.last_success = came.map(|(_, moment)| moment).or(told.last_success);
-        }
-        if held {
-            self.again.notify_waiters();
-        }
-    }
-
-    /// Puts what came where the gate reads it; on another thread, because a disk can be slow.
+    /// Puts what came where the gate reads it, unless it was refused and is not tried again yet; on another thread, because a disk can be slow.
     async fn kept(
         self: &Arc<Self>,
         name: &Name,
         stored: &Stored,
         answer: Answer,
     ) -> Result<bool, String> {
+        let _one = match answer {
+            // What is being read stays as it is, until it is kept.
+            Answer::Bundle(_) => Some(self.placing.lock().await),
+            Answer::Unchanged => None,
+        };
+        // Only now: it may have been refused while this waited.
+        if let Some(reason) = self.refused(name, &answer) {
+            return Err(reason);
+        }
+        if matches!(answer, Answer::Bundle(_)) && !self.is_kept() {
+            return Err(UNKEPT.to_owned());
+        }
         let (all, name, stored) = (self.clone(), name.clone(), stored.clone());
-        let kept = tokio::task::spawn_blocking(move || all.keep_answer(&name, &stored, answer));
-        let kept = kept
-            .await
-            .unwrap_or_else(|_fault| Err(io::Error::other("a fault")));
+        let kept = off_thread(move || all.keep_answer(&name, &stored, answer)).await;
+        let kept = kept.unwrap_or_else(|| Err(io::Error::other("a fault")));
         kept.map_err(|error| format!("policies.state: {}", unwritten(&error)))
     }
 
@@ -372,7 +216,8 @@ impl Downloads {
                     confirmed: Some(rfc3339_millis(now)),
                     ..stored.said()
                 };
-                return stored.say(&said).map(|()| true);
+                stored.say(&said)?;
+                return stored.vouch(&said).map(|()| true);
             }
             Answer::Bundle(fetched) => fetched,
         };
@@ -384,82 +229,16 @@ impl Downloads {
         if stored.keep(&fetched.bytes, &said)? {
             self.came.notify_one();
         }
+        stored.vouch(&said)?;
         Ok(vouches)
     }
+}
 
-    fn tell(&self, name: &Name, kept: Result<bool, String>) {
-        let now = (self.now)();
-        let mut all = lock(&self.told);
-        let Some(told) = all.get_mut(name) else {
-            return;
-        };
-        told.last_request = Some(now);
-        self.metrics
-            .bundle_fetched(name.as_str(), kept.is_ok().then_some(now));
-        match kept {
-            Ok(vouches) => {
-                if vouches {
-                    told.last_success = Some(now);
-                }
-                if told.error.take().is_some() {
-                    tracing::info!(%name, url = told.url, "a bundle can be fetched again");
-                }
-            }
-            Err(error) => {
-                if told.error.as_ref() != Some(&error) {
-                    tracing::warn!(
-                        %name, url = told.url, %error,
-                        "a bundle cannot be fetched: what was in force last stays"
-                    );
-                }
-                told.error = Some(error);
-            }
-        }
-    }
-
-    /// What operators are told.
-    pub fn told(&self) -> Vec<Value> {
-        let all = lock(&self.told);
-        let told = all.iter().map(|(name, told)| {
-            json!({
-                "name": name.as_str(),
-                "url": told.url,
-                "last_request": told.last_request.map(rfc3339_millis),
-                "last_success": told.last_success.map(rfc3339_millis),
-                "error": told.error,
-            })
-        });
-        told.collect()
-    }
-
-    /// The first bundle that is older than it may be without its server's word.
-    pub fn stale(&self) -> Option<String> {
-        self.first_stale(|_| true)
-    }
-
-    /// The same, of those for which changes are refused then.
-    pub fn refuses(&self) -> Option<String> {
-        self.first_stale(|when_stale| when_stale == WhenStale::Refuse)
-    }
-
-    fn first_stale(&self, counts: impl Fn(WhenStale) -> bool) -> Option<String> {
-        let now = (self.now)();
-        let all = lock(&self.told);
-        all.iter().find_map(|(name, told)| {
-            let since = told.last_success.unwrap_or(told.since);
-            let most = told.max_age.filter(|_| counts(told.when_stale))?;
-            is_older(since, now, most).then(|| {
-                let since = rfc3339_millis(since);
-                match &told.error {
-                    Some(error) if error.starts_with(REFUSED) => format!(
-                        "bundle {name}: what its server has is refused, and it has not vouched for what is in force since \
-                         {since} (max_age); /status says why"
-                    ),
-                    _ => format!("bundle {name}: its server has not answered since {since} (max_age)"),
-                }
-            })
-        })
-    }
+/// Does what a disk or a core can take long for where it holds nobody up. `None`: it panicked, and that is logged.
+pub(super) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// The same, if it may be read: that takes its time, and others are served on this thread.
@@ -468,23 +247,10 @@ async fn vetted(stored: &Stored, answer: Answer) -> Result<Answer, String> {
         return Ok(answer);
     };
     let (stored, bytes) = (stored.clone(), fetched.bytes.clone());
-    let vetted = tokio::task::spawn_blocking(move || stored.vet(&bytes)).await;
-    let refused = vetted.unwrap_or_else(|_fault| Err("it cannot be read".to_owned()));
+    let vetted = off_thread(move || stored.vet(&bytes)).await;
+    let refused = vetted.unwrap_or_else(|| Err("it cannot be read".to_owned()));
     let refused = refused.map_err(|reason| format!("{REFUSED} is refused: {reason}"));
     refused.map(|()| Answer::Bundle(fetched))
-}
-
-/// The digest of a bundle that is in force.
-fn digest<'a>(in_force: &'a Policy, name: &Name) -> Option<&'a str> {
-    let release = in_force.releases().find(|it| it.name == name.as_str());
-    release.map(|release| release.digest.as_str())
-}
-
-/// A moment that is still to come is not believed: somebody has set the clock.
-fn is_older(since: Timestamp, now: Timestamp, most: Duration) -> bool {
-    let age = Duration::try_from(now.duration_since(since));
-    let ahead = Duration::try_from(since.duration_since(now)).unwrap_or_default();
-    age.is_ok_and(|age| age > most) || ahead > CLOCKS_DIFFER
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -510,15 +276,53 @@ fn between(least: Duration, most: Duration) -> Duration {
 }
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// How long one that was put aside is tried, before another is.
-const LONGEST_TRY: Duration = Duration::from_mins(1);
-const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
+/// A server that waits with its answer is asked again at once, but not as soon as it has sent a bundle: each has to be
+/// judged, and whoever has the server could send another one each second.
+const AFTER_A_WHOLE_ONE: Duration = Duration::from_secs(10);
+const UNKEPT: &str = "policies.state: what is in force is not written there yet, and would be lost";
 /// How it begins that what came is refused.
 const REFUSED: &str = "what the server has";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What came while another was judged took its place before that was kept: a start took the one before.
+    #[tokio::test]
+    async fn what_is_being_read_stays_there_until_it_is_kept() {
+        let state = tempfile::tempdir().unwrap();
+        let config: Config = toml::from_str("url = 'http://127.0.0.1:1/a'").unwrap();
+        let name = Name::try_from("platform".to_owned()).unwrap();
+        let stored = Stored::new(state.path(), &name, &config, false);
+        let all = Downloads::new(Metrics::new("0"), || Timestamp::UNIX_EPOCH);
+        let put = |bytes: &'static [u8]| {
+            let (all, name, stored) = (all.clone(), name.clone(), stored.clone());
+            let fetched = Fetched {
+                bytes: bytes.into(),
+                etag: None,
+                can_wait: false,
+            };
+            tokio::spawn(async move { all.kept(&name, &stored, Answer::Bundle(fetched)).await })
+        };
+        let current = || std::fs::read(state.path().join("platform.tar.gz")).unwrap();
+        put(b"one").await.unwrap().unwrap();
+        let held = all.hold().await;
+        let mut second = put(b"two");
+        let waits = tokio::time::timeout(Duration::from_millis(50), &mut second).await;
+        assert!(waits.is_err());
+        assert_eq!(current(), b"one");
+        drop(held);
+        second.await.unwrap().unwrap();
+        assert_eq!(current(), b"two");
+        // The disk was full when that was to be kept.
+        all.set_kept(false);
+        let refused = put(b"three").await.unwrap().unwrap_err();
+        assert!(refused.contains("policies.state"), "{refused}");
+        assert_eq!(current(), b"two");
+        all.set_kept(true);
+        put(b"three").await.unwrap().unwrap();
+        assert_eq!(current(), b"three");
+    }
 
     #[test]
     fn pauses_grow_and_stay_within_their_bounds() {
@@ -532,20 +336,5 @@ mod tests {
         }
         assert!(after_failures(40, most) >= most / 2);
         assert_eq!(between(most, most), most);
-    }
-
-    #[test]
-    fn a_moment_that_is_still_to_come_is_no_young_one() {
-        let (now, most) = (Timestamp::UNIX_EPOCH, Duration::from_secs(10));
-        for (seconds, is_old) in [
-            (-11, true),
-            (-10, false),
-            (0, false),
-            (59, false),
-            (61, true),
-        ] {
-            let since = now + jiff::SignedDuration::from_secs(seconds);
-            assert_eq!(is_older(since, now, most), is_old, "{seconds}");
-        }
     }
 }

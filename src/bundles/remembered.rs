@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::Name;
+use crate::policy::Least;
 use crate::value::{unread, unwritten};
 
 /// What was in force last.
@@ -19,6 +20,24 @@ pub struct Remembered {
     pub revision: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// Of what is in it, whoever packed and signed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
+    /// When it was put in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When its server last said that this is the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Vouched>,
+}
+
+/// A server's word for a bundle.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vouched {
+    /// SHA-256 of its URL, which may have a secret in its query.
+    pub server: String,
+    pub at: String,
 }
 
 /// Why nobody knows, or nobody will.
@@ -36,6 +55,15 @@ pub enum StateError {
 }
 
 impl Remembered {
+    /// What may not be older.
+    pub fn least(&self) -> Option<Least> {
+        self.sequence.map(|sequence| Least {
+            sequence,
+            digest: self.digest.clone(),
+            content: self.content.clone(),
+        })
+    }
+
     pub fn read(state: &Path, name: &Name) -> Result<Option<Self>, StateError> {
         let path = path(state, name);
         let text = match fs::read_to_string(&path) {
@@ -48,6 +76,20 @@ impl Remembered {
             reason: error.to_string(),
         });
         read.map(Some)
+    }
+
+    /// Puts another in its place, made of what is remembered. `None` leaves it. Nobody else changes it meanwhile.
+    pub fn change(
+        state: &Path,
+        name: &Name,
+        change: impl FnOnce(Option<Self>) -> Option<Self>,
+    ) -> Result<(), StateError> {
+        let _one = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = Self::read(state, name)?;
+        match change(before.clone()) {
+            Some(now) if before.as_ref() != Some(&now) => now.write(state, name),
+            _ => Ok(()),
+        }
     }
 
     /// Writes it so that it is whole whenever somebody reads it, and on disk when this comes back.
@@ -88,6 +130,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 static WRITING: Mutex<()> = Mutex::new(());
+static CHANGING: Mutex<()> = Mutex::new(());
 
 /// Copies everything that is known of bundles into another directory.
 pub fn copy_state(from: &Path, to: &Path) -> io::Result<()> {
@@ -122,6 +165,8 @@ mod tests {
             digest: "00".to_owned(),
             revision: None,
             sequence: Some(7),
+            content: "01".to_owned(),
+            ..Remembered::default()
         };
         remembered.write(&state, &name).unwrap();
         assert_eq!(Remembered::read(&state, &name).unwrap(), Some(remembered));

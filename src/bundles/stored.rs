@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::remembered::replace;
-use super::{Config, Name, Remembered};
+use super::{Config, Name, Remembered, Vouched};
 use crate::policy::Packed;
 use crate::value::Sha256Hex;
 
@@ -78,6 +78,15 @@ impl Stored {
             && fs::read(&self.current).is_ok_and(|bytes| self.vet(&bytes).is_ok())
     }
 
+    /// Whether what is there was in force here.
+    pub(super) fn was_in_force(&self) -> bool {
+        let Ok(bytes) = fs::read(&self.current) else {
+            return false;
+        };
+        self.is_remembered(Sha256Hex::of(&bytes).as_str())
+            || fs::read(self.good()).is_ok_and(|good| good == bytes)
+    }
+
     /// Refuses what may not be put there: the gate reads only what was signed.
     pub(super) fn vet(&self, bytes: &[u8]) -> Result<(), String> {
         self.packed.vet(bytes)
@@ -105,10 +114,44 @@ impl Stored {
 
     /// When this server last vouched for what was in force last. A moment that is still to come is none.
     pub(super) fn confirmed(&self, now: Timestamp) -> Option<Timestamp> {
+        let last = Remembered::read(&self.state, &self.name).ok()??;
+        let said = self.vouched(&last.digest);
+        // What the server said last may be about another one, which was refused.
+        let vouched = said.into_iter().chain(last.vouched);
+        let its = vouched.filter(|vouched| vouched.server == self.server);
+        let moments = its.filter_map(|vouched| vouched.at.parse().ok());
+        moments.filter(|moment| *moment <= now).max()
+    }
+
+    /// When what was in force last was put in force.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        let last = Remembered::read(&self.state, &self.name).ok()??;
+        last.since?.parse().ok()
+    }
+
+    /// What the server said last, if it was about this one.
+    pub(super) fn vouched(&self, digest: &str) -> Option<Vouched> {
         let said = self.said();
-        let is_its = said.server == self.server && self.is_remembered(&said.digest);
-        let confirmed = said.confirmed.filter(|_| is_its)?.parse().ok();
-        confirmed.filter(|confirmed| *confirmed <= now)
+        let at = said.confirmed.filter(|_| said.digest == digest)?;
+        Some(Vouched {
+            server: said.server,
+            at,
+        })
+    }
+
+    /// Remembers what the server has said, if it is about what was in force last: what it says next may be about another.
+    pub(super) fn vouch(&self, said: &Said) -> io::Result<()> {
+        let Some(vouched) = self.vouched(&said.digest) else {
+            return Ok(());
+        };
+        let changed = Remembered::change(&self.state, &self.name, |last| {
+            let last = last.filter(|last| last.digest == said.digest)?;
+            Some(Remembered {
+                vouched: Some(vouched),
+                ..last
+            })
+        });
+        changed.map_err(io::Error::other)
     }
 
     /// Keeps what was fetched, and says whether it is another one than before.
@@ -129,18 +172,12 @@ impl Stored {
         )
     }
 
-    /// It is in force: from here on a start takes it, whatever else is fetched and refused. `false`: a newer one came
-    /// meanwhile, which will be in force, or not; a start takes the one before.
-    pub(super) fn is_in_force(&self, digest: &str) -> io::Result<bool> {
-        let bytes = fs::read(&self.current)?;
-        if Sha256Hex::of(&bytes).as_str() != digest {
-            let good = fs::read(self.good()).unwrap_or_default();
-            return Ok(Sha256Hex::of(&good).as_str() == digest);
+    /// It is in force: from here on a start takes it, whatever else is fetched and refused.
+    pub(super) fn is_in_force(&self, bytes: &[u8]) -> io::Result<()> {
+        if fs::read(self.good()).is_ok_and(|good| good == bytes) {
+            return Ok(());
         }
-        if fs::read(self.good()).ok().as_ref() != Some(&bytes) {
-            replace(&self.good(), &bytes)?;
-        }
-        Ok(true)
+        replace(&self.good(), bytes)
     }
 
     /// The digest of what is there, if it is not what is in force. `None`: nothing of it is, and what was last counts.
@@ -199,11 +236,9 @@ mod tests {
         let one = stored(state.path(), "a");
         let said = Said::default();
         assert!(one.keep(b"one", &said).unwrap());
-        assert!(one.is_in_force(&digest(b"one")).unwrap());
-        // Another came before it was kept what was in force: that is not there any more.
+        // Another came before it was kept what was in force.
         assert!(one.keep(b"three", &said).unwrap());
-        assert!(one.is_in_force(&digest(b"one")).unwrap());
-        assert!(!one.is_in_force(&digest(b"two")).unwrap());
+        one.is_in_force(b"one").unwrap();
         one.restore().unwrap();
         assert_eq!(
             fs::read(state.path().join("platform.tar.gz")).unwrap(),
@@ -217,7 +252,7 @@ mod tests {
         let (one, said) = (stored(state.path(), "a"), Said::default());
         let current = || fs::read(state.path().join("platform.tar.gz")).unwrap();
         one.keep(b"one", &said).unwrap();
-        assert!(one.is_in_force(&digest(b"one")).unwrap());
+        one.is_in_force(b"one").unwrap();
         // The second is in force, and that could not be kept.
         one.keep(b"two", &said).unwrap();
         let two = digest(b"two");
@@ -253,8 +288,19 @@ mod tests {
         let then = "2026-11-29T09:00:00Z";
         assert_eq!(say(b"one", &one.server, then), then.parse().ok());
         assert_eq!(say(b"two", &one.server, then), None);
+        assert_eq!(one.since(), None);
         assert_eq!(say(b"one", "elsewhere", then), None);
         assert_eq!(say(b"one", &one.server, "2026-11-29T11:00:00Z"), None);
+        // It has another one since, which was refused: what it has said of this one is still known.
+        say(b"one", &one.server, then);
+        one.vouch(&one.said()).unwrap();
+        assert_eq!(
+            say(b"two", &one.server, "2026-11-29T09:30:00Z"),
+            then.parse().ok()
+        );
+        one.vouch(&one.said()).unwrap();
+        assert_eq!(one.confirmed(now), then.parse().ok());
+        assert_eq!(stored(state.path(), "b").confirmed(now), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod settle;
 mod show;
 pub(super) mod source;
 mod stats;
-mod store;
+pub(super) mod store;
 mod table;
 mod times;
 mod trusted;
@@ -39,12 +39,12 @@ use rustix::event::Timespec;
 use serde_json::Value;
 
 pub(super) use self::beside::{missing, said};
-pub(super) use self::opened::{note, unreadable};
+pub(super) use self::opened::{Journal, note, unreadable};
 pub(super) use self::policies::Policies;
 pub(super) use self::recorded::recorded;
 pub(super) use self::source::Asking;
 use super::{Format, output};
-use crate::audit::lines::Lines;
+use crate::audit::lines::{Lines, Place, last as last_lines};
 use crate::audit::segments;
 use crate::audit::tail::render;
 use crate::trail::when::zone;
@@ -85,8 +85,8 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct TailArgs {
     #[command(flatten)]
-    place: opened::Journal,
-    /// Show only the last COUNT records
+    place: Journal,
+    /// Show only the last COUNT records [default: all; with --follow for people the last 10]
     #[arg(short = 'n', long, value_name = "COUNT")]
     lines: Option<usize>,
     /// Stay, and show new records as they are written
@@ -130,35 +130,19 @@ impl TailArgs {
             expect_journal(journal)?;
         }
         let in_journal = || format!("journal {}", journal.display());
-        let mut lines = Lines::new(journal).over_damage();
-        match self.lines {
+        // Whoever looks on wants what is new; a program takes all records, and those that come.
+        let is_watched = self.follow && matches!(self.format, Format::Pretty);
+        let mut lines = match self.lines.or_else(|| is_watched.then_some(LAST)) {
             None => {
+                let mut lines = Lines::new(journal).over_damage();
                 while let Some(line) = lines.next_line().with_context(in_journal)? {
                     self.print(out, &line.bytes)?;
                 }
-                said_unreadable(&mut lines);
+                lines
             }
-            Some(most) => {
-                // Their places, and not their texts: a journal may be longer than memory.
-                let mut kept = VecDeque::new();
-                while let Some(line) = lines.next_line().with_context(in_journal)? {
-                    kept.push_back(line.place);
-                    if kept.len() > most {
-                        kept.pop_front();
-                    }
-                }
-                said_unreadable(&mut lines);
-                if let (Some(first), Some(last)) = (kept.front(), kept.back()) {
-                    let mut again = Lines::from(journal, *first).over_damage();
-                    while let Some(line) = again.next_line().with_context(in_journal)? {
-                        if line.place > *last {
-                            break;
-                        }
-                        self.print(out, &line.bytes)?;
-                    }
-                }
-            }
-        }
+            Some(most) => self.last(journal, most, out).with_context(in_journal)?,
+        };
+        said_unreadable(&mut lines);
         if !self.follow {
             return Ok(ExitCode::SUCCESS);
         }
@@ -172,6 +156,27 @@ impl TailArgs {
                 return Ok(ExitCode::SUCCESS);
             }
         }
+    }
+
+    /// Shows the last records, and goes on behind them.
+    fn last(&self, journal: &Path, most: usize, out: &mut impl Write) -> std::io::Result<Lines> {
+        let least = u64::try_from(most).unwrap_or(u64::MAX);
+        let (lines, is_all) = last_lines(journal, least)?;
+        let (mut lines, mut kept) = places(lines.over_damage(), most)?;
+        if kept.len() < most && !is_all {
+            // Numbers are missing.
+            (lines, kept) = places(Lines::new(journal).over_damage(), most)?;
+        }
+        if let (Some(first), Some(last)) = (kept.front(), kept.back()) {
+            let mut again = Lines::from(journal, *first).over_damage();
+            while let Some(line) = again.next_line()? {
+                if line.place > *last {
+                    break;
+                }
+                self.print(out, &line.bytes)?;
+            }
+        }
+        Ok(lines)
     }
 
     fn print(&self, out: &mut impl Write, line: &[u8]) -> std::io::Result<()> {
@@ -192,10 +197,22 @@ impl TailArgs {
             && let Ok(moment) = timestamp.parse::<Timestamp>()
         {
             let there = moment.to_zoned_datetime(self.tz.clone());
-            *timestamp = there.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+            *timestamp = there.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string();
         }
         record.to_string().into_bytes()
     }
+}
+
+/// Reads to the end: where the last lines stand, and not their texts: they may be longer than memory.
+fn places(mut lines: Lines, most: usize) -> std::io::Result<(Lines, VecDeque<Place>)> {
+    let mut kept = VecDeque::new();
+    while let Some(line) = lines.next_line()? {
+        kept.push_back(line.place);
+        if kept.len() > most {
+            kept.pop_front();
+        }
+    }
+    Ok((lines, kept))
 }
 
 fn said_unreadable(lines: &mut Lines) {
@@ -215,6 +232,8 @@ pub(super) fn expect_journal(journal: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Records with which `--follow` begins.
+const LAST: usize = 10;
 /// How often a journal is looked at for new records.
 const POLL: Timespec = Timespec {
     tv_sec: 0,

@@ -18,7 +18,7 @@ use crate::audit::{Directory, checkpoint, index};
 use crate::bundles;
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
-use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
+use crate::gateway::{Failures, UnknownWrites, Unsent, environment::Environments, lookup::Lookup};
 use crate::identity::{Teams, Tokens};
 use crate::listener::descriptors;
 use crate::policy::{Entrypoint, Other, Policy, Problem, Release, Sources, Trusted, suite};
@@ -72,8 +72,17 @@ struct Checked {
 }
 
 impl Check {
+    /// Whatever is said holds no secret that stands in the configuration by mistake.
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let mut config = load(self.config.as_ref())?;
+        let config = load(self.config.as_ref())?;
+        let hidden = config.hidden();
+        let mut said = Vec::new();
+        let checked = self.check(config, &mut said);
+        write!(out, "{}", hidden.text(&String::from_utf8_lossy(&said)))?;
+        checked.map_err(|error| hidden.error(error))
+    }
+
+    fn check(self, mut config: Config, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         config.policies.directory_is_given = self.policies.is_some();
         set(&mut config.policies.directory, self.policies.clone());
         (config.policies.entrypoints).extend(self.entrypoints.iter().cloned());
@@ -108,14 +117,18 @@ impl Check {
         // Without a configuration nobody knows the issuers.
         let teams = app::teams(&policy, self.config.as_ref().map(|_| &tokens))?;
         let checked = config.check_callers(&teams);
-        if let Err(error) = checked.and_then(|()| config.check_grants()) {
+        if let Err(error) = checked
+            .and_then(|()| config.check_grants())
+            .and_then(|()| config.check_filters())
+        {
             return self.refuse_all(out, &error.problems);
         }
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
         let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments.as_ref());
-        if let Err(Failures(failures)) = rehearsed {
-            return self.refuse(out, &failures, &[]);
-        }
+        let unsent = match rehearsed {
+            Ok(unsent) => unsent,
+            Err(Failures(failures)) => return self.refuse(out, &failures, &[]),
+        };
         let reading = Reading {
             catalogue: &catalogue,
             teams: &teams,
@@ -125,10 +138,10 @@ impl Check {
             Ok(requests) => requests,
             Err(error) => return self.refuse(out, &[format!("{error:#}")], &[]),
         };
-        let mut doubts = self.doubts(&config, &policy, &teams);
+        let mut doubts = self.doubts(&config, &policy, &teams, &unsent);
         doubts.extend(challenger(&config, &policy, environments.as_ref()));
         let tests = config.reload.require_tests.then(|| {
-            let (number, failed) = suite::failures(&sources);
+            let (number, failed) = suite::failures(&sources, config.reload.test_timeout.as_std());
             doubts.extend(failed.into_iter().map(refused_by_a_reload));
             number
         });
@@ -157,13 +170,21 @@ impl Check {
     }
 
     /// What the configuration and the policies say, and may not be meant.
-    fn doubts(&self, config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
+    fn doubts(
+        &self,
+        config: &Config,
+        policy: &Policy,
+        teams: &Teams,
+        unsent: &Unsent,
+    ) -> Vec<Problem> {
         let mut doubts = match &self.config {
             Some(_) => app::doubts(config, policy, teams),
             None => Vec::new(),
         };
         doubts.extend(policy.warnings().iter().cloned());
         doubts.extend(app::ended(policy));
+        let unsent = unsent.iter();
+        doubts.extend(unsent.map(|(entrypoint, reason)| not_sent(config, entrypoint, reason)));
         doubts
     }
 
@@ -322,6 +343,14 @@ fn challenger(
     Some(config.problem(&["policies", "challenger"], &message))
 }
 
+/// Of an entrypoint, that the usual answer is sent instead of the one that it wrote, and why.
+fn not_sent(config: &Config, entrypoint: &str, reason: &str) -> Problem {
+    let message = format!(
+        "{entrypoint}: the answer that it writes cannot be sent, and the usual one is: {reason}"
+    );
+    config.problem(&["policies", "entrypoints"], &message)
+}
+
 /// A bundle, as far as it says what it is.
 fn shown(release: &Release) -> String {
     let said = [
@@ -365,9 +394,16 @@ fn records(config: &Config, policy: &Policy) -> Vec<String> {
     }
     let fields: Vec<&str> = journal.pseudonyms.fields.iter().map(Field::name).collect();
     if !fields.is_empty() {
+        let has_claims = fields.iter().any(|it| it.starts_with("caller.jwt.claims."));
+        let claims = if has_claims {
+            ", or claims as a whole"
+        } else {
+            ""
+        };
         said.push(format!(
-            "journal: pseudonyms stand for {}; replay cannot judge by a policy that reads one of them",
-            fields.join(", ")
+            "journal: pseudonyms stand for {}; replay cannot judge by a policy that reads one of them{}",
+            fields.join(", "),
+            claims
         ));
     }
     let sinks = config.ship.names();

@@ -27,7 +27,8 @@ struct Line {
 
 /// Reads a line such as `curl -X PUT https://…/api/v2/apiTokens/ID -H '…' -d '{…}'`.
 pub(super) fn parse(line: &str) -> anyhow::Result<Request<Bytes>> {
-    let words = shlex::split(&plain(line)?).context(OPEN)?;
+    let line = plain(line)?;
+    let words = shlex::split(&line).context(OPEN)?;
     let mut words = words.into_iter();
     match words.next() {
         Some(first) if first == "curl" || first.ends_with("/curl") => {}
@@ -61,7 +62,14 @@ pub(super) fn parse(line: &str) -> anyhow::Result<Request<Bytes>> {
             bail!("the line has more than one URL");
         }
     }
-    read.request()
+    let request = read.request()?;
+    if is_for_a_shell(&line) {
+        bail!(
+            "the line has a variable or a command in it, which only a shell knows: write it out, or put it in single \
+             quotes if it stands for itself"
+        );
+    }
+    Ok(request)
 }
 
 impl Line {
@@ -256,6 +264,27 @@ fn plain(line: &str) -> anyhow::Result<String> {
         }
     }
     Ok(plain)
+}
+
+/// Whether a shell would put something else in the place of a part of it: a variable, or what a command prints. Of a
+/// line as [`plain`] gives it.
+fn is_for_a_shell(line: &str) -> bool {
+    let (mut quote, mut letters) = (None, line.chars().peekable());
+    while let Some(letter) = letters.next() {
+        match (letter, quote) {
+            ('\\', None | Some('"')) => drop(letters.next()),
+            ('`', None | Some('"')) => return true,
+            ('$', None | Some('"')) if letters.peek().is_some_and(begins_a_name) => return true,
+            ('\'' | '"', None) => quote = Some(letter),
+            (_, Some(open)) if open == letter => quote = None,
+            _ => {}
+        }
+    }
+    false
+}
+
+fn begins_a_name(next: &char) -> bool {
+    next.is_ascii_alphanumeric() || "_{(@*#?!$-".contains(*next)
 }
 
 /// What stands in `$'…'`, behind the first quote.

@@ -188,6 +188,12 @@ impl Eval {
                 Visible(recorded.masked.join(", "))
             ));
         }
+        if !recorded.cut.is_empty() {
+            note(&format!(
+                "policies saw texts that were cut, because the record was to be short: {}",
+                Visible(recorded.cut.join(", "))
+            ));
+        }
         self.explain(out, &policy, &recorded.input, true)
     }
 

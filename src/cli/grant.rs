@@ -2,8 +2,10 @@
 
 mod approve;
 mod known;
+mod named;
 mod request;
 mod show;
+mod stored;
 mod told;
 mod verify;
 
@@ -64,7 +66,8 @@ impl KeyArgs {
         let key = key::make_for_person(&path, &self.name)?;
         writeln!(out, "{}", key.public())?;
         super::audit::note(&format!(
-            "the private key is in {}: keep it. The line above belongs into grants.approvers of the gate's configuration",
+            "the private key is in {}: keep it. The line that was printed is the public key: it belongs into grants.approvers of the \
+             gate's configuration",
             path.display()
         ));
         Ok(ExitCode::SUCCESS)

@@ -11,8 +11,8 @@ use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::audit::{missing, note, said, unreadable};
-use super::{Format, place, print_json};
+use super::audit::{Journal, missing, note, said, unreadable};
+use super::{Format, print_json};
 use crate::app;
 use crate::audit::index::Unnamed;
 use crate::audit::{OpenError, pseudonym, segments};
@@ -23,9 +23,8 @@ use crate::value::{Visible, counted, unread};
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// Directory of the journal
-    #[arg(long, value_name = "DIR", default_value = "journal")]
-    journal: PathBuf,
+    #[command(flatten)]
+    place: Journal,
     /// Directory of the policies to judge by
     #[arg(long, value_name = "DIR")]
     policies: PathBuf,
@@ -82,14 +81,12 @@ impl Replay {
             bail!("--since is not before --until: nothing lies between");
         }
         self.expect_to_find()?;
-        if self.journal == Path::new("journal") {
-            place::JOURNAL.expect(&self.journal, None)?;
-        }
-        let journal = || format!("journal {}", self.journal.display());
+        let directory = self.place.find()?;
+        let journal = || format!("journal {}", directory.display());
         if since.is_some_and(|since| since > now) {
             bail!("--since lies in the future: nothing was decided since then");
         }
-        let found = segments(&self.journal);
+        let found = segments(&directory);
         if found
             .map_err(|error| anyhow::anyhow!("{}: {}", journal(), unread(&error)))?
             .is_empty()
@@ -110,7 +107,7 @@ impl Replay {
         proving.context("thread")?;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let conditions = self.conditions.iter().cloned();
-        let conditions = conditions.map(|condition| known_as(condition, &self.journal));
+        let conditions = conditions.map(|condition| known_as(condition, &directory));
         let conditions = conditions
             .collect::<Result<Vec<_>, _>>()
             .with_context(journal)?;
@@ -120,7 +117,7 @@ impl Replay {
             jobs: self.jobs.map_or(cores, NonZeroUsize::get).min(MOST_JOBS),
         };
         let began = Instant::now();
-        let report = replay(&self.journal, &policy, &options).with_context(journal)?;
+        let report = replay(&directory, &policy, &options).with_context(journal)?;
         let took = began.elapsed();
         let trusted = policy.trusted();
         if let Trusted::Lost { difference } = &trusted {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -186,6 +187,13 @@ fn read(path: &Path) -> anyhow::Result<Document> {
         yaml_serde::from_str(&text).context("it is no YAML")?
     };
     Ok(Document::new(root)?)
+}
+
+/// Whether a scope is one of those that Dynatrace's own lists do not have any more.
+pub(super) fn is_legacy(scope: &str) -> bool {
+    static KNOWN: LazyLock<BTreeMap<String, String>> =
+        LazyLock::new(|| known(None).unwrap_or_default());
+    KNOWN.get(scope).is_some_and(|status| status == "legacy")
 }
 
 /// The scopes of environments and of clusters, each with its status.

@@ -70,6 +70,7 @@ impl Test {
             threshold: self.threshold,
             exit_zero_on_skipped: self.exit_zero_on_skipped,
             fail_on_empty: self.fail_on_empty,
+            within: None,
         };
         if self.paths == [PathBuf::from("policies")] {
             place::TESTED.expect(Path::new("policies"), None)?;

@@ -45,7 +45,7 @@ impl Search {
             }
         }
         let (since, until) = span(params, now)?;
-        let patterns = |name: &str| params.all(name).map(pattern).collect::<Vec<_>>();
+        let patterns = |name: &str| patterns(params, name);
         let (allowed, id) = match params.get("verdict") {
             None => (None, None),
             Some("allow") => (Some(true), None),
@@ -137,8 +137,9 @@ pub(super) fn span(params: &Params, now: Timestamp) -> Result<(Option<i64>, Opti
     Ok((since, until))
 }
 
-fn pattern(text: &str) -> Pattern {
-    text.to_owned().into()
+/// The names that are given; an empty one is none.
+pub(super) fn patterns(params: &Params, name: &str) -> Vec<Pattern> {
+    params.all(name).filter_map(|it| it.parse().ok()).collect()
 }
 
 fn is_operation(pattern: &Pattern) -> bool {

@@ -5,6 +5,7 @@
 //! cannot be told apart (tokens older than the format, and ids of unknown form) is shown as a keyed
 //! hash.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -73,6 +74,11 @@ impl TokenId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a name is a hash: each journal has others, and of a credential that changes all the time so does each of those.
+pub fn is_hashed(id: &str) -> bool {
+    id.starts_with(HASHED)
 }
 
 impl fmt::Display for TokenId {
@@ -146,14 +152,14 @@ impl TokenReference {
         // Spellings of one id that a server could read as another's: an upper-case prefix, a UUID without
         // its leading zeros.
         let prefix = segment.split('.').next().unwrap_or_default();
-        let canonical = is_uuid(segment);
+        let is_canonical = is_uuid(segment);
         if is_any_prefix(prefix.as_bytes()) && !is_prefix(prefix)
-            || !canonical && is_loose_uuid(segment)
+            || !is_canonical && is_loose_uuid(segment)
         {
             return Err(IdError);
         }
-        if canonical {
-            let id = segment.to_ascii_lowercase();
+        if is_canonical {
+            let id = canonical_id(segment).into_owned();
             return Ok(Self {
                 id: TokenId(id.clone()),
                 raw: TokenSecret(id),
@@ -171,7 +177,7 @@ impl TokenReference {
 
     /// Whether it has no public form: an id of unknown form, or a secret older than the format.
     pub fn is_hashed(&self) -> bool {
-        self.id.0.starts_with(HASHED)
+        is_hashed(&self.id.0)
     }
 
     /// What has to stand in the path.
@@ -233,7 +239,7 @@ fn is_prefix(text: &str) -> bool {
 }
 
 /// The same, also with large letters in front.
-pub(super) fn is_any_prefix(text: &[u8]) -> bool {
+pub fn is_any_prefix(text: &[u8]) -> bool {
     matches!(
         text,
         [b'd' | b'D', b't' | b'T', b'0', kind, a, b]
@@ -278,6 +284,14 @@ pub fn is_shown_id(segment: &str) -> bool {
         || segment
             .split_once('.')
             .is_some_and(|(prefix, public)| is_prefix(prefix) && is_public(public))
+}
+
+/// The spelling in which the id of a token is compared: as [`TokenReference::parse`] has it. What is none stays as it is.
+pub fn canonical_id(id: &str) -> Cow<'_, str> {
+    if is_uuid(id) {
+        return Cow::Owned(id.to_ascii_lowercase());
+    }
+    Cow::Borrowed(id)
 }
 
 /// Lower case: the words of a path that Dynatrace has for tokens and nothing else.

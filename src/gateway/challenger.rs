@@ -33,6 +33,8 @@ pub struct Challenger(Arc<Inner>);
 
 struct Inner {
     loaded: ArcSwapOption<Loaded>,
+    /// Of the policies in force that it was checked beside.
+    beside: AtomicU64,
     /// Why the files as they are now are not what judges.
     refused: Mutex<Option<String>>,
     queue: mpsc::Sender<Job>,
@@ -55,6 +57,7 @@ enum Came {
     Dropped,
     Failed,
     Same,
+    TimedOut,
     Violations,
     WouldAllow,
     WouldDeny,
@@ -67,7 +70,8 @@ struct Job {
     said: Said,
     /// The number of the decision; `None`: it has no record, and what is said of it has none either.
     sequence: Option<u64>,
-    /// The rules of the set that has judged.
+    /// Of the set that has judged, and its rules.
+    generation: u64,
     mask: Option<Mask>,
     held: Held,
 }
@@ -91,6 +95,7 @@ impl Challenger {
         let (queue, queued) = mpsc::channel(QUEUE);
         let challenger = Self(Arc::new(Inner {
             loaded: ArcSwapOption::empty(),
+            beside: AtomicU64::new(0),
             refused: Mutex::default(),
             queue,
             bytes: AtomicUsize::new(0),
@@ -98,6 +103,16 @@ impl Challenger {
             metrics,
         }));
         (challenger.clone(), Judging::new(challenger, queued))
+    }
+
+    /// What is asked, or will be, was checked beside the policies of this generation: what others have judged it is not asked
+    /// about. It may not have what they read, and they may be told otherwise.
+    pub fn checked_beside(&self, generation: u64) {
+        self.0.beside.store(generation, Relaxed);
+    }
+
+    fn is_beside(&self, generation: u64) -> bool {
+        self.0.beside.load(Relaxed) == generation
     }
 
     /// From now on these policies are asked, or none.
@@ -194,12 +209,17 @@ impl Challenger {
         let Some(loaded) = self.0.loaded.load_full() else {
             return;
         };
+        if !self.is_beside(asked.generation) {
+            self.count(&loaded, Came::Dropped);
+            return;
+        }
         let offered = self.room(bytes).is_some_and(|held| {
             let Asked {
                 recorder,
                 input,
                 said,
                 sequence,
+                generation,
                 mask,
             } = asked;
             let job = Job {
@@ -207,6 +227,7 @@ impl Challenger {
                 input,
                 said,
                 sequence,
+                generation,
                 mask,
                 held,
             };
@@ -225,6 +246,7 @@ struct Asked {
     input: Input,
     said: Said,
     sequence: Option<u64>,
+    generation: u64,
     mask: Option<Mask>,
 }
 
@@ -251,6 +273,7 @@ impl Gateway {
                 input,
                 said,
                 sequence: decided.as_ref().ok().map(Recorded::sequence),
+                generation: self.set.generation,
                 mask: self.set.policy.mask().cloned(),
             };
             challenger.offer(asked, bytes);
@@ -288,10 +311,11 @@ impl Said {
 
 impl Came {
     /// By their number.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Dropped,
         Self::Failed,
         Self::Same,
+        Self::TimedOut,
         Self::Violations,
         Self::WouldAllow,
         Self::WouldDeny,
@@ -302,6 +326,7 @@ impl Came {
             Self::Dropped => "dropped",
             Self::Failed => "failed",
             Self::Same => "same",
+            Self::TimedOut => "timed_out",
             Self::Violations => "violations",
             Self::WouldAllow => "would_allow",
             Self::WouldDeny => "would_deny",

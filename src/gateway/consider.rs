@@ -16,7 +16,7 @@ use super::quota::Portion;
 use super::recent::Counting;
 use super::record::Recorder;
 use super::rejection::Reason;
-use crate::guard::{self, Head, ReadError};
+use crate::guard::{self, Call, Head, ReadError};
 use crate::listener::Body;
 use crate::policy::{Decision, Input, Judged};
 use crate::store::TurnError;
@@ -85,6 +85,15 @@ impl Gateway {
         let call = line.read(who, length, understand).await??;
         let value = &call.understood().body;
         let memory = self.set.admission.bodies.hold(address, value)?;
+        // Nothing is asked of the upstream for what is refused in any case.
+        let (call, parts) = match (self.shared.outside.stale)() {
+            None => (call, parts),
+            Some(reason) => {
+                let told = (recorder.clone(), environment.clone(), (self.shared.now)());
+                let look = move || with_stale_policies(call, parts, told, reason);
+                line.read(who, length, look).await??
+            }
+        };
         let asking = Asking {
             environment: &environment,
             call: &call,
@@ -94,14 +103,6 @@ impl Gateway {
             trace,
             fleet: self.shared.outside.fleet.as_ref(),
         };
-        // Nothing is asked of the upstream for what is refused in any case.
-        if let Some(reason) = (self.shared.outside.stale)() {
-            let told = environment.input(call.head(), recorder.redactor());
-            let input = recorder.input(&call, told, &parts, None, false, (self.shared.now)())?;
-            if !input.only_disables() {
-                return Err(Reason::Stale(reason));
-            }
-        }
         let found = self.look_up(asking).await?;
         trace.step(Step::Judge);
         let current = found.as_ref().and_then(|found| found.current.as_ref());
@@ -174,6 +175,23 @@ impl Gateway {
         };
         let judges = &self.set.admission.judges;
         judges.run(who, work).await
+    }
+}
+
+/// What may pass while policies are out of date, as it came: what changes nothing but that a token ends.
+fn with_stale_policies(
+    call: Call,
+    parts: Box<Parts>,
+    told: (Arc<Recorder>, Arc<Environment>, jiff::Timestamp),
+    reason: String,
+) -> Result<(Call, Box<Parts>), Reason> {
+    let (recorder, environment, time) = told;
+    let told = environment.input(call.head(), recorder.redactor());
+    let input = recorder.input(&call, told, &parts, None, false, time)?;
+    if input.only_disables() {
+        Ok((call, parts))
+    } else {
+        Err(Reason::Stale(reason))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use crate::guard;
 use crate::outbound::OutboundError;
 use crate::telemetry::Metrics;
-use crate::value::unread;
+use crate::value::{read_setting, unread};
 use access::Access;
 
 pub use access::AccessError;
@@ -157,7 +157,7 @@ impl Credential {
 /// The token in a file, as `Authorization` has it: platform tokens and access tokens are borne, API tokens have a
 /// scheme of their own.
 pub(super) fn own(path: &Path) -> Result<TokenSecret, CredentialError> {
-    let text = std::fs::read_to_string(path).map_err(|error| CredentialError::Io {
+    let text = read_setting(path).map_err(|error| CredentialError::Io {
         path: path.to_owned(),
         error,
     })?;

@@ -13,8 +13,9 @@ use super::record::Recorder;
 use super::rejection::{Reason, Rejection};
 use crate::audit::Recorded;
 use crate::audit::event::DecisionRecord;
+use crate::dynatrace::redact::Redacted;
 use crate::grant::{Claim, Facts};
-use crate::policy::{Input, Judged};
+use crate::policy::{Granted, Input, Judged};
 use crate::value::Visible;
 
 impl Gateway {
@@ -49,7 +50,19 @@ impl Gateway {
         let record = recorder.decision(judged, input, false, None);
         let record = self.shared.audit.with_pseudonyms(record);
         let request = Facts::of(&Value::Object(record.into_event())).ok()?;
-        let covers = |granted: &_| decision.not_covered(granted).next().is_none();
+        let is_told = |granted: &Granted| {
+            let is_whole = granted.is_whole(recorder.redactor());
+            if !is_whole {
+                tracing::warn!(
+                    decision_id = %recorder.decision_id, grant.id = %granted.id, ticket = %Visible(&granted.ticket),
+                    "a grant is not used: the request shows a part of it as a secret, or it holds one, and its record could \
+                     not prove it"
+                );
+            }
+            is_whole
+        };
+        let covers =
+            |granted: &Granted| decision.not_covered(granted).next().is_none() && is_told(granted);
         let reads = judged.subject().call.head().path().endpoint().reads();
         grants.claim(config, &request, reads, covers, (self.shared.now)())
     }
@@ -73,7 +86,8 @@ impl Gateway {
         let durable = deciding.await;
         let reason = durable.as_ref().err().map(|it| &it.reason);
         let records = self.shared.audit.head().map_or(0, |head| head.seq);
-        settle(recorder, claim, reason, records);
+        let of = (&recorder.decision_id, recorder.operation());
+        settle(of, claim, reason, records);
         durable
     }
 
@@ -90,10 +104,10 @@ impl Gateway {
     }
 }
 
-/// What becomes of a claim, once it is known whether a record with it is on disk; `reason`: why it is not; `records`: how
-/// many the journal has.
-fn settle(recorder: &Recorder, claim: Claim, reason: Option<&Reason>, records: u64) {
-    let id = &recorder.decision_id;
+/// What becomes of a claim, once it is known whether a record with it is on disk; `of`: the decision, and its operation;
+/// `reason`: why it is not; `records`: how many the journal has.
+fn settle(of: (&Redacted, &str), claim: Claim, reason: Option<&Reason>, records: u64) {
+    let (id, operation) = of;
     let granted = claim.granted();
     match reason {
         None => {
@@ -101,7 +115,7 @@ fn settle(recorder: &Recorder, claim: Claim, reason: Option<&Reason>, records: u
             tracing::warn!(
                 decision_id = %id, grant.id = %granted.id, requested_by = %granted.requested_by,
                 approved_by = %granted.approved_by, ticket = %Visible(&granted.ticket),
-                operation = recorder.operation(), "a grant was used: policies deny this request, and it passes once"
+                operation, "a grant was used: policies deny this request, and it passes once"
             );
         }
         Some(Reason::Record(error)) if !error.is_unwritten() => {
@@ -114,3 +128,6 @@ fn settle(recorder: &Recorder, claim: Claim, reason: Option<&Reason>, records: u
         Some(_) => claim.give_back(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use super::Gateway;
 use super::answer::Became;
 use super::client::Who;
+use super::identify::Identity;
 use super::line::Crowded;
 use super::record::Recorder;
 use super::rejection::Reason;
@@ -25,7 +26,7 @@ use super::turns::{Turn, Turns};
 use crate::audit::event::{Answer, Counted};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redacted;
-use crate::dynatrace::token::TokenId;
+use crate::dynatrace::token::{HashKey, TokenId};
 use crate::policy::Input;
 use crate::policy::input::Amounts;
 use crate::telemetry::{Limit, Metrics};
@@ -56,6 +57,8 @@ struct Entry {
     caller: Arc<str>,
     minute: Minute,
     amounts: Amounts,
+    /// It has proven who it is; else it has shown a credential, which may be invented.
+    is_proven: bool,
 }
 
 /// A change that counts. Dropped before it is sent, it counts no more.
@@ -75,13 +78,13 @@ impl Recent {
         }))
     }
 
-    /// Reads what the journal tells of the last hour.
-    pub fn restore(&self, journal: &Path, now: Timestamp) {
+    /// Reads what the journal tells of the last hour. `is_read`: policies ask for it already.
+    pub fn restore(&self, journal: &Path, now: Timestamp, is_read: bool) {
         let mut table = self.table();
         let restored = restored::read(journal, now, &mut table);
         drop(table);
         match restored {
-            Ok(restored) => restored.say(),
+            Ok(restored) => restored.say(is_read),
             Err(error) => tracing::warn!(
                 %error,
                 "what callers did within the last hour cannot be read from the journal: it counts from now on"
@@ -95,6 +98,10 @@ impl Recent {
 
     fn add(&self, entry: &Entry) {
         let forgotten = self.table().add(entry);
+        self.say_forgotten(forgotten);
+    }
+
+    fn say_forgotten(&self, forgotten: bool) {
         if forgotten {
             self.0.metrics.reached(Limit::RecentCallers);
         }
@@ -103,6 +110,26 @@ impl Recent {
     fn table(&self) -> MutexGuard<'_, Table> {
         // Numbers, each changed at once.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The counts by callers, for whoever asks before a request. It changes none.
+#[derive(Clone)]
+pub struct Counts {
+    recent: Recent,
+    key: HashKey,
+}
+
+impl Counts {
+    pub fn new(recent: Recent, key: HashKey) -> Self {
+        Self { recent, key }
+    }
+
+    /// Of a caller that has proven who it is: of others a whole credential would have to be known.
+    pub(super) fn of(&self, identity: &Identity, now: Timestamp) -> Option<Amounts> {
+        let name = identity.name()?;
+        let name = self.key.name(name.expose());
+        Some(self.recent.of(name.as_str(), now))
     }
 }
 
@@ -138,6 +165,7 @@ impl Gateway {
                 caller: name.as_str().into(),
                 minute: Minute::of(input.time),
                 amounts,
+                is_proven: recorder.identity().is_proven(),
             },
             name,
             _turn: turn,
@@ -176,6 +204,10 @@ impl Spent {
     /// What became of it.
     pub(super) fn came_to(mut self, became: &Became) {
         self.is_sent = counts(became.outcome == Answer::Failed, became.status);
+        if became.is_success() {
+            let forgotten = self.recent.table().accept(&self.entry);
+            self.recent.say_forgotten(forgotten);
+        }
     }
 }
 
@@ -210,7 +242,8 @@ fn amounts(operation: Option<Operation>, input: &Input) -> Amounts {
     }
 }
 
-/// Callers of whom something is remembered: the one whose last change is longest ago is forgotten first.
+/// Callers of whom something is remembered, and as many whose credentials nobody has taken yet: of each the one whose last
+/// change is longest ago is forgotten first.
 const MOST_CALLERS: usize = 10_000;
 
 #[cfg(test)]

@@ -60,8 +60,8 @@ pub(super) struct Recorder {
     payer: Payer,
     /// What it has proven, or its credential: a keyed hash.
     counted_as: Option<TokenId>,
-    /// Who asks, by a name that nobody else can take.
-    caller_hash: Option<Redacted>,
+    /// Whether records have that.
+    tells_caller: bool,
     redactor: Redactor,
     key: HashKey,
     trace: Trace,
@@ -110,13 +110,12 @@ impl Recording<'_> {
         let brokered = head.is_some_and(|head| head.lent().is_some());
         let caller = Arc::new(identity.told(shown.as_ref(), brokered));
         let payer = identity.counted_as(parts, key);
-        let caller_hash = payer.as_ref().filter(|_| *tells_caller);
-        let caller_hash = caller_hash.map(Redacted::from);
         let redactor = head.map_or(&started.redactor, Head::redactor).clone();
+        let is_known = identity.is_proven() || guard::has_token(parts);
         Recorder {
-            counted_as: payer.clone(),
+            counted_as: payer.clone().filter(|_| is_known),
             payer: Payer::new(payer, started.address(), caller.clone()),
-            caller_hash,
+            tells_caller: *tells_caller,
             decision_id: Uuid::now_v7().into(),
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
@@ -151,11 +150,13 @@ impl Recorder {
         &self.identity
     }
 
-    /// By what its changes are counted: who it has proven to be, or else the whole credential, so that nobody spends for
-    /// another of whom only a public id is known.
+    /// By what its changes are counted: who it has proven to be, or else the whole token, so that nobody spends for another
+    /// of whom only a public id is known. Whoever shows cookies alone is counted by address: any cookie more would be
+    /// another caller.
     pub(super) fn counted_as(&self) -> TokenId {
         let shown = self.counted_as.clone();
-        shown.unwrap_or_else(|| self.key.name(&format!("address {}", self.peer)))
+        let address = self.payer.address().ip();
+        shown.unwrap_or_else(|| self.key.name(&format!("address {address}")))
     }
 
     /// What it does, if that is known.
@@ -394,7 +395,7 @@ impl Recorder {
             grant: grant.as_ref(),
             request: event::Request {
                 query: about.query.as_ref(),
-                caller_hash: self.caller_hash.as_ref(),
+                caller_hash: self.counted_as.as_ref().filter(|_| self.tells_caller),
                 received_sha256: about.received,
                 forwarded_sha256: about.forwarded,
                 ..self.request()

@@ -6,11 +6,12 @@ mod masks;
 mod supposed;
 mod trouble;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use super::identify::Identity;
 use super::lookup::{Found, Lookup, LookupError};
 use super::record::{Recorder, Recording};
 use super::rejection::read_status;
+use super::rejection::written::of_one;
 use super::story::Started;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::current::CurrentToken;
@@ -37,7 +39,7 @@ use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::telemetry::Trace;
 use crate::value::Size;
 use kinds::{Kind, LookedUp};
-pub use supposed::{Opinion, Supposal, SupposeError, Supposition, Unknown};
+pub use supposed::{Before, Opinion, Supposal, SupposeError, Supposition, Unknown};
 use trouble::{Failure, Trouble};
 
 /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
@@ -200,9 +202,12 @@ impl fmt::Display for Failures {
 
 impl std::error::Error for Failures {}
 
+/// The entrypoints that have written an answer which cannot be sent, and why.
+pub type Unsent = BTreeMap<String, &'static str>;
+
 /// Has the policies judge one request of every kind. That they deny is fine; that one cannot judge is told, with the
 /// kind.
-pub fn rehearse_all(setting: Setting<'_>) -> Result<(), Failures> {
+pub fn rehearse_all(setting: Setting<'_>) -> Result<Unsent, Failures> {
     let with_envoy = reads_envoy(setting.policy);
     let time = (setting.now)();
     masks::of_a_refusal(setting.policy, time)?;
@@ -212,18 +217,24 @@ pub fn rehearse_all(setting: Setting<'_>) -> Result<(), Failures> {
         .enumerate()
         .map(|(number, kind)| inputs(setting, number, kind, with_envoy, time))
         .collect();
-    let judged = judge_all(setting.policy, &asked);
+    let unsent = Mutex::default();
+    let judged = judge_all(setting.policy, &asked, &unsent);
     let mut trouble = Trouble::of_rest(kinds.len() - judged.len());
     for (number, failures) in judged {
         if let Some(kind) = kinds.get(number) {
             trouble.see(kind, failures);
         }
     }
-    trouble.told()
+    trouble.told()?;
+    Ok(unsent.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// What fails of each list of inputs, by its number. Every core judges, because the start waits for it.
-fn judge_all(policy: &Policy, asked: &[Vec<Input>]) -> Vec<(usize, Vec<Failure>)> {
+fn judge_all(
+    policy: &Policy,
+    asked: &[Vec<Input>],
+    unsent: &Mutex<Unsent>,
+) -> Vec<(usize, Vec<Failure>)> {
     let started = Instant::now();
     let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let judge = || {
@@ -234,7 +245,7 @@ fn judge_all(policy: &Policy, asked: &[Vec<Input>]) -> Vec<(usize, Vec<Failure>)
             let Some(inputs) = asked.get(number) else {
                 break;
             };
-            let found = inputs.iter().flat_map(|input| fails(policy, input));
+            let found = inputs.iter().flat_map(|input| fails(policy, input, unsent));
             let found: Vec<Failure> = found.collect();
             has_failed.fetch_or(!found.is_empty(), Relaxed);
             judged.push((number, found));
@@ -255,10 +266,10 @@ fn judge_all(policy: &Policy, asked: &[Vec<Input>]) -> Vec<(usize, Vec<Failure>)
 }
 
 /// What fails of one input, twice: the first time a machine that has just started may be slow.
-fn fails(policy: &Policy, input: &Input) -> BTreeSet<Failure> {
-    let first = failures(policy, input);
+fn fails(policy: &Policy, input: &Input, unsent: &Mutex<Unsent>) -> BTreeSet<Failure> {
+    let first = failures(policy, input, unsent);
     if first.iter().any(|failure| !failure.in_settings) {
-        return failures(policy, input);
+        return failures(policy, input, unsent);
     }
     first
 }
@@ -341,9 +352,13 @@ fn found(looked_up: LookedUp) -> Found {
     }
 }
 
-fn failures(policy: &Policy, input: &Input) -> BTreeSet<Failure> {
+fn failures(policy: &Policy, input: &Input, unsent: &Mutex<Unsent>) -> BTreeSet<Failure> {
     // What would pass of a denied request does not matter here.
     let judged = policy.judge((), input, |_denial| false);
+    for (entrypoint, reason) in judged.decision().violations.iter().filter_map(of_one) {
+        let mut unsent = unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        unsent.insert(entrypoint.to_owned(), reason);
+    }
     let violations = judged.decision().violations.iter();
     let failures = violations.filter_map(|violation| {
         let in_settings = match violation.code.as_deref()? {

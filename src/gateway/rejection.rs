@@ -11,7 +11,7 @@ use thiserror::Error;
 
 mod kind;
 mod objections;
-mod written;
+pub(in crate::gateway) mod written;
 
 use super::environment::RouteError;
 use super::identify::BrokerError;
@@ -189,6 +189,9 @@ impl Reason {
     /// The limit that it ran into, if it was one.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self {
+            Self::Denied(decision) if written::unsent(decision).is_some() => {
+                Some(Limit::WrittenAnswer)
+            }
             Self::Denied(decision) | Self::Missing(decision) => {
                 let all = decision.with_effect(Effect::Deny).count();
                 (objections(decision, true, &Redactor::default()).len() < all)

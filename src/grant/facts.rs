@@ -49,9 +49,9 @@ pub struct Caller {
 pub struct Missing(pub &'static str);
 
 impl Caller {
-    /// Whether this is its public id, or its hash.
+    /// Whether this is its hash. A public id is no name: anybody can show it, and would use up what is for its holder.
     pub(super) fn is_called(&self, name: &str) -> bool {
-        self.hash == name || self.id.as_deref() == Some(name)
+        self.hash == name
     }
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::value::{Duration, Visible};
 
@@ -40,6 +41,10 @@ pub enum Flaw {
     Early(Timestamp),
     #[error("it ended at {0}")]
     Ended(Timestamp),
+    #[error(
+        "another grant has its id, {0}, and says something else: none of the two can be used, ask for another one"
+    )]
+    Doubled(Uuid),
     #[error("it was used, by decision {}", Visible(.0))]
     Used(String),
     #[error(

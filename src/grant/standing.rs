@@ -3,11 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::config::Config;
+use super::file;
 use super::flaw::Flaw;
 use super::signed::Signed;
 use super::text::{Allows, Grant};
 use crate::policy::Granted;
-use crate::value::rfc3339_millis;
+use crate::value::{Sha256Hex, rfc3339_millis};
 
 /// A grant whose signatures hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Approved {
     pub approved_by: String,
     /// All that was signed, and its signatures.
     pub note: String,
+    /// Of what was signed: two grants may have one id, and say different things.
+    pub(super) digest: Sha256Hex,
 }
 
 impl Approved {
@@ -70,12 +73,33 @@ impl Gate<'_> {
         Ok(())
     }
 
+    /// Whether the directory has another grant that could be used, with the same id and another text: the gate takes none of
+    /// the two.
+    pub fn not_doubled(&self, grant: &Grant, now: Timestamp) -> Result<(), Flaw> {
+        // Where it cannot be read the gate takes none at all.
+        let listing = file::read_all(&self.config.directory);
+        let files = listing.map_or_else(|_unread| Vec::new(), |listing| listing.files);
+        let id = grant.id.to_string();
+        let texts = files.into_iter().filter_map(|(_name, text)| text.ok());
+        let is_doubled = texts.filter(|text| text.contains(&id)).any(|text| {
+            let signed = Signed::parse(&text).ok();
+            let other = signed.filter(|it| it.grant.id == grant.id && it.grant != *grant);
+            let other = other.and_then(|it| self.approved(it).ok());
+            other.is_some_and(|it| it.grant.is_timely(now).is_ok())
+        });
+        match is_doubled.then_some(grant.id) {
+            Some(id) => Err(Flaw::Doubled(id)),
+            None => Ok(()),
+        }
+    }
+
     /// Checks everything but the time and the journal.
     pub fn approved(&self, signed: Signed) -> Result<Approved, Flaw> {
         self.asked(&signed)?;
         let approved_by = signed.approver(&self.config.approvers)?;
         Ok(Approved {
             note: signed.to_string(),
+            digest: signed.grant.digest(),
             grant: signed.grant,
             approved_by,
         })

@@ -4,9 +4,10 @@
 //! new ones ([`Grants::search`]). Requests see what the last look has found, and take a grant by a claim. It guarantees that
 //! a grant is claimed by one request at a time, and never again once a record with it may have been written. What is not in
 //! the table cannot be claimed; what comes into it was looked for in the journal, to its end. An entry whose claim was handed
-//! to the journal leaves the table only when it is certain what became of the record.
+//! to the journal leaves the table only when it is certain what became of the record. Of grants that have one id and say
+//! different things none can be claimed, and where one was used, none of the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,12 +22,12 @@ use super::file;
 use super::flaw::Flaw;
 use super::signed::Signed;
 use super::standing::{Approved, Gate};
-use super::text::{Allows, Grant};
+use super::text::Allows;
 use super::told::Told;
 use super::used;
 use crate::policy::Granted;
 use crate::telemetry::{Limit, Metrics};
-use crate::value::{Visible, plain_words, unread as why};
+use crate::value::{Sha256Hex, Visible, plain_words, unread as why};
 
 /// The grants of a gate. Clones share them.
 #[derive(Clone)]
@@ -53,6 +54,8 @@ struct Ready {
 /// for it again.
 #[derive(Clone, Debug)]
 struct Known {
+    /// Of what was signed.
+    digest: Sha256Hex,
     stands: Use,
     until: Timestamp,
 }
@@ -128,12 +131,16 @@ impl Grants {
             (file, timely)
         });
         let read: Vec<(String, Result<Arc<Approved>, Flaw>)> = read.collect();
-        let there: Vec<Arc<Approved>> = read.iter().filter_map(|(_, it)| it.clone().ok()).collect();
+        let good = read.iter().filter_map(|(_, it)| it.clone().ok());
+        let mut there: Vec<Arc<Approved>> = good.collect();
         self.forget(&there, records, now);
+        let doubled = doubled(&there);
+        there.retain(|it| !doubled.contains(&it.grant.id));
         self.publish(config, self.free(&there));
         let new = self.unknown(&there);
         let told = read.into_iter().filter_map(|(file, it)| {
             let stands = match it {
+                Ok(it) if doubled.contains(&it.grant.id) => Err(Flaw::Doubled(it.grant.id)),
                 Ok(it) => self.stands(&it)?.map(|()| it),
                 Err(flaw) => Err(flaw),
             };
@@ -160,8 +167,9 @@ impl Grants {
             if stands == Use::Void(Flaw::TooFar) {
                 self.0.metrics.reached(Limit::GrantJournal);
             }
-            let until = it.grant.until;
-            table.entry(it.grant.id).or_insert(Known { stands, until });
+            table
+                .entry(it.grant.id)
+                .or_insert_with(|| Known::new(it, stands));
         }
     }
 
@@ -173,8 +181,11 @@ impl Grants {
             Use::Claimed => true,
             Use::InDoubt { records: then, .. } => records <= *then,
             Use::Unread(_, again) => Instant::now() < *again,
+            Use::Void(Flaw::Used(_)) => known.stays(*id, there, now, is_full),
+            // Of another text with its id the journal was not asked.
             Use::Free | Use::Void(_) => {
-                there.iter().any(|it| it.grant.id == *id) || now < known.until && !is_full
+                let is_other = |it: &Arc<Approved>| it.grant.id == *id && it.digest != known.digest;
+                !there.iter().any(is_other) && known.stays(*id, there, now, is_full)
             }
         });
     }
@@ -195,7 +206,9 @@ impl Grants {
     /// Whether it can be used, as far as that is known.
     fn stands(&self, it: &Approved) -> Option<Result<(), Flaw>> {
         let table = self.table();
-        Some(match &table.get(&it.grant.id)?.stands {
+        let known = table.get(&it.grant.id)?;
+        Some(match &known.stands {
+            Use::Free | Use::Claimed if known.digest != it.digest => return None,
             Use::Free | Use::Claimed => Ok(()),
             Use::InDoubt { decision, .. } => Err(Flaw::InDoubt(decision.clone())),
             Use::Unread(flaw, _) | Use::Void(flaw) => Err(flaw.clone()),
@@ -205,10 +218,11 @@ impl Grants {
     /// Those that can be used; those for one request before those for any.
     fn free(&self, there: &[Arc<Approved>]) -> Vec<Arc<Approved>> {
         let table = self.table();
-        let free = there
-            .iter()
-            .filter(|it| (table.get(&it.grant.id)).is_some_and(|it| it.stands == Use::Free));
-        let mut free: Vec<Arc<Approved>> = free.cloned().collect();
+        let is_free = |it: &&Arc<Approved>| {
+            let known = table.get(&it.grant.id);
+            known.is_some_and(|known| known.is_free(it))
+        };
+        let mut free: Vec<Arc<Approved>> = there.iter().filter(is_free).cloned().collect();
         free.sort_by_key(|it| matches!(it.grant.allows, Allows::Change(_)));
         free
     }
@@ -252,7 +266,7 @@ impl Grants {
                 && it.grant.is_for(request, is_read)
                 && covers(&it.granted())
         });
-        let Some(approved) = fitting.find(|it| self.takes(it.grant.id)) else {
+        let Some(approved) = fitting.find(|it| self.takes(it)) else {
             self.say_unused(&ready, request);
             return None;
         };
@@ -266,7 +280,8 @@ impl Grants {
     /// Says why a grant is not used that somebody may have meant for a request: once a second at most.
     fn say_unused(&self, ready: &Ready, request: &Facts) {
         let mut near = ready.usable.iter();
-        let Some((it, other)) = near.find_map(|it| Some((it, it.grant.differs(request)?))) else {
+        let Some((it, reason)) = near.find_map(|it| Some((it, self.why_unused(it, request)?)))
+        else {
             return;
         };
         let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,15 +290,26 @@ impl Grants {
         }
         *said = Some(Instant::now());
         tracing::info!(
-            grant.id = %it.grant.id, ticket = %Visible(&it.grant.ticket), other,
+            grant.id = %it.grant.id, ticket = %Visible(&it.grant.ticket), reason,
             "a grant names this token or path, and is not for this request"
         );
     }
 
-    fn takes(&self, id: Uuid) -> bool {
+    /// Why a grant that names what a request names is not used for it. The last look may have found it free, and another
+    /// request has had it since.
+    pub(super) fn why_unused(&self, it: &Approved, request: &Facts) -> Option<String> {
+        let differs = it.grant.differs(request)?;
+        let taken = self.stands(it).and_then(Result::err);
+        Some(taken.map_or_else(
+            || format!("it is not for {differs} of this one"),
+            |flaw| flaw.to_string(),
+        ))
+    }
+
+    fn takes(&self, it: &Approved) -> bool {
         let mut table = self.table();
-        match table.get_mut(&id) {
-            Some(known) if known.stands == Use::Free => {
+        match table.get_mut(&it.grant.id) {
+            Some(known) if known.is_free(it) => {
                 known.stands = Use::Claimed;
                 true
             }
@@ -291,14 +317,42 @@ impl Grants {
         }
     }
 
-    fn put(&self, grant: &Grant, stands: Use) {
-        let until = grant.until;
-        self.table().insert(grant.id, Known { stands, until });
+    fn put(&self, it: &Approved, stands: Use) {
+        self.table().insert(it.grant.id, Known::new(it, stands));
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<Uuid, Known>> {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Known {
+    fn new(it: &Approved, stands: Use) -> Self {
+        Self {
+            digest: it.digest,
+            stands,
+            until: it.grant.until,
+        }
+    }
+
+    fn is_free(&self, it: &Approved) -> bool {
+        self.stands == Use::Free && self.digest == it.digest
+    }
+
+    /// Whether it is remembered.
+    fn stays(&self, id: Uuid, there: &[Arc<Approved>], now: Timestamp, is_full: bool) -> bool {
+        there.iter().any(|it| it.grant.id == id) || now < self.until && !is_full
+    }
+}
+
+/// The ids of those that say different things.
+fn doubled(there: &[Arc<Approved>]) -> HashSet<Uuid> {
+    let mut first = HashMap::new();
+    let others = there.iter().filter(|it| {
+        let known = first.entry(it.grant.id).or_insert(it.digest);
+        *known != it.digest
+    });
+    others.map(|it| it.grant.id).collect()
 }
 
 impl Claim {
@@ -316,7 +370,7 @@ impl Claim {
     pub fn used(mut self, decision_id: &str) {
         self.is_handed_over = true;
         let stands = Use::Void(Flaw::Used(decision_id.to_owned()));
-        self.grants.put(&self.approved.grant, stands);
+        self.grants.put(&self.approved, stands);
         self.grants.0.metrics.grant_used();
     }
 
@@ -328,7 +382,7 @@ impl Claim {
             decision: decision_id.to_owned(),
             records,
         };
-        self.grants.put(&self.approved.grant, stands);
+        self.grants.put(&self.approved, stands);
     }
 
     /// No record with it was written, and none will be.
@@ -340,7 +394,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.is_handed_over {
-            self.grants.put(&self.approved.grant, Use::Free);
+            self.grants.put(&self.approved, Use::Free);
         }
     }
 }

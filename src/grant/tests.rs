@@ -15,7 +15,7 @@ const NAME: &str = "dtgate/here";
 const DECISION: &str = "019ab533-0000-7000-8000-000000000001";
 
 /// A journal, a directory of grants, and the people who sign them.
-struct Place {
+pub(crate) struct Place {
     files: tempfile::TempDir,
     alice: SigningKey,
     bob: SigningKey,
@@ -51,7 +51,7 @@ fn facts() -> Facts {
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
         std::fs::create_dir(files.path().join("grants")).unwrap();
         std::fs::create_dir(files.path().join("journal")).unwrap();
@@ -88,7 +88,7 @@ impl Place {
         );
     }
 
-    fn asked() -> Grant {
+    pub(crate) fn asked() -> Grant {
         Grant {
             id: Uuid::now_v7(),
             gate: NAME.to_owned(),
@@ -112,18 +112,23 @@ impl Place {
         }
     }
 
-    fn signed(&self, grant: Grant) -> Signed {
+    pub(crate) fn signed(&self, grant: Grant) -> Signed {
         let mut signed = Signed::new(grant, &self.alice);
         signed.approve(&self.bob).unwrap();
         signed
     }
 
-    fn put(&self, name: &str, text: &str) {
+    pub(crate) fn put(&self, name: &str, text: &str) {
         std::fs::write(self.config.directory.join(name), text).unwrap();
     }
 
-    fn look(&self) {
+    pub(crate) fn look(&self) {
         self.look_at(now());
+    }
+
+    /// When the journal has so many records.
+    pub(crate) fn look_when(&self, records: u64) {
+        self.look_with(&self.grants, records, now());
     }
 
     fn look_at(&self, now: Timestamp) {
@@ -138,7 +143,7 @@ impl Place {
         assert!(rest.is_empty(), "it is searched for once");
     }
 
-    fn claim(&self) -> Option<Claim> {
+    pub(crate) fn claim(&self) -> Option<Claim> {
         self.grants
             .claim(&self.config, &facts(), false, |_| true, now())
     }
@@ -414,10 +419,12 @@ fn the_next_change_is_one_of_that_token_and_no_read() {
     let any = with(None, None);
     assert!(any.is_for(&facts(), false));
     assert!(!any.is_for(&facts(), true));
-    assert!(with(Some("token.update"), Some("dt0c01.C")).is_for(&facts(), false));
+    assert!(with(Some("token.update"), Some("h")).is_for(&facts(), false));
     assert!(!with(Some("token.delete"), None).is_for(&facts(), false));
     assert!(!with(None, Some("dt0c01.D")).is_for(&facts(), false));
     assert!(with(None, Some("h")).is_for(&facts(), false));
+    // Anybody can show a public id.
+    assert!(!with(None, Some("dt0c01.C")).is_for(&facts(), false));
     assert!(!with(None, Some("g")).is_for(&facts(), false));
     for pointer in ["/input/environment/name", "/input/token/id"] {
         let mut record = denial();
@@ -487,6 +494,27 @@ fn a_grant_is_claimed_by_one_and_never_again_once_it_may_be_on_record() {
     place.look_with(&other, 2, now());
     let claim = other.claim(&place.config, &facts(), false, |_| true, now());
     assert!(claim.is_none(), "it is on record");
+}
+
+/// Until the next look it is among those that were found.
+#[test]
+fn a_grant_that_was_just_used_is_said_to_be_used() {
+    let place = Place::new();
+    let signed = place.signed(Place::asked());
+    place.put("a.grant", &signed.to_string());
+    place.look();
+    let approved = place.stands(&signed).unwrap();
+    let why = |facts: &Facts| place.grants.why_unused(&approved, facts).unwrap();
+    let mut other = facts();
+    other.body_sha256 = "x".to_owned();
+    assert_eq!(why(&other), "it is not for the body of this one");
+    let mut claim = place.claim().unwrap();
+    claim.hand_over();
+    claim.used("d1");
+    assert!(place.claim().is_none());
+    for facts in [facts(), other] {
+        assert_eq!(why(&facts), "it was used, by decision d1");
+    }
 }
 
 #[test]
@@ -750,6 +778,52 @@ fn a_grant_used_in_a_later_segment_is_used_and_one_behind_a_gap_is_not_said_to_b
     assert_eq!(found(), Err(Flaw::Used("x".to_owned())));
 }
 
+/// One grant may be there several times, as whoever lists a directory has it.
+#[test]
+fn of_copies_each_was_used() {
+    let place = Place::new();
+    let (grant, other) = (behind(2), behind(4));
+    let paths = segmented(&place, &[1, 4, 6], 8);
+    let used = json!({"seq": 6, "kind": "decision", "decision_id": "x", "grant": {"id": grant.id.to_string()}});
+    std::fs::write(&paths[2], format!("{used}\n{}\n{}\n", line(7), line(8))).unwrap();
+    let found = find_uses(&place.journal(), &[&grant, &other, &grant]).unwrap();
+    let is_used = Err(Flaw::Used("x".to_owned()));
+    assert_eq!(found, [is_used.clone(), Ok(()), is_used]);
+}
+
+/// Segments that are compressed, or deleted by retention, the oldest first: a grant that was used is never good again.
+#[test]
+fn a_used_grant_stays_used_when_segments_are_compressed_and_deleted() {
+    let place = Place::new();
+    let (grant, later) = (behind(2), behind(5));
+    let paths = segmented(&place, &[1, 4, 6], 8);
+    let used = json!({"seq": 4, "kind": "decision", "decision_id": "x", "grant": {"id": grant.id.to_string()}});
+    std::fs::write(&paths[1], format!("{used}\n{}\n", line(5))).unwrap();
+    let found = || find_uses(&place.journal(), &[&grant, &later]).unwrap();
+    let is_used = Err(Flaw::Used("x".to_owned()));
+    for path in &paths[..2] {
+        crate::audit::pack_for_tests(path);
+        assert!(!path.exists());
+        assert_eq!(found(), [is_used.clone(), Ok(())]);
+    }
+    let packed = |path: &PathBuf| path.with_extension("jsonl.zst");
+    // The record behind which it could be used goes first; then that it was used goes with its segment.
+    std::fs::remove_file(packed(&paths[0])).unwrap();
+    assert_eq!(found(), [is_used, Ok(())]);
+    std::fs::remove_file(packed(&paths[1])).unwrap();
+    assert_eq!(found(), [Err(Flaw::Pruned(2)), Err(Flaw::Pruned(5))]);
+    // So does the gate, also one that starts anew.
+    let config = config(&place.config.directory, &[&place.alice, &place.bob]);
+    let signed = place.signed(grant.clone());
+    place.put("a.grant", &signed.to_string());
+    let anew = Grants::new(Metrics::new("0"));
+    place.look_with(&anew, 8, now());
+    assert!(
+        anew.claim(&config, &facts(), false, |_| true, now())
+            .is_none()
+    );
+}
+
 /// While the journal is searched for one grant, the others are as good as they were, and looks go on.
 #[test]
 fn a_search_holds_up_no_look_and_is_made_once() {
@@ -804,4 +878,70 @@ fn a_grant_in_doubt_is_good_again_when_the_journal_has_gone_on_without_it() {
         place.look_with(&place.grants, 3, now());
         assert_eq!(place.claim().is_some(), !is_recorded);
     }
+}
+
+/// Grants of one id that say different things: the gate knows grants by their ids, and so does the journal.
+#[test]
+fn of_two_grants_with_one_id_none_is_good_and_none_is_used_twice() {
+    let place = Place::new();
+    let first = Place::asked();
+    let mut other = behind(3);
+    other.id = first.id;
+    let texts = [&first, &other].map(|it| place.signed(it.clone()).to_string());
+    let claim = |grants: &Grants| grants.claim(&place.config, &facts(), false, |_| true, now());
+    // Both are there, from the start on: none is used, whatever is restarted.
+    place.put("a.grant", &texts[0]);
+    place.put("b.grant", &texts[1]);
+    let gate = Gate {
+        config: &place.config,
+        name: Some(NAME),
+    };
+    for grant in [&first, &other] {
+        let doubled = gate.not_doubled(grant, now());
+        assert_eq!(doubled, Err(Flaw::Doubled(first.id)));
+    }
+    place.look();
+    assert!(place.claim().is_none());
+    // Alone, one is as good as any.
+    let path = |name| place.config.directory.join(name);
+    std::fs::remove_file(path("b.grant")).unwrap();
+    assert_eq!(gate.not_doubled(&first, now()), Ok(()));
+    place.look();
+    let mut used = place.claim().unwrap();
+    used.hand_over();
+    place.record(
+        &json!({"seq": 3, "kind": "decision", "decision_id": "x", "grant": {"id": first.id.to_string()}}),
+    );
+    used.used("x");
+    // The next one comes, and is behind that use: with the first one and without it, before a restart.
+    place.put("b.grant", &texts[1]);
+    place.look();
+    assert!(place.claim().is_none());
+    std::fs::remove_file(path("a.grant")).unwrap();
+    place.look();
+    assert!(place.claim().is_none());
+    place.put("a.grant", &texts[0]);
+    // A restart: what the first one lets pass stays denied.
+    let anew = Grants::new(Metrics::new("0"));
+    place.look_with(&anew, 3, now());
+    assert!(claim(&anew).is_none());
+    std::fs::remove_file(path("b.grant")).unwrap();
+    place.look_with(&anew, 3, now());
+    assert!(claim(&anew).is_none());
+}
+
+/// One that was looked for says nothing of another one with its id.
+#[test]
+fn a_grant_is_looked_for_again_when_its_text_is_another_one() {
+    let place = Place::new();
+    let first = place.signed(Place::asked());
+    place.put("a.grant", &first.to_string());
+    place.look();
+    drop(place.claim().unwrap());
+    let mut other = behind(9);
+    other.id = first.grant.id;
+    place.put("a.grant", &place.signed(other).to_string());
+    assert_eq!(place.grants.look(&place.config, NAME, 2, now()).len(), 1);
+    place.look();
+    assert!(place.claim().is_none(), "the journal has no such record");
 }

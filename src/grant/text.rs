@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::flaw::Flaw;
 use super::spelled;
-use crate::value::Visible;
+use crate::value::{Sha256Hex, Visible};
 
 /// What is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -63,7 +63,7 @@ pub struct Change {
     pub token: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
-    /// The public id of the caller's credential, or the hash of the caller that records have; none: anybody.
+    /// The hash of the caller that records have; none: anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
 }
@@ -91,6 +91,11 @@ impl Grant {
     pub fn to_text(&self) -> String {
         let json = serde_json::to_string_pretty(self).expect("a grant has string keys only");
         format!("{TITLE}{json}\n")
+    }
+
+    /// Of the text that is signed.
+    pub(super) fn digest(&self) -> Sha256Hex {
+        Sha256Hex::of(self.to_text().as_bytes())
     }
 
     /// Refuses what could not be shown to whoever signs it, and what nobody means.

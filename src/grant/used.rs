@@ -50,7 +50,8 @@ pub(super) fn find_within(
         grants,
     };
     for (at, grant) in grants.iter().enumerate() {
-        search.places.insert(grant.id.to_string(), at);
+        let places = search.places.entry(grant.id.to_string());
+        places.or_default().push(at);
     }
     search.give_up(|seq| reach.is_some_and(|reach| seq < reach));
     let pruned = oldest.unwrap_or(0);
@@ -88,7 +89,8 @@ fn reach(journal: &Path, most: u64) -> io::Result<(Vec<u64>, Option<u64>)> {
 
 struct Search<'a> {
     grants: &'a [&'a Grant],
-    places: HashMap<String, usize>,
+    /// Of each id: one grant may be there several times.
+    places: HashMap<String, Vec<usize>>,
     found: Vec<Result<(), Flaw>>,
 }
 
@@ -126,10 +128,8 @@ impl Search<'_> {
 
     fn look(&mut self, number: u64, line: &[u8], mark: &Finder<'_>) {
         for (grant, found) in self.grants.iter().zip(&mut self.found) {
-            let is_it = grant.after.seq == number
-                && matches!(found, Err(Flaw::OtherJournal(_)))
-                && Sha256Hex::of(line).as_str() == grant.after.sha256;
-            if is_it && is_of_its_decision(grant, line) {
+            let is_open = matches!(found, Err(Flaw::OtherJournal(_)));
+            if grant.after.seq == number && is_open && names(grant, line) {
                 *found = Ok(());
             }
         }
@@ -140,11 +140,13 @@ impl Search<'_> {
         let (id, decision_id) = match serde_json::from_slice::<Record>(line) {
             Ok(record) => (record.grant.map(|used| used.id), record.decision_id),
             // No dtgate wrote it: whatever it names was used.
-            Err(_other) => (self.named_in(line), "nobody can read".to_owned()),
+            Err(_other) => (self.named_in(line), NOBODYS.to_owned()),
         };
-        let at = id.and_then(|id| self.places.get(&id));
-        if let Some(found) = at.and_then(|at| self.found.get_mut(*at)) {
-            *found = Err(Flaw::Used(decision_id));
+        let places = id.and_then(|id| self.places.get(&id));
+        for at in places.into_iter().flatten() {
+            if let Some(found) = self.found.get_mut(*at) {
+                *found = Err(Flaw::Used(decision_id.clone()));
+            }
         }
     }
 
@@ -174,6 +176,23 @@ fn before(grant: &Grant, oldest: Option<u64>) -> Result<(), Flaw> {
     })
 }
 
+/// Whether this is the record that a grant names.
+pub fn names(grant: &Grant, line: &[u8]) -> bool {
+    Sha256Hex::of(line).as_str() == grant.after.sha256 && is_of_its_decision(grant, line)
+}
+
+/// The decision by which a grant was used, where this is its record.
+pub fn used_by(grant: &Grant, line: &[u8]) -> Option<String> {
+    let id = grant.id.to_string();
+    match serde_json::from_slice::<Record>(line) {
+        Ok(record) => {
+            let is_it = record.grant.is_some_and(|used| used.id == id);
+            is_it.then_some(record.decision_id)
+        }
+        Err(_other) => memchr::memmem::find(line, id.as_bytes()).map(|_| NOBODYS.to_owned()),
+    }
+}
+
 /// A grant for one request names the record by which it was denied, and says what that says.
 fn is_of_its_decision(grant: &Grant, line: &[u8]) -> bool {
     let Allows::Request(request) = &grant.allows else {
@@ -191,9 +210,7 @@ pub fn record(journal: &Path, grant: &Grant) -> io::Result<Option<Vec<u8>>> {
     let mut numbered = Numbered::from(journal, grant.after.seq)?;
     while let Some((number, line)) = numbered.next()? {
         if number == grant.after.seq {
-            let is_it = Sha256Hex::of(&line).as_str() == grant.after.sha256
-                && is_of_its_decision(grant, &line);
-            return Ok(is_it.then_some(line));
+            return Ok(names(grant, &line).then_some(line));
         }
     }
     Ok(None)
@@ -236,6 +253,9 @@ impl Numbered {
         Ok(Some((self.next - 1, line.bytes)))
     }
 }
+
+/// Stands for the id of a decision whose record is no record.
+const NOBODYS: &str = "nobody can read";
 
 const MARK: &[u8] = b"\"grant\":{";
 

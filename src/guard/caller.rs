@@ -10,7 +10,7 @@ use http::request::Parts;
 use super::fields::{api_token, decoded, is_api_token, pairs};
 use super::{Head, ReadError};
 use crate::dynatrace::redact::{Redactor, names_a_secret};
-use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
+use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret, is_any_prefix};
 
 /// Refuses a guarded request that shows nothing by which Dynatrace could know its caller (a header, a query
 /// parameter, or the session of a browser), and one that shows two: nobody can say who would act then.
@@ -34,25 +34,47 @@ pub fn require_credential(parts: &Parts, head: &Head) -> Result<(), ReadError> {
 
 const COOKIE2: &str = "cookie2";
 
-/// A name for the credential as a whole, its secret included: one that nobody can take who does not have it.
+/// A name for the credential as a whole, its secret included: one that nobody can take who does not have it. It is never
+/// the name of anything else that is hashed by the same key, whatever the credential looks like.
 pub fn credential_name(parts: &Parts, key: &HashKey) -> Option<TokenId> {
-    // All of it: a part of it, such as the last of several cookies, others can have too.
-    let shown = |name: HeaderName| {
-        let values = parts.headers.get_all(name).iter();
-        let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let text = values.collect::<Vec<_>>().join("; ");
-        (!text.is_empty()).then_some(text)
-    };
-    // The same one whatever its scheme is written like.
+    let credential = token(parts).or_else(|| shown(parts, COOKIE))?;
+    let credential = lower_prefix(&credential);
+    Some(key.name(&format!("credential {credential}")))
+}
+
+/// Whether a token is shown. A caller that shows none is known by its cookies alone, and can put any cookie beside the one
+/// that Dynatrace knows it by.
+pub fn has_token(parts: &Parts) -> bool {
+    token(parts).is_some()
+}
+
+/// The same one whatever its scheme is written like.
+fn token(parts: &Parts) -> Option<String> {
     let without_scheme = |text: String| match text.trim().split_once(' ') {
         Some((_scheme, token)) => token.trim().to_owned(),
         None => text.trim().to_owned(),
     };
-    let credential = shown(AUTHORIZATION)
+    shown(parts, AUTHORIZATION)
         .map(without_scheme)
         .or_else(|| api_token(parts.uri.query()))
-        .or_else(|| shown(COOKIE))?;
-    Some(key.name(&credential))
+}
+
+/// All of it: a part of it, such as the last of several cookies, others can have too.
+fn shown(parts: &Parts, name: HeaderName) -> Option<String> {
+    let values = parts.headers.get_all(name).iter();
+    let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let text = values.collect::<Vec<_>>().join("; ");
+    (!text.is_empty()).then_some(text)
+}
+
+/// One token has one name, whatever its prefix is written like.
+fn lower_prefix(credential: &str) -> Cow<'_, str> {
+    match credential.split_once('.') {
+        Some((prefix, rest)) if is_any_prefix(prefix.as_bytes()) => {
+            Cow::Owned(format!("{}.{rest}", prefix.to_ascii_lowercase()))
+        }
+        _ => Cow::Borrowed(credential),
+    }
 }
 
 /// What makes text of a request writable: it knows every credential that the head shows, and whatever else in it has a

@@ -456,6 +456,45 @@ fn whoever_has_a_part_of_what_another_shows_has_another_budget() {
     );
 }
 
+/// One key hashes all that must not be shown: what a caller has proven, addresses, whatever tokens have no public id.
+#[test]
+fn a_credential_never_has_the_name_of_anything_else() {
+    let name = |line: &str, fields: &[(&str, &str)]| credential_name(&parts(line, fields), &key());
+    for text in [
+        "jwt \"https://issuer.example\" \"payments\"",
+        "certificate 00ff",
+        "address 192.0.2.1",
+        "anything",
+    ] {
+        let query = text.replace(' ', "%20").replace('"', "%22");
+        let shown = [
+            name(PUT, &[("authorization", &format!("Bearer {text}"))]),
+            name(PUT, &[("authorization", text)]),
+            name(PUT, &[("cookie", text)]),
+            name(&format!("GET /x?api-token={query}"), &[]),
+        ];
+        for credential in shown {
+            assert_ne!(credential.unwrap(), key().name(text), "{text}");
+        }
+    }
+}
+
+/// Dynatrace may take a prefix as it is written.
+#[test]
+fn one_token_has_one_name_whatever_its_prefix_is_written_like() {
+    let name = |token: &str| {
+        let shown = format!("Api-Token {token}");
+        credential_name(&parts(PUT, &[("authorization", &shown)]), &key()).unwrap()
+    };
+    for other in ["DT0C01.A.B", "dT0c01.A.B", "Dt0C01.A.B"] {
+        assert_eq!(name(other), name("dt0c01.A.B"), "{other}");
+    }
+    for other in ["dt0c01.a.B", "dt0c01.A.b", "dt0c02.A.B", "A.B"] {
+        assert_ne!(name(other), name("dt0c01.A.B"), "{other}");
+    }
+    assert_ne!(name("X.A.B"), name("x.A.B"));
+}
+
 /// What a refusal says is searched for secrets where bytes are moved.
 #[test]
 fn what_is_refused_for_a_long_name_does_not_repeat_it() {

@@ -1,13 +1,12 @@
 //! Keys that the operator keeps in a file.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::config::Name;
 use super::fetch::{Fault, FetchError};
 use super::jwk::KeySet;
 use crate::outbound::{LONGEST_ANSWER, OutboundError};
+use crate::value::{LONGEST_SETTING, read_file};
 
 /// Why the keys of an issuer cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +31,9 @@ pub(super) fn read(path: &Path) -> Result<KeySet, FetchError> {
 
 /// A file as long as an answer may be, at most.
 fn bytes(path: &Path) -> Result<Vec<u8>, Fault> {
-    let file = File::open(path).map_err(Fault::File)?;
-    let most = u64::try_from(LONGEST_ANSWER).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    let read = file.take(most + 1).read_to_end(&mut bytes);
-    match read.map_err(Fault::File)? {
-        length if length > LONGEST_ANSWER => Err(Fault::Long),
-        _ => Ok(bytes),
+    let bytes = read_file(path, LONGEST_SETTING).map_err(Fault::File)?;
+    if bytes.len() > LONGEST_ANSWER {
+        return Err(Fault::Long);
     }
+    Ok(bytes)
 }

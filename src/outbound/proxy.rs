@@ -9,7 +9,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use serde::Deserialize;
 
 use super::OutboundError;
-use crate::value::{has_possible_port, unread};
+use crate::value::{has_possible_port, read_setting, unread};
 
 /// Through which proxy somebody is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -81,7 +81,7 @@ impl Found {
 /// `user:password` as the proxy wants to see it.
 fn credential(path: &Path) -> Result<HeaderValue, OutboundError> {
     let failed = |reason: String| OutboundError::of(path, reason);
-    let text = std::fs::read_to_string(path).map_err(|error| failed(unread(&error)))?;
+    let text = read_setting(path).map_err(|error| failed(unread(&error)))?;
     let text = text.trim();
     if !text.contains(':') || text.chars().any(char::is_control) {
         return Err(failed(

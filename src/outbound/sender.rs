@@ -1,7 +1,8 @@
 //! Messages to one server, with header fields that are secrets.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -10,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 
 use super::{AskError, Client, ClientCertificate, Files, Found, OutboundError, Proxy};
-use crate::value::{is_this_machine, unread};
+use crate::value::{is_this_machine, read_setting, unread};
 
 /// How the server is reached.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,22 @@ pub struct Sender {
     headers: HeaderMap,
     headers_file: Option<PathBuf>,
     timeout: Duration,
+    tls: Tls,
 }
+
+/// Whom it trusts and who it is, by files that are replaced while the gate runs.
+#[derive(Clone, Debug)]
+struct Tls {
+    ca: Option<PathBuf>,
+    client_certificate: Option<ClientCertificate>,
+    /// As the files were when they were read.
+    read: Vec<Option<Stamp>>,
+    proxy: Option<Found>,
+    is_encrypted: bool,
+}
+
+/// By what another file is told from the one before.
+type Stamp = (Option<SystemTime>, u64, u64);
 
 impl Sender {
     /// Reads what the configuration names. Secrets are not sent where others can read them.
@@ -46,16 +62,36 @@ impl Sender {
         if headers.is_some() && !is_encrypted(to.url) && matches!(to.proxy, Some(Proxy::Url(_))) {
             return Err(OutboundError::ReadableByProxy);
         }
-        let files = Files::read(to.ca, to.client_certificate)?;
         let proxy = Found::on_the_way(to.url, to.proxy, to.proxy_credential_file)?;
         // From there, this machine would be another one.
         let proxy = proxy.filter(|_| !is_here(to.url));
+        let mut tls = Tls {
+            ca: to.ca.map(Path::to_owned),
+            client_certificate: to.client_certificate.cloned(),
+            read: Vec::new(),
+            proxy,
+            is_encrypted: is_encrypted(to.url),
+        };
+        tls.read = tls.stamps();
         Ok(Self {
-            client: Client::new(&files, proxy, is_encrypted(to.url))?,
+            client: tls.client()?,
+            tls,
             headers: headers.unwrap_or_default(),
             headers_file: to.headers_file.map(Path::to_owned),
             timeout: to.timeout,
         })
+    }
+
+    /// Takes other certificates, where their files are others now. Those that cannot be read, or do not belong together, are
+    /// being written.
+    fn renew(&mut self) {
+        let now = self.tls.stamps();
+        if now != self.tls.read
+            && let Ok(client) = self.tls.client()
+        {
+            self.client = client;
+            self.tls.read = now;
+        }
     }
 
     /// Sends once, with the header fields that the file has now: secrets are exchanged while the gate runs. What is
@@ -71,6 +107,7 @@ impl Sender {
         if let Some(Ok(headers)) = self.headers_file.as_deref().map(headers) {
             self.headers = headers;
         }
+        self.renew();
         let mut request = Request::new(Full::new(message));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url;
@@ -80,6 +117,25 @@ impl Sender {
         let more = more.iter().cloned();
         request.headers_mut().extend(more);
         self.client.tell(request, self.timeout).await
+    }
+}
+
+impl Tls {
+    /// As the files are now.
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let own = self.client_certificate.as_ref();
+        let own = own.map(|own| [&own.certificate, &own.key]);
+        let files = self.ca.iter().chain(own.into_iter().flatten());
+        let stamp = |path: &PathBuf| {
+            let found = std::fs::metadata(path).ok()?;
+            Some((found.modified().ok(), found.len(), found.ino()))
+        };
+        files.map(stamp).collect()
+    }
+
+    fn client(&self) -> Result<Client, OutboundError> {
+        let files = Files::read(self.ca.as_deref(), self.client_certificate.as_ref())?;
+        Client::new(&files, self.proxy.clone(), self.is_encrypted)
     }
 }
 
@@ -103,7 +159,7 @@ fn headers(path: &Path) -> Result<HeaderMap, OutboundError> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(unread(&error)))?;
+    let text = read_setting(path).map_err(|error| wrong(unread(&error)))?;
     let mut headers = HeaderMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -118,7 +174,7 @@ fn headers(path: &Path) -> Result<HeaderMap, OutboundError> {
         });
         let Some((name, value)) = field else {
             let reason = format!(
-                "line {} is not a header field: write name: value",
+                "line {} is not a header field: write one a line, as in Authorization: Api-Token …",
                 number + 1
             );
             return Err(wrong(reason));

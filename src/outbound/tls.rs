@@ -35,7 +35,8 @@ impl Files {
         own: Option<&ClientCertificate>,
     ) -> Result<Self, OutboundError> {
         let read = |path: &Path| {
-            let text = std::fs::read(path).map_err(|error| failed(path, value::unread(&error)))?;
+            let text = value::read_file(path, value::LONGEST_SETTING)
+                .map_err(|error| failed(path, value::unread(&error)))?;
             Ok::<_, OutboundError>((path.to_owned(), text))
         };
         let own = own.map(|own| Ok::<_, OutboundError>([read(&own.certificate)?, read(&own.key)?]));

@@ -14,14 +14,16 @@ mod tests;
 pub(in crate::policy) mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use flate2::bufread::GzDecoder;
+use sha2::{Digest, Sha256};
 use tar::EntryType;
 
-use crate::value::{Sha256Hex, Visible, unread};
+use crate::value::{Sha256Hex, Visible, read_file, unread};
 
 /// The longest archive, as it is stored and sent.
 pub const MOST_BYTES: usize = 32 << 20;
@@ -45,6 +47,8 @@ pub(in crate::policy) struct Archive {
     pub(in crate::policy) files: BTreeMap<String, Vec<u8>>,
     /// SHA-256 of the archive.
     pub(in crate::policy) digest: String,
+    /// As it was stored and sent.
+    pub(in crate::policy) packed: Arc<[u8]>,
 }
 
 /// Why it is refused.
@@ -74,11 +78,8 @@ impl Refusal {
 impl Archive {
     /// Reads a file.
     pub(in crate::policy) fn open(path: &Path) -> Result<Self, Refusal> {
-        let file = File::open(path).map_err(|error| Refusal::new(unread(&error)))?;
-        let packed = at_most(file, MOST_BYTES).map_err(|error| Refusal::new(unread(&error)))?;
-        let packed = packed
-            .ok_or_else(|| Refusal::new(format!("it is longer than {} MiB", MOST_BYTES >> 20)))?;
-        Self::read(&packed)
+        let packed = read_file(path, MOST_BYTES as u64);
+        Self::read(&packed.map_err(|error| Refusal::new(unread(&error)))?)
     }
 
     pub(in crate::policy) fn read(packed: &[u8]) -> Result<Self, Refusal> {
@@ -146,7 +147,14 @@ impl Archive {
         Ok(Self {
             files,
             digest: Sha256Hex::of(packed).as_str().to_owned(),
+            packed: packed.into(),
         })
+    }
+
+    /// SHA-256 of what is in it, but for one file. Two that were packed or signed apart have the same if their files are
+    /// the same.
+    pub(in crate::policy) fn content_without(&self, but: &str) -> String {
+        content_without(&self.files, but)
     }
 
     /// A file that has to be text.
@@ -156,6 +164,19 @@ impl Archive {
         text.transpose()
             .map_err(|_error| Refusal::of_file(name, "it is not UTF-8"))
     }
+}
+
+/// The same of files that are still to be packed.
+pub(in crate::policy) fn content_without(files: &BTreeMap<String, Vec<u8>>, but: &str) -> String {
+    let mut sum = Sha256::new();
+    for (name, bytes) in files.iter().filter(|(name, _)| *name != but) {
+        // With their lengths, so that two files are never read as one.
+        for part in [name.as_bytes(), bytes] {
+            sum.update((part.len() as u64).to_be_bytes());
+            sum.update(part);
+        }
+    }
+    HEXLOWER.encode(&sum.finalize())
 }
 
 /// Everything that is compressed, after its checksum was found right.

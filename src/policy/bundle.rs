@@ -172,7 +172,7 @@ impl Bundle {
         let reads = program.reads();
         let reads_of = program.reads_of_policies(&names, &entrypoints);
         finish(problems)?;
-        let warnings = warnings(&program, &mut tree, lookup_required);
+        let warnings = warnings(&program, &mut tree, &entrypoints, lookup_required);
         let of_one = |problem| LoadError {
             problems: vec![problem],
         };
@@ -235,9 +235,15 @@ fn definitions(
 }
 
 /// What is worth a second look, and yet is in force.
-fn warnings(program: &Program<'_>, tree: &mut Tree, lookup_required: bool) -> Vec<Problem> {
+fn warnings(
+    program: &Program<'_>,
+    tree: &mut Tree,
+    entrypoints: &[Entrypoint],
+    lookup_required: bool,
+) -> Vec<Problem> {
+    let paths: Vec<RegoPath> = entrypoints.iter().map(Entrypoint::path).collect();
     let mut warnings = std::mem::take(&mut tree.warnings);
-    warnings.extend(absent::silent(program, lookup_required));
+    warnings.extend(absent::silent(program, &paths, lookup_required));
     warnings.extend(absent::never_there(program));
     warnings.extend(settings::unread(program, tree));
     warnings.extend(twice::told(program));

@@ -14,6 +14,9 @@ use crate::dynatrace::redact::{Redacted, Redactor, Texts};
 /// The code of a violation that stands for a policy which could not be asked.
 pub const POLICY_ERROR: &str = "policy-error";
 
+/// In the words of the engine.
+const TIMED_OUT: &str = "exceeded time limit";
+
 /// Whose violation it is that a token could not be looked up. No package can have this name: it has a blank.
 const LOOKUP: &str = "token lookup";
 
@@ -202,6 +205,16 @@ impl Violation {
             exception: None,
             answer: None,
         }
+    }
+
+    /// Whether it is there because a policy could not be asked.
+    pub fn is_failure(&self) -> bool {
+        self.code.as_deref() == Some(POLICY_ERROR)
+    }
+
+    /// Whether the policy could not be asked because it took longer than it may.
+    pub fn is_timeout(&self) -> bool {
+        self.is_failure() && self.message.contains(TIMED_OUT)
     }
 
     /// A token that policies ask about and that could not be looked up: it denies, because what they would say

@@ -32,8 +32,14 @@ pub struct Granted {
 }
 
 impl Granted {
+    /// Whether a record says all of it, as it was signed: its note proves nothing where a part is taken out, because the
+    /// request shows that part as a secret, or because it looks like one.
+    pub fn is_whole(&self, redactor: &Redactor) -> bool {
+        *redactor.all(self) == *self
+    }
+
     /// Whether it is for what this policy says, or for the policy having failed.
-    pub(super) fn is_for(&self, policy: &str, has_failed: bool) -> bool {
+    pub fn is_for(&self, policy: &str, has_failed: bool) -> bool {
         let named = if has_failed {
             &self.failed_policies
         } else {

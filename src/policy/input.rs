@@ -4,6 +4,7 @@
 //! reads. It holds plain values and no secrets, and knows neither where they came from nor what HTTP is.
 
 mod absence;
+mod defaults;
 mod members;
 mod rego;
 
@@ -17,6 +18,7 @@ use crate::dynatrace::catalogue::{ENDPOINTS, Operation};
 use crate::dynatrace::redact::Redacted;
 
 pub(super) use absence::{LOOKED_UP, NO_TOKEN, REMOVED, UNKNOWN, absences};
+pub use defaults::with_defaults;
 pub use members::members;
 pub(super) use members::{Presence, Shape, guess, guess_setting, missing, presence, shape};
 pub(super) use rego::to_rego;

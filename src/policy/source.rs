@@ -6,5 +6,6 @@ pub(in crate::policy) mod exceptions;
 pub(in crate::policy) mod files;
 pub(in crate::policy) mod kept;
 pub(in crate::policy) mod modes;
+pub(in crate::policy) mod older;
 pub(in crate::policy) mod packed;
 pub(in crate::policy) mod roots;

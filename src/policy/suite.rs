@@ -26,7 +26,7 @@ use crate::policy::source::packed::Sources;
 use crate::policy::{complaint::answer, read};
 use coverage::Coverage;
 pub(super) use listed::tests;
-use listed::{Cases, Test, with_cases};
+use listed::{Cases, Test, all, with_cases, with_own_names};
 use report::{Failure, Location, SubResult, TestResult};
 use stopped::stopped;
 
@@ -70,6 +70,8 @@ pub struct Options {
     pub exit_zero_on_skipped: bool,
     /// No test is a failure.
     pub fail_on_empty: bool,
+    /// For all tests together. `None`: each has five seconds, however many there are.
+    pub within: Option<Duration>,
 }
 
 /// What the exit code says: 0 for passed, 2 for failed. An [`Error`] is 1.
@@ -86,6 +88,14 @@ pub enum Error {
     /// It is more likely a slip of the pen than a wish to test nothing.
     #[error("no test matches {wanted}; {}", there_are(*all))]
     NoMatch { wanted: Regex, all: usize },
+    #[error(
+        "only {ran} of {all} tests were done after {within:?}: all have to be (reload.test_timeout)"
+    )]
+    OutOfTime {
+        ran: usize,
+        all: usize,
+        within: Duration,
+    },
     #[error("could not write the report")]
     Write(#[from] io::Error),
 }
@@ -109,7 +119,7 @@ pub fn run_all(
 }
 
 fn report(suite: &Suite, options: &Options, out: &mut dyn Write) -> Result<Outcome, Error> {
-    let (results, coverage) = suite.run(options.run.as_ref());
+    let (results, coverage) = suite.run(options.run.as_ref(), options.within)?;
     if let (Some(wanted), true) = (&options.run, results.is_empty()) {
         return Err(Error::NoMatch {
             wanted: wanted.clone(),
@@ -148,12 +158,15 @@ pub fn fingerprint<P: AsRef<Path>>(paths: &[P]) -> [u8; 32] {
 }
 
 /// How many tests there are, and what keeps them from passing: each that fails, at its place, or why none can be run.
-pub fn failures(sources: &Sources) -> (usize, Vec<Problem>) {
+pub fn failures(sources: &Sources, within: Duration) -> (usize, Vec<Problem>) {
     let suite = match Suite::load(Tree::of(sources)) {
         Ok(suite) => suite,
         Err(error) => return (0, error.problems),
     };
-    let (results, _coverage) = suite.run(None);
+    let (results, _coverage) = match suite.run(None, Some(within)) {
+        Ok(run) => run,
+        Err(error) => return (0, vec![Problem::new("tests", 0, 0, error.to_string())]),
+    };
     let failures = results.iter().filter_map(TestResult::failure);
     (results.len(), failures.collect())
 }
@@ -201,7 +214,18 @@ impl Suite {
             problems: vec![problem],
         })?;
 
-        let mut tests = tests(&program);
+        let mut tests = all(&program);
+        let renamed = with_own_names(&program, &mut tests, &files);
+        let evaluable = match &renamed {
+            Some(files) => {
+                let all: Vec<&File> = files.iter().collect();
+                prepare::ready(&all, &tree.data).map_err(|problem| LoadError {
+                    problems: vec![problem],
+                })?
+            }
+            None => evaluable,
+        };
+        let files = renamed.unwrap_or(files);
         let with_cases = with_cases(&program, &mut tests, &files, &tree.data);
         let (prepared, origins) = with_cases.unwrap_or(evaluable);
         Ok(Self {
@@ -214,39 +238,60 @@ impl Suite {
         })
     }
 
-    fn run(&self, wanted: Option<&Regex>) -> (Vec<TestResult>, Coverage) {
+    fn run(
+        &self,
+        wanted: Option<&Regex>,
+        within: Option<Duration>,
+    ) -> Result<(Vec<TestResult>, Coverage), Error> {
+        let began = Instant::now();
         let mut watched = self.prepared.clone();
         watched.set_enable_coverage(true);
         watched.set_execution_timer_config(LIMIT);
         let mut coverage = Coverage::of(watched.get_modules(), &self.sources, &self.origins);
         let modules = watched.get_modules().clone();
         let mut explained = 0;
-        let results = self
-            .tests
-            .iter()
-            .filter(|test| {
-                wanted.is_none_or(|wanted| {
-                    wanted.is_match(&format!("{}.{}", test.package, test.name))
-                })
-            })
-            .map(|test| {
-                let mut rego = watched.clone();
-                let mut result = test.run(&mut rego, &self.origins);
-                if result.fail && result.reason.is_none() && result.sub_results.is_empty() {
-                    let place = stopped(&rego, &modules, &self.origins, &test.location);
-                    if let Some(place) = &place
-                        && explained < MOST_EXPLAINED
-                    {
-                        explained += 1;
-                        result.values = values::values(test, place, &self.files, &self.data);
-                    }
-                    result.reason = place.map(|place| self.not_true(&place));
+        let is_wanted = |test: &&Test| {
+            let name = format!("{}.{}", test.package, test.name);
+            wanted.is_none_or(|wanted| wanted.is_match(&name))
+        };
+        let mut results = Vec::new();
+        for test in self.tests.iter().filter(is_wanted) {
+            let mut rego = watched.clone();
+            if let Some(within) = within {
+                let left = within.saturating_sub(began.elapsed());
+                if left.is_zero() {
+                    return Err(self.out_of_time(results.len(), within));
                 }
-                coverage.add(&rego, &self.origins);
-                result
-            })
-            .collect();
-        (results, coverage)
+                rego.set_execution_timer_config(ExecutionTimerConfig {
+                    limit: LIMIT.limit.min(left),
+                    ..LIMIT
+                });
+            }
+            let mut result = test.run(&mut rego, &self.origins);
+            if result.fail && result.reason.is_none() && result.sub_results.is_empty() {
+                let place = stopped(&rego, &modules, &self.origins, &test.location);
+                if let Some(place) = &place
+                    && explained < MOST_EXPLAINED
+                {
+                    explained += 1;
+                    result.values = values::values(test, place, &self.files, &self.data);
+                }
+                result.reason = place.map(|place| self.not_true(&place));
+            }
+            coverage.add(&rego, &self.origins);
+            results.push(result);
+        }
+        match within {
+            Some(within) if began.elapsed() > within => {
+                Err(self.out_of_time(results.len(), within))
+            }
+            _ => Ok((results, coverage)),
+        }
+    }
+
+    fn out_of_time(&self, ran: usize, within: Duration) -> Error {
+        let all = self.tests.len();
+        Error::OutOfTime { ran, all, within }
     }
 
     /// The statement that stands there, as far as its first line has it.
@@ -264,6 +309,20 @@ impl Test {
         if self.name.starts_with("todo_") {
             result.skip = true;
             return result;
+        }
+        match self.cases {
+            Cases::Never(reason) => {
+                result.fail = true;
+                result.reason = Some(reason.to_owned());
+                return result;
+            }
+            Cases::Function => {
+                let message = "a function is no test: nobody calls it; call it otherwise";
+                let Location { file, row, col } = &self.location;
+                result.error = Some(Failure::new(Problem::new(file, *row, *col, message)));
+                return result;
+            }
+            Cases::None | Cases::Listed(_) | Cases::Unknown => {}
         }
         let started = Instant::now();
         let value = ask(rego, &self.path());
@@ -304,7 +363,7 @@ impl Test {
                     }
                 }
             }
-            (Ok(_), Cases::Unknown) => {
+            (Ok(_), _) => {
                 let message = "the cases of a parametrised test must come from one `some note, case in …` that does not depend on other variables";
                 let Location { file, row, col } = &self.location;
                 result.error = Some(Failure::new(Problem::new(file, *row, *col, message)));

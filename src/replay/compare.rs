@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Options;
@@ -21,6 +22,14 @@ pub(super) struct Candidate<'a> {
     of_lookup: BTreeSet<&'a str>,
     of_recent: BTreeSet<&'a str>,
     redactor: Redactor,
+    later: Option<Later<'a>>,
+}
+
+/// Modes and exceptions begin and end after a record was written: what counts is what becomes of its like from now on.
+struct Later<'a> {
+    now: Timestamp,
+    /// The policies that are in force: what they themselves begin or end to do is no change.
+    in_force: Option<&'a Policy>,
 }
 
 /// Policies that cannot judge a record, each with the first reason.
@@ -39,6 +48,15 @@ impl<'a> Candidate<'a> {
             of_lookup: readers(&input::LOOKED_UP_FOR),
             of_recent: readers(&[input::RECENT]),
             redactor: Redactor::default(),
+            later: None,
+        }
+    }
+
+    /// Compares also what both sets make of a request now, and whenever one of their modes or exceptions begins or ends.
+    pub(super) fn also_from(self, now: Timestamp, in_force: Option<&'a Policy>) -> Self {
+        Self {
+            later: Some(Later { now, in_force }),
+            ..self
         }
     }
 
@@ -49,17 +67,14 @@ impl<'a> Candidate<'a> {
     /// Judges a line, if it is a decision that is wanted, and adds what was found.
     pub(super) fn judge(&self, line: &[u8], options: &Options, report: &mut Report) {
         match record::read(line) {
-            Read::Decision(record) => {
-                let wanted = &options.wanted;
-                if !wanted.has_time(&record.timestamp) {
-                    return;
-                }
-                wanted.look(&record, &mut report.met);
-                if wanted.has(&record) {
-                    self.compare(&record, line, options, report);
-                }
-            }
+            Read::Decision(record) => self.judge_decision(&record, line, options, report),
             Read::Unread(reason, value) => {
+                // What is masked keeps those from judging who read it, and nobody else.
+                if let Some(whole) = record::with_defaults(&value)
+                    && let Read::Decision(record) = record::read(&whole)
+                {
+                    return self.judge_decision(&record, line, options, report);
+                }
                 let text = |member: &str| {
                     let member = value.get(member).and_then(Value::as_str);
                     member.unwrap_or_default()
@@ -78,6 +93,23 @@ impl<'a> Candidate<'a> {
             Read::Damaged => report.damaged += 1,
             Read::Start => report.key(line),
             Read::Other => {}
+        }
+    }
+
+    fn judge_decision(
+        &self,
+        record: &Record<'_>,
+        line: &[u8],
+        options: &Options,
+        report: &mut Report,
+    ) {
+        let wanted = &options.wanted;
+        if !wanted.has_time(&record.timestamp) {
+            return;
+        }
+        wanted.look(record, &mut report.met);
+        if wanted.has(record) {
+            self.compare(record, line, options, report);
         }
     }
 
@@ -136,14 +168,14 @@ impl<'a> Candidate<'a> {
         {
             report.failed += 1;
         }
-        let change = match (was, verdict_of(&now)) {
-            (Verdict::Allow, Verdict::Deny) => Change::NewDenial,
-            (Verdict::Deny, Verdict::Allow) => Change::NewAllow,
-            _ if alike(&before, &now, known) => {
+        let differs = Differs::of(was, &before, &now, known);
+        let differs = match differs.or_else(|| self.later(input, &before, &now, known)) {
+            Some(differs) => differs,
+            None if alike(&before, &now, known) => {
                 report.same += 1;
                 return;
             }
-            _ => Change::Violations,
+            None => Differs::by(Change::Violations, &before, &now, known),
         };
         let value: Value = serde_json::from_slice(line).unwrap_or_default();
         let told = value.get("caller").unwrap_or(&Value::Null);
@@ -151,7 +183,7 @@ impl<'a> Candidate<'a> {
         let id = value.get("decision_id").and_then(Value::as_str);
         let short = name(told).or_else(|| name(seen));
         let found = Found {
-            change,
+            change: differs.change,
             seq: record.seq,
             timestamp: &record.timestamp,
             decision_id: id.unwrap_or_default(),
@@ -160,9 +192,53 @@ impl<'a> Candidate<'a> {
             token: token(&value),
             asked: caller(&value),
             caller: short.unwrap_or_else(|| record.requested_by.to_string()),
-            by_policy: by_policy(change, &before, &now, known),
+            by_policy: differs.by_policy,
         };
         report.found(found, options.examples);
+    }
+
+    /// What becomes otherwise now, or at a moment that is to come. That something is denied later is no news: who writes
+    /// from when a policy is enforced means that.
+    fn later(
+        &self,
+        input: &Input,
+        before: &[&Violation],
+        now: &[&Violation],
+        known: Known,
+    ) -> Option<Differs> {
+        let Later {
+            now: from,
+            in_force,
+        } = self.later.as_ref()?;
+        if known == Known::Verdict {
+            return None;
+        }
+        let owned = |violations: &[&Violation]| -> Vec<Violation> {
+            violations.iter().copied().cloned().collect()
+        };
+        let (before, now) = (owned(before), owned(now));
+        let mut moments = self.policy.moments(input, *from);
+        if let Some(in_force) = in_force {
+            moments.extend(in_force.moments(input, *from));
+        }
+        let mut moments = std::iter::once(*from).chain(moments);
+        moments.find_map(|moment| {
+            let before = match in_force {
+                Some(in_force) => in_force.applied_at(&before, input, moment),
+                None => before.clone(),
+            };
+            let now = self.policy.applied_at(&now, input, moment);
+            let (before, now): (Vec<&Violation>, Vec<&Violation>) =
+                (before.iter().collect(), now.iter().collect());
+            let mut differs = Differs::of(verdict_of(&before), &before, &now, known)?;
+            if moment == *from {
+                return Some(differs);
+            }
+            for says in differs.by_policy.values_mut() {
+                says.push_str(&format!(", from {moment} on"));
+            }
+            Some(differs).filter(|differs| differs.change == Change::NewAllow)
+        })
     }
 
     /// The policies that cannot judge this record, because it lacks what they read.
@@ -205,6 +281,32 @@ impl<'a> Candidate<'a> {
     }
 }
 
+/// A change, and what each policy says that makes it.
+struct Differs {
+    change: Change,
+    by_policy: BTreeMap<String, String>,
+}
+
+impl Differs {
+    /// `None`: the verdict is the same.
+    fn of(was: Verdict, before: &[&Violation], now: &[&Violation], known: Known) -> Option<Self> {
+        match (was, verdict_of(now)) {
+            (Verdict::Allow, Verdict::Deny) => {
+                Some(Self::by(Change::NewDenial, before, now, known))
+            }
+            (Verdict::Deny, Verdict::Allow) => Some(Self::by(Change::NewAllow, before, now, known)),
+            _ => None,
+        }
+    }
+
+    fn by(change: Change, before: &[&Violation], now: &[&Violation], known: Known) -> Self {
+        Self {
+            change,
+            by_policy: by_policy(change, before, now, known),
+        }
+    }
+}
+
 /// What a record still says of the objections of then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Known {
@@ -219,11 +321,15 @@ impl Record<'_> {
     fn known(&self) -> Known {
         let all = [&self.erased, &self.masked, &self.pseudonyms];
         let mut known = Known::All;
-        for pointer in all.into_iter().flatten() {
-            let mut steps = pointer.split('/').skip(1);
+        let pointers = all.into_iter().flatten();
+        for member in pointers.flat_map(|pointer| members_of_mask(pointer)) {
+            let mut steps = member.split('.');
             if steps.next() == Some("result") {
-                known = match (steps.count(), known) {
-                    (0..=2, _) | (_, Known::Verdict) => Known::Verdict,
+                let steps: Vec<&str> = steps.collect();
+                known = match (steps.as_slice(), known) {
+                    // By these an objection does what it does.
+                    ([] | [_] | [_, _] | [_, _, "policy" | "mode" | "rule" | "exception"], _)
+                    | (_, Known::Verdict) => Known::Verdict,
                     _ => Known::Policies,
                 };
             }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::policy::{Input, Verdict, Violation};
+use crate::policy::{Exception, Input, Mode, Verdict, Violation, input, members_of_mask};
 
 /// A line of the journal. Only decisions have more than the first members.
 #[derive(Debug, Deserialize)]
@@ -65,11 +65,50 @@ pub(super) struct Bundle {
 
 /// Who asked, in short.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Caller {
-    #[serde(default)]
     pub(super) id: String,
-    #[serde(default)]
     pub(super) teams: Vec<String>,
+    pub(super) jwt: Jwt,
+    pub(super) certificate: Certificate,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Jwt {
+    pub(super) issuer: String,
+    pub(super) subject: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Certificate {
+    pub(super) subject: String,
+    pub(super) spiffe_id: String,
+    pub(super) fingerprint: String,
+}
+
+/// What an outcome says of what was made.
+#[derive(Debug, Deserialize)]
+pub(super) struct Outcome<'a> {
+    #[serde(borrow)]
+    pub(super) kind: Cow<'a, str>,
+    pub(super) decision_seq: u64,
+    #[serde(borrow, default)]
+    pub(super) credential: Option<Made<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Made<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+}
+
+/// The outcome that a line is, if it made something.
+pub(super) fn outcome(line: &[u8]) -> Option<Outcome<'_>> {
+    memchr::memmem::find(line, b"\"credential\":{")?;
+    let outcome: Outcome<'_> = serde_json::from_slice(line).ok()?;
+    (outcome.kind == "outcome").then_some(outcome)
 }
 
 /// What a line is.
@@ -103,6 +142,101 @@ pub(super) fn read(line: &[u8]) -> Read<'_> {
     }
 }
 
+/// The same record with a default for each member that a mask took away or put something of another kind in its place, so
+/// that it can be read. `None`: nothing is masked.
+pub(super) fn with_defaults(record: &Value) -> Option<Vec<u8>> {
+    let masked: Vec<String> = ["erased", "masked"]
+        .into_iter()
+        .filter_map(|list| record.get(list)?.as_array())
+        .flatten()
+        .filter_map(Value::as_str)
+        .flat_map(members_of_mask)
+        .collect();
+    let is_masked = |member: &str| {
+        masked.iter().any(|masked| {
+            let below = member.strip_prefix(masked.as_str());
+            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+        })
+    };
+    if masked.is_empty() {
+        return None;
+    }
+    let mut record = record.clone();
+    let written = record.get("timestamp").cloned();
+    if let Some(input) = record.get_mut("input") {
+        input::with_defaults(input, &is_masked);
+        // What policies take for now, also those that do not name it.
+        if is_masked("input.time")
+            && let (Some(time), Some(written)) = (input.get_mut("time"), written)
+        {
+            *time = written;
+        }
+    }
+    if let Some(caller) = record.get_mut("caller").and_then(Value::as_object_mut) {
+        caller.retain(|name, value| {
+            let fits = match name.as_str() {
+                "teams" => is_texts(value),
+                "jwt" | "certificate" => value.is_object(),
+                _ => true,
+            };
+            fits || !is_masked(&format!("caller.{name}"))
+        });
+    }
+    if let Some(found) = record.pointer_mut("/result/violations")
+        && masked.iter().any(|it| it.starts_with("result.violations"))
+    {
+        violations(found);
+    }
+    serde_json::to_vec(&record).ok()
+}
+
+fn is_texts(value: &Value) -> bool {
+    let list = value.as_array();
+    list.is_some_and(|list| list.iter().all(Value::is_string))
+}
+
+/// The same of what policies said. Places in the list say little: a mask may have taken out others before.
+fn violations(found: &mut Value) {
+    let Some(list) = found.as_array_mut() else {
+        return;
+    };
+    list.retain_mut(|violation| {
+        let Some(members) = violation.as_object_mut() else {
+            return false;
+        };
+        for (name, least) in [
+            ("policy", ""),
+            ("mode", "enforce"),
+            ("rule", "deny"),
+            ("message", ""),
+        ] {
+            let is_readable = match (name, members.get(name).and_then(Value::as_str)) {
+                ("mode", Some(mode)) => Mode::parse(mode).is_some(),
+                ("rule", Some(rule)) => ["deny", "warn"].contains(&rule),
+                (_, text) => text.is_some(),
+            };
+            if !is_readable {
+                members.insert(name.to_owned(), least.into());
+            }
+        }
+        for (name, is_readable) in [
+            ("path", Value::is_string as fn(&Value) -> bool),
+            ("code", Value::is_string),
+            ("details", Value::is_object),
+            ("exception", is_exception),
+        ] {
+            if members.get(name).is_some_and(|it| !is_readable(it)) {
+                members.remove(name);
+            }
+        }
+        true
+    });
+}
+
+fn is_exception(value: &Value) -> bool {
+    Exception::deserialize(value).is_ok()
+}
+
 /// Without the place, so that the same trouble of many records is one reason.
 fn in_short(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -111,7 +245,7 @@ fn in_short(error: &serde_json::Error) -> String {
 }
 
 /// The places, as in `input.token.id`, of texts that were cut because the record was to be short.
-pub(super) fn cut(line: &[u8]) -> Vec<String> {
+pub fn cut(line: &[u8]) -> Vec<String> {
     if memchr::memmem::find(line, CUT.as_bytes()).is_none() {
         return Vec::new();
     }

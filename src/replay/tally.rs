@@ -30,6 +30,9 @@ pub struct Report {
     pub granted: u64,
     /// Of those that were judged again, how many were decided by other policies or other data.
     pub of_other_policies: u64,
+    /// Of the newest, how many are left out: Dynatrace has turned them away for their credential.
+    #[serde(skip)]
+    pub turned_away: u64,
     /// Lines that are no records.
     pub damaged: u64,
     /// The rest of each compressed segment that cannot be read.

@@ -255,6 +255,43 @@ fn what_cannot_be_judged_is_counted_with_its_reason() {
                 it["input"].as_object_mut().unwrap().remove("api");
                 it["erased"] = json!(["/input/api"]);
             }),
+            1,
+            "",
+        ),
+        (
+            "masked, of another kind",
+            with(&|it| {
+                it["input"]["caller"]["token"] = json!("***");
+                it["input"]["operation"] = json!(7);
+                it["caller"]["teams"] = json!("***");
+                it["masked"] = json!(["/input/caller/token", "/input/operation", "/caller/teams"]);
+            }),
+            1,
+            "",
+        ),
+        (
+            "masked, must be there, and read",
+            with(&|it| {
+                it["input"]["caller"]["token"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("id");
+                it["input"].as_object_mut().unwrap().remove("time");
+                it["erased"] = json!([
+                    "/input/caller/token/id",
+                    "/input/time",
+                    "/input/caller/address"
+                ]);
+            }),
+            0,
+            "is erased: /input/caller/address",
+        ),
+        (
+            "not masked, must be there",
+            with(&|it| {
+                it["input"].as_object_mut().unwrap().remove("api");
+                it["erased"] = json!(["/input/operation"]);
+            }),
             0,
             "must be there is masked",
         ),
@@ -386,7 +423,7 @@ fn other_records_damage_and_conditions() {
         ("caller=dt0c01.AAAA", 3),
         ("caller=10.1.2", 0),
         ("team=payments", 3),
-        ("team=", 0),
+        ("team=other", 0),
         ("environment=prod", 1),
         ("operation=token.create", 2),
         ("code=c", 1),
@@ -407,7 +444,7 @@ fn other_records_damage_and_conditions() {
             .decisions,
         0
     );
-    for wrong in ["", "caller", "colour=red", "verdict=maybe"] {
+    for wrong in ["", "caller", "team=", "colour=red", "verdict=maybe"] {
         assert!(wrong.parse::<Where>().is_err(), "{wrong}");
     }
     let moment = |text: &str| Some(text.parse().unwrap());
@@ -473,6 +510,20 @@ fn objections_that_are_masked_flip_nothing_and_hide_no_flip() {
         it["result"]["violations"][0]["message"] = json!("-");
         it["masked"] = json!(["/result/violations/0/message"]);
     });
+    let no_message = record(&|it| {
+        let said = it["result"]["violations"][0].as_object_mut().unwrap();
+        said.remove("message");
+        said.insert("path".to_owned(), json!(7));
+        it["erased"] = json!(["/result/violations/0/message"]);
+        it["masked"] = json!(["/result/violations/0/path"]);
+    });
+    let no_mode = record(&|it| {
+        let said = it["result"]["violations"][0].as_object_mut().unwrap();
+        said.remove("mode");
+        said.insert("policy".to_owned(), json!("***"));
+        it["erased"] = json!(["/result/violations/0/mode"]);
+        it["masked"] = json!(["/result/violations/0/policy"]);
+    });
     let one = record(&|it| {
         it["result"]["violations"] = json!([]);
         it["erased"] = json!(["/result/violations/0"]);
@@ -481,7 +532,7 @@ fn objections_that_are_masked_flip_nothing_and_hide_no_flip() {
         it["result"].as_object_mut().unwrap().remove("violations");
         it["erased"] = json!(["/result/violations"]);
     });
-    for record in [pseudonym, message, one, all] {
+    for record in [pseudonym, message, no_message, no_mode, one, all] {
         let journal = Journal::of([record.clone()]);
         assert_eq!(
             flips(&journal.by(&denies, &[], 1)),
@@ -567,3 +618,119 @@ proptest! {
 }
 
 static SHIPPED: std::sync::OnceLock<Policy> = std::sync::OnceLock::new();
+
+/// What the gate asks of new policies: how they would have decided, and what becomes of the same requests from now on.
+fn newest_of(journal: &Journal, candidate: &Policy, in_force: &Policy) -> Report {
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    newest(journal.0.path(), candidate, Some(in_force), now, 10).unwrap()
+}
+
+#[test]
+fn modes_and_exceptions_that_begin_or_end_behind_a_record_count_from_now_on() {
+    const RULE: &str =
+        "package dtgate.a\n\ndeny contains \"no\" if input.operation == \"token.create\"\n";
+    let with = |data: &str| load(&[("a.rego", RULE), ("data.yaml", data)]);
+    let exception = |from: &str, until: &str| {
+        format!(
+            "callers: [{{name: payments, tokens: [dt0c01.AAAA]}}]\n\
+             exceptions: [{{policy: a, team: payments, reason: r, ticket: t, from: \"{from}\", until: \"{until}\"}}]\n"
+        )
+    };
+    let mode =
+        |mode: &str, from: &str| format!("modes: {{a: [{{mode: {mode}, from: \"{from}\"}}]}}\n");
+    let strict = with("{}");
+    let denied = Journal::of([decided(&strict, &input(json!({})))]);
+    for (data, said) in [
+        // It has begun since.
+        (mode("warn", "2026-12-01"), "no longer denies (enforce): no"),
+        (
+            exception("2026-12-01", "2027-06-01"),
+            "no longer denies (enforce): no",
+        ),
+        // It is still to begin.
+        (
+            mode("dry_run", "2027-02-01"),
+            "no longer denies (enforce): no, from 2027-02-01T00:00:00Z on",
+        ),
+        (
+            exception("2027-03-01", "2027-06-01"),
+            "no longer denies (enforce): no, from 2027-03-01T00:00:00Z on",
+        ),
+    ] {
+        let new = with(&data);
+        let report = newest_of(&denied, &new, &strict);
+        assert_eq!(flips(&report), (0, 0, 1, 0), "{data}: {report:#?}");
+        assert_eq!(report.groups[0].examples[0].says, said, "{data}");
+        // What is in force does the same: that is no change. Nor is it for whoever replays a journal.
+        assert_eq!(
+            flips(&newest_of(&denied, &new, &new)),
+            (1, 0, 0, 0),
+            "{data}"
+        );
+        assert_eq!(flips(&denied.by(&new, &[], 1)), (1, 0, 0, 0), "{data}");
+    }
+    // It is over, or was never for anybody of these.
+    for data in [
+        exception("2026-12-01", "2026-12-24"),
+        mode("warn", "2027-02-01").replace("from", "environment: elsewhere, from"),
+    ] {
+        assert_eq!(
+            flips(&newest_of(&denied, &with(&data), &strict)),
+            (1, 0, 0, 0),
+            "{data}"
+        );
+    }
+    // Stricter now is a change; later it is what was wished for.
+    let lenient = with("modes: {a: warn}\n");
+    let allowed = Journal::of([decided(&lenient, &input(json!({})))]);
+    let until = |until: &str| {
+        with(&format!(
+            "modes: {{a: [{{mode: warn, until: \"{until}\"}}, enforce]}}\n"
+        ))
+    };
+    let report = newest_of(&allowed, &until("2026-12-01"), &lenient);
+    assert_eq!(flips(&report), (0, 1, 0, 0), "{report:#?}");
+    assert_eq!(
+        flips(&newest_of(&allowed, &until("2027-02-01"), &lenient)),
+        (1, 0, 0, 0)
+    );
+}
+
+/// As `audit query` means `--caller`, `--certificate`, `--claim`, `--client` and `--token`.
+#[test]
+fn conditions_mean_what_they_mean_to_a_query() {
+    let policy = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let certificate =
+        json!({"subject": "CN=ci", "spiffe_id": "spiffe://x/ci", "fingerprint": "ab12"});
+    let jwt = json!({"issuer": "https://ci.example", "subject": "repo:x"});
+    let mut told = decided(&policy, &input(json!({})));
+    told["caller"]["certificate"] = certificate.clone();
+    told["caller"]["jwt"] = jwt.clone();
+    let caller = json!({"address": "10.1.2.3", "certificate": certificate, "jwt": jwt});
+    let seen = decided(&policy, &input(json!({"caller": caller})));
+    let made = json!({
+        "kind": "outcome", "timestamp": TIME, "decision_seq": 1, "outcome": "answered",
+        "credential": {"id": "dt0c01.MADE"},
+    });
+    let journal = Journal::of([told, seen, decided(&policy, &input(json!({}))), made]);
+    for (condition, expected) in [
+        ("caller=CN=ci", 2),
+        ("caller=spiffe://x/*", 2),
+        ("caller=ab12", 2),
+        ("caller=https://ci.example", 2),
+        ("caller=repo:*", 2),
+        ("caller=dt0c01.*", 2),
+        ("caller=10.1.*", 3),
+        ("token=dt0c01.MADE", 1),
+        ("token=dt0c01.M*", 1),
+        ("token=dt0c01.OTHER", 0),
+        ("operation=token.*", 3),
+        ("operation=token.update", 0),
+    ] {
+        let report = journal.by(&policy, &[condition], 2);
+        assert_eq!(report.decisions, expected, "{condition}");
+    }
+    for wrong in ["caller=", "operation=tokens.*"] {
+        wrong.parse::<Where>().unwrap_err();
+    }
+}

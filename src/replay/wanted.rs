@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::record::Record;
+use super::record::{Outcome, Record};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redacted;
 use crate::policy::Verdict;
@@ -28,12 +28,15 @@ pub struct Where {
     value: String,
     /// The pseudonyms of the value.
     known_as: Vec<String>,
+    /// The decisions whose outcome says that they made such a token.
+    made: BTreeSet<u64>,
 }
 
 /// What a condition may be about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Field {
-    /// Address, public id of the credential, subject of the JSON Web Token, subject or SPIFFE id of the certificate.
+    /// Address, public id of the credential, issuer or subject of the JSON Web Token; subject, SPIFFE id or fingerprint of
+    /// the certificate.
     Caller,
     Code,
     Environment,
@@ -41,7 +44,7 @@ pub enum Field {
     /// A policy that objected.
     Policy,
     Team,
-    /// Public id or name of the token that is changed or made.
+    /// Public id or name of the token that is changed or made, also by the outcome.
     Token,
     Verdict,
 }
@@ -65,6 +68,15 @@ fn alike(operation: &str) -> Vec<&'static str> {
         return Operation::recorded().collect();
     }
     alike
+}
+
+/// The name of one, or how some begin: `token.*`.
+fn is_operation(value: &str) -> bool {
+    let mut names = Operation::recorded();
+    match value.strip_suffix('*') {
+        Some(begins) => names.any(|name| name.starts_with(begins)),
+        None => names.any(|name| name == value),
+    }
 }
 
 impl Field {
@@ -113,13 +125,13 @@ impl FromStr for Where {
         let value = value.trim().to_owned();
         match field {
             Field::Verdict if !["allow", "deny"].contains(&&*value) => Err(WhereError::Verdict),
-            Field::Operation if Operation::recorded().all(|name| name != value) => {
-                Err(WhereError::Operation(value))
-            }
+            _ if value.is_empty() => Err(WhereError::Form),
+            Field::Operation if !is_operation(&value) => Err(WhereError::Operation(value)),
             _ => Ok(Self {
                 field,
                 value,
                 known_as: Vec::new(),
+                made: BTreeSet::new(),
             }),
         }
     }
@@ -131,6 +143,18 @@ impl Wanted {
             since: since.map(rfc3339_millis),
             until: until.map(rfc3339_millis),
             conditions,
+        }
+    }
+
+    /// Whether outcomes have to be looked at first.
+    pub(super) fn asks_for_tokens(&self) -> bool {
+        self.conditions.iter().any(|it| it.field == Field::Token)
+    }
+
+    /// Looks at an outcome.
+    pub(super) fn see_outcome(&mut self, outcome: &Outcome<'_>) {
+        for condition in &mut self.conditions {
+            condition.see_outcome(outcome);
         }
     }
 
@@ -243,21 +267,49 @@ impl Where {
         Self { known_as, ..self }
     }
 
+    /// With a star at its end, it is how a value begins: as in `audit query`.
+    fn is(&self, text: &str) -> bool {
+        let is_it = match self.value.strip_suffix('*') {
+            Some(begins) => text.starts_with(begins),
+            None => text == self.value,
+        };
+        is_it && !text.is_empty() || self.known_as.iter().any(|name| text == name)
+    }
+
+    /// Looks at an outcome, which tells what was made.
+    pub(super) fn see_outcome(&mut self, outcome: &Outcome<'_>) {
+        let made = outcome.credential.as_ref().map(|it| &*it.id);
+        if self.field == Field::Token && made.is_some_and(|id| self.is(id)) {
+            self.made.insert(outcome.decision_seq);
+        }
+    }
+
     fn holds(&self, record: &Record<'_>) -> bool {
         let input = record.input.as_ref();
-        let is = |text: &str| text == self.value || self.known_as.iter().any(|name| text == name);
+        let is = |text: &str| self.is(text);
         let told = |text: &Redacted| is(text.as_str());
         match self.field {
             Field::Caller => {
                 let seen = input.map(|input| &input.caller);
+                let told_of = &record.caller;
+                let texts = [
+                    &told_of.jwt.issuer,
+                    &told_of.jwt.subject,
+                    &told_of.certificate.subject,
+                    &told_of.certificate.spiffe_id,
+                    &told_of.certificate.fingerprint,
+                ];
                 is(&record.requested_by)
                     || is(&record.caller.id)
+                    || texts.into_iter().any(|text| is(text))
                     || seen.is_some_and(|seen| {
                         is(&seen.address)
                             || told(&seen.token.id)
+                            || told(&seen.jwt.issuer)
                             || told(&seen.jwt.subject)
                             || told(&seen.certificate.subject)
                             || told(&seen.certificate.spiffe_id)
+                            || told(&seen.certificate.fingerprint)
                     })
             }
             Field::Team => {
@@ -277,6 +329,7 @@ impl Where {
                 let mut found = record.result.violations.iter();
                 found.any(|found| is(&found.policy))
             }
+            Field::Token if self.made.contains(&record.seq) => true,
             Field::Token => input.is_some_and(|input| {
                 let token = input.token.as_ref();
                 let current = token.and_then(|token| token.current.as_ref());

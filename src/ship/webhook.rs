@@ -20,7 +20,7 @@ use super::record::Record;
 use super::{Most, Outgoing, Shape, ShipError};
 use crate::audit::index::Pattern;
 use crate::outbound::{Sender, To, is_private};
-use crate::value::{plain_url, unread};
+use crate::value::{plain_url, read_setting, unread};
 use hand::Hand;
 use rate::Rate;
 use told::Told;
@@ -233,7 +233,7 @@ fn routing_key(config: &Config) -> Result<String, String> {
 /// The one line of a file.
 fn secret(path: &Path, key: &str) -> Result<String, String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path);
+    let text = read_setting(path);
     let text = text.map_err(|error| format!("{key} {shown}: {}", unread(&error)))?;
     match text.trim() {
         line if !line.is_empty() && !line.contains(char::is_whitespace) => Ok(line.to_owned()),

@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 
 use super::column::column;
 use super::moment::Moment;
-use super::schema::{signed, unsigned};
+use super::schema::{self, signed, unsigned};
 use super::{Config, Connected, StoreError};
 use crate::audit::index::Decided;
 
@@ -76,7 +76,21 @@ impl Asked {
         };
         let ms = asked.patience.as_millis().min(i32::MAX as u128);
         asked.say(&format!("SET statement_timeout = {ms}; {SESSION}"))?;
+        asked.are_tables()?;
         Ok(asked)
+    }
+
+    /// Whether what is asked are the tables themselves, with all that is in them: a view or a policy could say one thing
+    /// to whoever verifies, and another to whoever asks.
+    fn are_tables(&self) -> Result<(), StoreError> {
+        let odd = self.rows(schema::ODD, &[])?;
+        match odd.first() {
+            None => Ok(()),
+            Some(row) => Err(StoreError::Odd {
+                table: column(row, 0)?,
+                why: column(row, 1)?,
+            }),
+        }
     }
 
     /// The answer, or what is wrong. A server that is there ends a question that takes too long by itself.
@@ -111,7 +125,7 @@ impl Asked {
 
     /// A record as it was written.
     pub fn line(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2 LIMIT 1";
+        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2 ORDER BY at LIMIT 1";
         let rows = self.rows(sql, &[&key.gate, &signed(key.seq)])?;
         let line = rows.first().map(|row| column(row, 0)).transpose()?;
         Ok(line.map(bytes))
@@ -179,7 +193,7 @@ impl Asked {
     /// A decision by its number.
     pub fn decision(&self, key: &Key) -> Result<Option<Found>, StoreError> {
         let sql = "SELECT gate, seq, at, coalesce(no_op, false), outcome_seq, settled_seq FROM dtgate.record
-                   WHERE gate = $1 AND seq = $2 AND kind = 'decision' LIMIT 1";
+                   WHERE gate = $1 AND seq = $2 AND kind = 'decision' ORDER BY at LIMIT 1";
         let rows = self.rows(sql, &[&key.gate, &signed(key.seq)])?;
         rows.first().map(found).transpose()
     }
@@ -228,21 +242,25 @@ pub(super) fn bytes(line: &str) -> Vec<u8> {
 
 /// What is asked is all of one moment, nothing is written by it, and no time is lost on compiling questions. What a
 /// person waits for has the memory to be sorted in.
-const SESSION: &str = "SET jit = off; SET work_mem = '64MB';
-    BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+///
+/// Where a policy would leave rows out, the server says so, and leaves none out. Nobody makes something else of the tables
+/// as long as they are locked so: it hinders nobody who reads or writes.
+const SESSION: &str = "SET jit = off; SET work_mem = '64MB'; SET row_security = off;
+    BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+    LOCK TABLE dtgate.version, dtgate.record, dtgate.gate, dtgate.name IN ACCESS SHARE MODE";
 
 /// The lines of the decisions `$1`, `$2` and of the records about them; `SHOWN` of each.
 const LINES: &str = "
 SELECT SHOWN(decision.line), SHOWN(outcome.line), SHOWN(settled.line)
 FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS asked(gate, seq, outcome, settled, place)
 LEFT JOIN LATERAL (
-  SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.seq LIMIT 1
+  SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.seq ORDER BY at LIMIT 1
 ) AS decision ON true
 LEFT JOIN LATERAL (
-  SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.outcome LIMIT 1
+  SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.outcome ORDER BY at LIMIT 1
 ) AS outcome ON true
 LEFT JOIN LATERAL (
-  SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.settled LIMIT 1
+  SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.settled ORDER BY at LIMIT 1
 ) AS settled ON true
 ORDER BY place";
 

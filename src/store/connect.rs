@@ -18,7 +18,7 @@ use super::guard::{Guard, Watched};
 use super::watch::Room;
 use super::{Config, StoreError, schema};
 use crate::outbound::Files;
-use crate::value::unread;
+use crate::value::{read_setting, unread};
 
 /// A session. It ends when this is dropped.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ impl Connected {
     pub async fn open(config: &Config, purpose: &str) -> Result<Self, StoreError> {
         in_time(config, async {
             let mut connected = Self::reach(config, purpose, Room::GATE).await?;
+            connected.names_are_the_servers().await?;
             let prepared = schema::prepare(&mut connected.client).await;
             prepared.map_err(|error| connected.explained(error))?;
             Ok(connected)
@@ -47,6 +48,7 @@ impl Connected {
     pub(super) async fn open_to_ask(config: &Config, purpose: &str) -> Result<Self, StoreError> {
         in_time(config, async {
             let connected = Self::reach(config, purpose, Room::COMMAND).await?;
+            connected.names_are_the_servers().await?;
             let checked = schema::check(&connected.client).await;
             checked.map_err(|error| connected.explained(error))?;
             Ok(connected)
@@ -118,6 +120,13 @@ impl Connected {
             work,
             ended,
         })
+    }
+
+    /// A function or an operator that somebody put into another schema is not taken for the server's own of that name,
+    /// whatever the settings of the role and the database say.
+    async fn names_are_the_servers(&self) -> Result<(), StoreError> {
+        let set = self.client.batch_execute(SAFE_NAMES).await;
+        set.map_err(|error| self.explained(error.into()))
     }
 
     /// Why the connection has ended, in place of that it has.
@@ -219,13 +228,15 @@ fn password(path: &Path) -> Result<String, StoreError> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(unread(&error)))?;
+    let text = read_setting(path).map_err(|error| wrong(unread(&error)))?;
     let line = text.trim_end_matches(['\r', '\n']);
     if line.is_empty() || line.contains('\n') {
         return Err(wrong("it holds no password, one line".to_owned()));
     }
     Ok(line.to_owned())
 }
+
+const SAFE_NAMES: &str = "SET search_path = pg_catalog, pg_temp";
 
 /// Where none is given.
 const PORT: u16 = 5432;

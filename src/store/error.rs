@@ -39,6 +39,10 @@ pub enum StoreError {
     #[error("the tables are not as dtgate made them (column {0})")]
     Column(String),
     #[error(
+        "{table} is not as dtgate made it: {why}, so that not all that is there may be seen. Nothing is asked of it"
+    )]
+    Odd { table: String, why: String },
+    #[error(
         "there is no dtgate store here: no gate has been in this database, or it is not the one that is meant"
     )]
     Absent,

@@ -20,6 +20,8 @@ pub struct Gate {
     pub shipped: u64,
     pub started: Moment,
     pub seen: Moment,
+    /// When the server was asked, by its own clock: so is `seen`.
+    pub asked: Moment,
     /// That signs its checkpoints.
     pub key: String,
 }
@@ -27,8 +29,8 @@ pub struct Gate {
 impl Asked {
     /// All of them, in the order of their names.
     pub fn gates(&self) -> Result<Vec<Gate>, StoreError> {
-        let sql = "SELECT gate, version, revision, listen, head_seq, head_hash, shipped_seq, started, seen, key
-                   FROM dtgate.gate ORDER BY gate COLLATE \"C\"";
+        let sql = "SELECT gate, version, revision, listen, head_seq, head_hash, shipped_seq, started, seen, key,
+                   clock_timestamp() FROM dtgate.gate ORDER BY gate COLLATE \"C\"";
         let rows = self.rows(sql, &[])?;
         let gate = |row| {
             Ok(Gate {
@@ -42,6 +44,7 @@ impl Asked {
                 started: column(row, 7)?,
                 seen: column(row, 8)?,
                 key: column(row, 9)?,
+                asked: column(row, 10)?,
             })
         };
         rows.iter().map(gate).collect()

@@ -20,6 +20,23 @@ pub(super) enum Meant {
     },
 }
 
+/// Which clients a question means.
+pub(super) enum Clients {
+    These(Vec<String>),
+    /// So many that each record is looked at: those from one of these names to the last beside it, byte by byte. Addresses
+    /// of one network stand side by side, but for a few.
+    Many {
+        first: Vec<String>,
+        last: Vec<String>,
+    },
+}
+
+impl Clients {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::These(names) if names.is_empty())
+    }
+}
+
 impl Asked {
     /// The names of a kind that these patterns mean.
     pub(super) fn meant(&self, kind: &str, patterns: &[Pattern]) -> Result<Meant, StoreError> {
@@ -33,19 +50,36 @@ impl Asked {
         Ok(Meant::These(names.collect::<Result<_, _>>()?))
     }
 
-    /// The addresses that a question means: they are few beside decisions, and each is looked at.
-    pub(super) fn clients(&self, filter: &Filter) -> Result<Vec<String>, StoreError> {
-        let networks = &filter.client;
-        let addresses = networks.iter().filter_map(Network::address);
-        let known_as = addresses.filter_map(|it| filter.known_as.get(&it.to_string()));
-        let named: HashSet<&String> = known_as.flatten().chain(&filter.client_named).collect();
-        let mut all = self.names("client")?;
-        all.retain(|text| {
-            let address: Option<IpAddr> = text.parse().ok();
-            named.contains(text)
-                || address.is_some_and(|it| networks.iter().any(|network| network.contains(it)))
-        });
-        Ok(all)
+    /// The clients that a question means. Single ones are looked up; for networks, the names of all clients are looked at,
+    /// some at a time: what is held does not grow with them.
+    pub(super) fn clients(&self, filter: &Filter) -> Result<Clients, StoreError> {
+        let (single, wide): (Vec<&Network>, Vec<&Network>) =
+            filter.client.iter().partition(|it| it.address().is_some());
+        let addresses: Vec<IpAddr> = single.iter().filter_map(|it| it.address()).collect();
+        let known_as = addresses
+            .iter()
+            .filter_map(|it| filter.known_as.get(&it.to_string()));
+        let named = known_as.flatten().chain(&filter.client_named).cloned();
+        let exactly: Vec<String> = addresses.iter().flat_map(spelled).chain(named).collect();
+        if wide.is_empty() {
+            return Ok(Clients::These(self.there("client", &exactly)?));
+        }
+        let named: HashSet<&String> = exactly.iter().collect();
+        let mut found = Found::default();
+        let mut behind = String::new();
+        loop {
+            let page = self.page("client", &behind, AT_ONCE)?;
+            let Some(last) = page.last() else { break };
+            behind.clone_from(last);
+            for name in page {
+                let address: Option<IpAddr> = name.parse().ok();
+                let is_within =
+                    address.is_some_and(|it| wide.iter().any(|network| network.contains(it)));
+                let is_meant = is_within || named.contains(&name);
+                found.see(name, is_meant);
+            }
+        }
+        Ok(found.clients())
     }
 
     /// The names in a filter that no record has.
@@ -79,9 +113,20 @@ impl Asked {
         Ok(unnamed)
     }
 
-    /// Whether some request was about a scope of this name.
-    pub fn is_scope(&self, name: &str) -> Result<bool, StoreError> {
-        self.is_named("scope", &[Pattern::Exactly(name.to_owned())])
+    /// The options by which a text is found that `--text` does not look at, or not everywhere.
+    pub fn found_by(&self, text: &str) -> Result<Vec<&'static str>, StoreError> {
+        let mut found = Vec::new();
+        for (option, kind) in [
+            ("--scope", "scope"),
+            ("--caller", "caller"),
+            ("--client", "client"),
+            ("--token", "token"),
+        ] {
+            if self.is_named(kind, &[Pattern::Exactly(text.to_owned())])? {
+                found.push(option);
+            }
+        }
+        Ok(found)
     }
 
     fn unnamed_clients(
@@ -129,10 +174,68 @@ impl Asked {
         }
     }
 
+    /// The first names of a kind, and not all where anybody can make up as many as he wants.
     fn names(&self, kind: &str) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT value FROM dtgate.name WHERE kind = $1 LIMIT $2";
-        let rows = self.rows(sql, &[&kind, &ALL])?;
+        self.page(kind, "", ALL)
+    }
+
+    /// So many names of a kind behind one of them, byte by byte in order.
+    fn page(&self, kind: &str, behind: &str, most: i64) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(PAGE, &[&kind, &behind, &most])?;
         rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// Those of these names that there are.
+    fn there(&self, kind: &str, names: &[String]) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT value FROM dtgate.name WHERE kind = $1 AND value = ANY($2)";
+        let rows = self.rows(sql, &[&kind, &names])?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+}
+
+/// An address as records may have it: one of IPv4 may have come as one of IPv6.
+fn spelled(address: &IpAddr) -> Vec<String> {
+    let mapped = match address {
+        IpAddr::V4(it) => Some(it.to_ipv6_mapped().to_string()),
+        IpAddr::V6(_) => None,
+    };
+    mapped.into_iter().chain([address.to_string()]).collect()
+}
+
+/// Names that were met in order, and those of them that are meant.
+#[derive(Default)]
+struct Found {
+    /// As long as they are few.
+    few: Vec<String>,
+    /// The first and the last of those that stand side by side.
+    runs: Vec<(String, String)>,
+    /// The last name that was met is meant.
+    goes_on: bool,
+    is_many: bool,
+}
+
+impl Found {
+    fn see(&mut self, name: String, is_meant: bool) {
+        if is_meant {
+            match self.runs.last_mut().filter(|_| self.goes_on) {
+                Some((_, last)) => last.clone_from(&name),
+                None => self.runs.push((name.clone(), name.clone())),
+            }
+            self.is_many |= self.few.len() >= FEW;
+            if !self.is_many {
+                self.few.push(name);
+            }
+        }
+        self.goes_on = is_meant;
+    }
+
+    fn clients(self) -> Clients {
+        if self.is_many {
+            let (first, last) = self.runs.into_iter().unzip();
+            Clients::Many { first, last }
+        } else {
+            Clients::These(self.few)
+        }
     }
 }
 
@@ -160,5 +263,50 @@ LIMIT $5";
 const FEW: usize = 2_000;
 /// One more than that.
 const MOST: i64 = 2_001;
-/// Names that are looked at.
-const ALL: i64 = 1_000_000;
+/// Names that are looked at, to show some that are like one that is not there.
+const ALL: i64 = 100_000;
+/// Names of clients that are looked at at once.
+const AT_ONCE: i64 = 20_000;
+
+/// By the index of how names begin: whatever the order of texts is in this database.
+const PAGE: &str = "
+SELECT value FROM dtgate.name WHERE kind = $1 AND value ~>~ $2 ORDER BY value USING ~<~ LIMIT $3";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However they lie, what is from the first to the last of a run is what is meant.
+    #[test]
+    fn names_that_are_meant_are_those_of_the_runs() {
+        let mut names: Vec<String> = (0..200_u16)
+            .flat_map(|it| (0..40_u16).map(move |last| format!("10.{it}.0.{last}")))
+            .chain((0..40).map(|it| format!("v1:{it:04X}")))
+            .chain((0..40).map(|it| format!("2001:db8::{it:x}")))
+            .collect();
+        names.sort_unstable();
+        for network in ["10.0.0.0/9", "10.96.0.0/11", "0.0.0.0/0", "10.2.0.0/15"] {
+            let network: Network = network.parse().unwrap();
+            let is_meant = |name: &str| name.parse().is_ok_and(|it: IpAddr| network.contains(it));
+            let mut found = Found::default();
+            for name in &names {
+                found.see(name.clone(), is_meant(name));
+            }
+            match found.clients() {
+                Clients::These(these) => {
+                    let meant = names.iter().filter(|it| is_meant(it));
+                    assert!(these.iter().eq(meant), "{network}");
+                    assert!(these.len() <= FEW);
+                }
+                Clients::Many { first, last } => {
+                    for name in &names {
+                        let mut runs = first.iter().zip(&last);
+                        let is_in = runs.any(|(first, last)| (first..=last).contains(&name));
+                        assert_eq!(is_in, is_meant(name), "{network} {name}");
+                    }
+                    assert!(first.len() < 100, "{network}: {}", first.len());
+                }
+            }
+        }
+    }
+}

@@ -30,7 +30,7 @@ impl Asked {
             }
         }
         let first = self.first(&key.gate)?.map_or(1, |first| first.seq);
-        let removals = self.removals(&key.gate)?;
+        let removals = self.removals(std::slice::from_ref(&key.gate), first)?;
         let of = Elsewhere {
             number: key.seq,
             record: String::from_utf8_lossy(&line).into_owned(),

@@ -10,11 +10,12 @@ use tokio_postgres::types::ToSql;
 
 use super::StoreError;
 use super::ask::{Asked, Found, found};
+use super::column::column;
 use super::moment::Moment;
-use super::names::Meant;
-use super::schema::signed;
+use super::names::{Clients, Meant};
+use super::schema::{signed, unsigned};
 use crate::audit::facts::{GRANTED, asked};
-use crate::audit::index::{Filter, Otherwise, Which};
+use crate::audit::index::{Filter, Otherwise, Which, ids};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +97,20 @@ impl Asked {
         Ok(Page { decisions, more })
     }
 
+    /// How many decisions a filter lets through.
+    pub(super) fn count(&self, question: Question<'_>) -> Result<u64, StoreError> {
+        let Some(condition) = self.condition(question)? else {
+            return Ok(0);
+        };
+        let sql = format!(
+            "SELECT count(*) FROM dtgate.record AS d WHERE {}",
+            condition.text()
+        );
+        let rows = self.rows(&sql, &condition.values())?;
+        let count: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(count.map_or(0, unsigned))
+    }
+
     fn rows_either_way(
         &self,
         sql: &str,
@@ -141,7 +156,7 @@ impl Asked {
             return Ok(None);
         }
         if let Some(id) = &filter.id {
-            condition.add("d.decision_id = ?", id.clone());
+            condition.add("d.decision_id = ANY(?)", ids(id));
         }
         if let Some(gate) = question.gate {
             condition.add("d.gate = ?", gate.to_owned());
@@ -237,7 +252,18 @@ impl Asked {
         let clients = self.clients(filter)?;
         let is_there = !clients.is_empty();
         condition.has_names = true;
-        condition.add("d.client = ANY(?)", clients);
+        match clients {
+            Clients::These(names) => condition.add("d.client = ANY(?)", names),
+            Clients::Many { first, last } => {
+                condition.values.push(Box::new(first));
+                let number = condition.values.len();
+                let part = format!(
+                    "EXISTS (SELECT FROM unnest(${number}::text[], ?::text[]) AS of(first, last)
+                     WHERE d.client ~>=~ of.first AND d.client ~<=~ of.last)"
+                );
+                condition.add(&part, last);
+            }
+        }
         Ok(is_there)
     }
 }
@@ -271,6 +297,8 @@ fn challenged(otherwise: Otherwise) -> String {
         Otherwise::Allow => "c.found = 'would_allow'",
         Otherwise::Any => "true",
         Otherwise::Deny => "c.found = 'would_deny'",
+        Otherwise::Failed => "c.found = 'failed'",
+        Otherwise::TimedOut => "c.found = 'timed_out'",
     };
     format!(
         "EXISTS (SELECT FROM dtgate.record AS c WHERE c.kind = 'challenger' AND c.gate = d.gate

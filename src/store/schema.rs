@@ -89,6 +89,28 @@ const FIND: &str =
     "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = 'dtgate' AND c.relname = 'version')";
 
+/// What of the tables that are asked, or of their parts, is no table of dtgate's or could hide rows, and why.
+pub(super) const ODD: &str = "
+WITH RECURSIVE ours(table_id, top, is_top) AS (
+  SELECT c.oid, c.relname, true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = 'dtgate' AND c.relname IN ('version', 'record', 'gate', 'name')
+  UNION ALL
+  SELECT i.inhrelid, ours.top, false FROM ours JOIN pg_inherits i ON i.inhparent = ours.table_id
+), looked AS (
+  SELECT c.oid::regclass::text AS name, CASE
+    WHEN NOT is_top AND top <> 'record' THEN 'it is a part of another table, which has none'
+    WHEN is_top AND top = 'record' AND c.relkind <> 'p' OR is_top AND top <> 'record' AND c.relkind <> 'r'
+      OR c.relkind NOT IN ('p', 'r') THEN 'it is a view, a table of another server, or else no such table'
+    WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) THEN 'it has row-level security'
+    WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule'
+    WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+      AND (attgenerated <> '' OR attcollation NOT IN (0, 'pg_catalog.default'::regcollation)))
+      THEN 'a column is generated, or compares texts otherwise'
+  END AS why
+  FROM ours JOIN pg_class c ON c.oid = ours.table_id
+)
+SELECT name, why FROM looked WHERE why IS NOT NULL ORDER BY name LIMIT 1";
+
 /// A record is as it was written (`line`), and beside it stands what it is looked for by. A row of a decision also has
 /// how it ended, as soon as that is known: `outcome_seq` and `settled_seq` are the numbers of the records that say so.
 ///

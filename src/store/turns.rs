@@ -11,7 +11,7 @@ mod held;
 mod session;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -62,6 +62,15 @@ struct Trouble {
     pause: Duration,
 }
 
+/// How long a store is waited for that does not answer, or says that it cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// It may be about to come back.
+    Whole,
+    /// It was away for longer than that.
+    OneTry,
+}
+
 /// Why there is no turn. The log says what is wrong with the store: that is nothing for clients.
 #[derive(Debug, thiserror::Error)]
 pub enum TurnError {
@@ -107,6 +116,8 @@ impl Turns {
         inner
             .runtime
             .spawn(async move { drop(first.session().await) });
+        let looks = Self::look(Arc::downgrade(&inner));
+        inner.runtime.spawn(looks);
         let turns = Self(inner);
         turns.hold_for(hold);
         turns
@@ -128,16 +139,42 @@ impl Turns {
     pub async fn take(&self, environment: &str, token: &str) -> Result<Turn, TurnError> {
         let of = Of::new(environment, token);
         let Some(away) = self.0.away() else {
-            return self.wait(&of).await;
+            return self.wait(&of, Patience::Whole).await;
         };
         // One looks whether it is there again. The others do not wait for what they would not get.
-        match self.0.looking.try_lock() {
-            Ok(_alone) => self.wait(&of).await,
-            Err(_another_looks) => Err(TurnError::Away(away)),
+        let Ok(_alone) = self.0.looking.try_lock() else {
+            return Err(TurnError::Away(away));
+        };
+        match self.wait(&of, Patience::OneTry).await {
+            Err(TurnError::Away(_)) => Err(TurnError::Away(away)),
+            answered => answered,
         }
     }
 
-    async fn wait(&self, of: &Of) -> Result<Turn, TurnError> {
+    /// While turns cannot be had, this looks whether they can: operators are told so also where nobody changes anything,
+    /// and no change waits to find it out.
+    async fn look(inner: Weak<Inner>) {
+        loop {
+            tokio::time::sleep(LONGEST_AGAIN).await;
+            let Some(inner) = inner.upgrade() else { return };
+            let turns = Self(inner);
+            if turns.0.ending.is_closed() {
+                return;
+            }
+            if turns.0.trouble().is_some()
+                && let Ok(_alone) = turns.0.looking.try_lock()
+            {
+                let nothing = Of::nothing(&turns.0.gate);
+                drop(turns.wait(&nothing, Patience::OneTry).await);
+            }
+        }
+    }
+
+    async fn wait(&self, of: &Of, patience: Patience) -> Result<Turn, TurnError> {
+        let is_one_try = patience == Patience::OneTry;
+        if is_one_try {
+            self.0.may_try();
+        }
         let (started, most) = (Instant::now(), self.0.config.turn_wait.as_std());
         let (mut pause, mut was_taken) = (FIRST_PAUSE, false);
         loop {
@@ -147,6 +184,7 @@ impl Turns {
             let patience = match tried {
                 Ok(Ok(Some(turn))) => return Ok(turn),
                 Ok(Ok(None)) => pause,
+                Ok(Err(_told)) if is_one_try => break,
                 Ok(Err(_told)) => AGAIN,
                 // Of a store that does not answer, or of one that answered before.
                 Err(_elapsed) => {
@@ -185,6 +223,12 @@ impl Turns {
             self.0.in_time(&session, told).await?;
         }
         Ok(taken)
+    }
+
+    /// Whether turns can be had, as far as is known, where somebody may ask for longer than there are turns.
+    pub fn goes_well(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let inner = Arc::downgrade(&self.0);
+        move || inner.upgrade().is_some_and(|it| it.trouble().is_none())
     }
 
     /// How it goes.
@@ -325,6 +369,14 @@ impl Inner {
         }
     }
 
+    /// Whoever looks whether it is there again opens a session if nobody has tried to just now.
+    fn may_try(&self) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trouble) = trouble.as_mut() {
+            trouble.pause = AGAIN;
+        }
+    }
+
     fn note(&self, error: &StoreError) {
         let (reason, kind, now) = (error.to_string(), error.kind(), Instant::now());
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
@@ -363,7 +415,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Between two tries where the store is away.
 const AGAIN: Duration = Duration::from_millis(250);
-/// Between two sessions of a store that answers nothing.
+/// Between two sessions of a store that answers nothing, and between two looks at one that is away.
 const LONGEST_AGAIN: Duration = Duration::from_secs(2);
 /// Between two removals of old rows.
 const CLEANED: Duration = Duration::from_mins(10);

@@ -3,6 +3,7 @@
 //!
 //! Rows are read in order, some at a time: what is held does not grow with the store.
 
+mod chain;
 mod compared;
 
 use std::collections::{HashSet, VecDeque};
@@ -14,17 +15,23 @@ use super::ask::Asked;
 use super::column::column;
 use super::endings::Endings;
 use super::moment::Moment;
+use super::query::Question;
 use super::rows::Row;
 use super::schema::{signed, unsigned};
 use crate::audit::chain::NotedHead;
-use crate::audit::verify::{Beginning, Elsewhere, Report, Trust, VerifyError};
+use crate::audit::index::Filter;
+use crate::audit::verify::{Report, Trust, VerifyError};
 use crate::value::counted;
+use chain::Chain;
+pub use chain::Earlier;
 use compared::compared;
 
 /// What was found of one gate.
 #[derive(Debug)]
 pub struct Verified {
     pub gate: String,
+    /// Under which names its first records are here.
+    pub earlier: Vec<Earlier>,
     /// What its lines are; `None`: there are none.
     pub chain: Option<Result<Report, VerifyError>>,
     /// What else is not as it should be.
@@ -90,17 +97,30 @@ struct Rows<'a> {
     ahead: VecDeque<Kept>,
     /// The last that was read.
     last: (i64, Moment),
+    /// Up to this number.
+    most: i64,
     is_end: bool,
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    fn of(asked: &'a Asked, gate: &'a str, most: i64) -> Self {
+        Self {
+            asked,
+            gate,
+            ahead: VecDeque::new(),
+            last: (i64::MIN, Moment::default()),
+            most,
+            is_end: false,
+        }
+    }
+
     fn next(&mut self) -> Result<Option<Kept>, StoreError> {
         // One stays, to be looked at.
         if self.ahead.len() < 2 && !self.is_end {
             let (seq, at) = self.last;
             let rows = self
                 .asked
-                .rows(ROWS, &[&self.gate, &seq, &at, &AT_ONCE, &BYTES])?;
+                .rows(ROWS, &[&self.gate, &seq, &at, &AT_ONCE, &BYTES, &self.most])?;
             self.is_end = rows.is_empty();
             if let Some(last) = rows.last() {
                 self.last = (column(last, "seq")?, column(last, "at")?);
@@ -127,19 +147,19 @@ impl Asked {
     ) -> Result<Verified, StoreError> {
         let mut problems = Problems::default();
         let begins = self.begins(gate, trust)?;
-        let mut rows = Rows {
-            asked: self,
-            gate,
-            ahead: VecDeque::new(),
-            last: (i64::MIN, Moment::default()),
-            is_end: false,
+        let earlier = match &trust.begins {
+            None => self.earlier(gate)?,
+            Some(_noted) => Vec::new(),
         };
-        let mut chain: Option<Elsewhere<'_>> = None;
-        let mut broken = None;
+        let mut chain = Chain::of(gate, &earlier, noted, trust);
+        self.walk_earlier(&earlier, &mut chain, &mut problems)?;
+        let mut rows = Rows::of(self, gate, i64::MAX);
         let mut endings = Endings::default();
         let mut names = Names::default();
-        let name = format!("gate {gate}");
-        while let Some(kept) = rows.next()? {
+        let mut decisions = 0;
+        while chain.broken.is_none()
+            && let Some(kept) = rows.next()?
+        {
             let line: &str = column(&kept, "line")?;
             let (seq, line) = (unsigned(column(&kept, "seq")?), line.as_bytes());
             let meant = Row::read(seq, line);
@@ -147,6 +167,7 @@ impl Asked {
                 problems.add("a row has a number that no record has".to_owned());
                 continue;
             }
+            decisions += u64::from(meant.decision().is_some());
             if let Some(problem) = compared(&kept, &meant)? {
                 problems.add(problem);
             }
@@ -159,50 +180,24 @@ impl Asked {
                 continue;
             }
             endings.see(self, gate, &kept, &meant, &mut problems)?;
-            let chain = if let Some(chain) = &mut chain {
-                chain
-            } else {
-                let beginning = Beginning {
-                    name: &name,
-                    first: seq,
-                    line,
-                    removals: &self.removals(gate)?,
-                };
-                match Elsewhere::new(beginning, noted, trust) {
-                    Ok(new) => chain.insert(new),
-                    Err(error) => {
-                        broken = Some(error);
-                        break;
-                    }
-                }
-            };
-            let next = chain.next();
-            if next != seq {
-                problems.add(format!("row {seq} stands where record {next} comes next"));
-            }
-            if let Err(error) = chain.see(line, rows.line_ahead()) {
-                broken = Some(error);
-                break;
-            }
+            chain.see(self, (seq, line), rows.line_ahead(), &mut problems)?;
         }
         names.check(self, &mut problems)?;
-        let last = chain.as_ref().map(|chain| chain.next() - 1);
-        let last = last.or(begins).unwrap_or_default();
-        let is_whole = broken.is_none();
-        let chain = match broken {
-            Some(error) => Some(Err(error)),
-            None => chain.map(Elsewhere::end),
-        };
+        let last = chain.last().or(begins).unwrap_or_default();
+        let is_whole = chain.broken.is_none();
+        let chain = chain.end();
         let is_wanted = noted.is_some() || trust.kept.is_some() || !trust.keys.is_empty();
         if is_wanted && let Some(problem) = unproven(gate, chain.as_ref(), trust) {
             problems.add(problem);
         }
         if is_whole {
             endings.end(&mut problems);
+            self.compare_count(gate, decisions, &mut problems)?;
             self.compare_head(gate, last, chain.as_ref(), &mut problems)?;
         }
         Ok(Verified {
             gate: gate.to_owned(),
+            earlier,
             chain,
             problems: problems.all(),
         })
@@ -228,17 +223,26 @@ impl Asked {
         Ok((!is_whole).then_some(noted.seq))
     }
 
-    /// The records that say what their gate has deleted of its journal.
-    pub(super) fn removals(&self, gate: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND kind = 'pruned'
-                   AND octet_length(line) <= $3 ORDER BY at DESC LIMIT $2";
-        let rows = self.rows(sql, &[&gate, &MOST_REMOVALS, &MOST_OF_ONE])?;
-        let lines = rows.iter().map(|row| column::<&str>(row, 0));
-        let lines: Result<Vec<&str>, _> = lines.collect();
-        Ok(lines?
-            .into_iter()
-            .map(|it| it.as_bytes().to_vec())
-            .collect())
+    /// Compares how many decisions there are with how many a question finds, by whatever index the server takes for it: the
+    /// rows were read by another.
+    fn compare_count(
+        &self,
+        gate: &str,
+        decisions: u64,
+        problems: &mut Problems,
+    ) -> Result<(), StoreError> {
+        let found = self.count(Question {
+            filter: &Filter::default(),
+            gate: Some(gate),
+            before: None,
+        })?;
+        if found != decisions {
+            problems.add(format!(
+                "a question for its decisions finds {found}, and {decisions} are there: an index of the server may be damaged \
+                 (REINDEX TABLE dtgate.record makes all anew)"
+            ));
+        }
+        Ok(())
     }
 
     /// Compares the end with what the gate said of itself.
@@ -326,7 +330,8 @@ SELECT seq, at, kind, hash, line, decision_id, verdict, operation, environment, 
   outcome, outcome_seq, settled_seq, found, decision_seq
 FROM (
   SELECT *, sum(octet_length(line)) OVER way AS bytes, row_number() OVER way AS place
-  FROM (SELECT * FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) ORDER BY seq, at LIMIT $4) AS page
+  FROM (SELECT * FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) AND seq <= $6
+    ORDER BY seq, at LIMIT $4) AS page
   WINDOW way AS (ORDER BY seq, at)
 ) AS page WHERE place = 1 OR bytes <= $5 ORDER BY seq, at";
 
@@ -340,8 +345,5 @@ const BYTES: i64 = 32 << 20;
 /// Names that are looked for at once, and that are remembered.
 const NAMES_AT_ONCE: usize = 5_000;
 const KNOWN: usize = 200_000;
-/// More than any retention writes.
-const MOST_REMOVALS: i64 = 10_000;
-const MOST_OF_ONE: i32 = 1 << 20;
 /// Of problems.
 const LISTED: usize = 1000;

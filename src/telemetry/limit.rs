@@ -25,6 +25,8 @@ macro_rules! limits {
 limits! {
     /// An access token that took too long to get.
     AccessToken = "access_token",
+    /// A bundle that came while the gate rested after the last that it has judged.
+    Activations = "activations",
     /// The answer to a creation that is too long to be read for what it made.
     Birth = "birth",
     /// One that did not arrive in time for that.
@@ -149,6 +151,8 @@ limits! {
     StalledAnswer = "stalled_answer",
     /// A body of which the client sends nothing.
     StalledUpload = "stalled_upload",
+    /// The tests of policies that were read again.
+    Tests = "tests",
     /// A text in a record or in the log.
     Text = "text",
     /// A body or an answer of which too little moves.
@@ -171,4 +175,6 @@ limits! {
     Violations = "violations",
     /// Warnings that an answer does not show.
     Warnings = "warnings",
+    /// The answer that an entrypoint wrote.
+    WrittenAnswer = "written_answer",
 }

@@ -64,6 +64,8 @@ impl Metrics {
         for limit in Limit::ALL {
             drop(families.limits.get_or_create(&LimitLabels::of(*limit)));
         }
+        // Whoever takes turns by himself always has them.
+        families.turns_ok.set(1);
         Self(Arc::new(Inner {
             registry,
             families,
@@ -145,6 +147,11 @@ impl Metrics {
     pub fn grants_usable(&self, count: usize) {
         let gauge = &self.0.families.grants_usable;
         gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A change goes on. `is_alone`: another gate may change the token at the same time.
+    pub fn goes_on(&self, is_alone: bool) {
+        self.0.families.turns_local.inc_by(is_alone.into());
     }
 
     pub fn looked_up(&self, found: bool, took: Duration) {

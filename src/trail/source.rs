@@ -172,17 +172,19 @@ impl Source {
         })
     }
 
+    /// How many decisions there were, in each quarter of an hour.
     pub fn sums(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
         Ok(match self {
             Self::Journal { index, .. } => index.sums(filter, by)?,
-            Self::Store { asked, gate, .. } => {
-                let question = Question {
-                    filter,
-                    gate: gate.as_deref(),
-                    before: None,
-                };
-                asked.sums(question, by)?
-            }
+            Self::Store { asked, gate, .. } => asked.sums(all(filter, gate.as_deref()), by)?,
+        })
+    }
+
+    /// The same over all of the time.
+    pub fn totals(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.totals(filter, by)?,
+            Self::Store { asked, gate, .. } => asked.totals(all(filter, gate.as_deref()), by)?,
         })
     }
 
@@ -201,10 +203,10 @@ impl Source {
         })
     }
 
-    pub fn is_scope(&self, name: &str) -> Result<bool, Error> {
+    pub fn found_by(&self, text: &str) -> Result<Vec<&'static str>, Error> {
         Ok(match self {
-            Self::Journal { index, .. } => index.is_scope(name)?,
-            Self::Store { asked, .. } => asked.is_scope(name)?,
+            Self::Journal { index, .. } => index.found_by(text)?,
+            Self::Store { asked, .. } => asked.found_by(text)?,
         })
     }
 
@@ -264,6 +266,15 @@ impl Source {
                 format!("{}/{}/{}", last.at, last.gate, last.decided.seq)
             }
         }
+    }
+}
+
+/// What is asked of all pages.
+fn all<'a>(filter: &'a Filter, gate: Option<&'a str>) -> Question<'a> {
+    Question {
+        filter,
+        gate,
+        before: None,
     }
 }
 

@@ -29,6 +29,15 @@ pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The text of a file that an operator gives: a certificate, a key, a secret, a configuration.
+pub fn read_setting(path: &Path) -> io::Result<String> {
+    let text = String::from_utf8(read_file(path, LONGEST_SETTING)?);
+    text.map_err(|_no_text| io::ErrorKind::InvalidData.into())
+}
+
+/// Bytes of it. Lists of revoked certificates can be long.
+pub const LONGEST_SETTING: u64 = 64 << 20;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,6 +50,20 @@ pub fn plain_words(text: &str) -> String {
     plain
 }
 
+/// An error with its causes, in plain words. A cause that is said already is not said again.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    plain_words(&text)
+}
+
 /// How much alike two names are, from 0 to 1. Of short names one letter is a large part: where only one is other, left
 /// out, too much or in the place of its neighbour, they are alike all the same.
 pub fn likeness(one: &str, other: &str) -> f64 {
@@ -105,6 +119,21 @@ mod tests {
             plain_words(&format!("{one}; {other}")),
             "there is no such file or directory; connection refused"
         );
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("file x: {source}")]
+        struct Whole {
+            source: io::Error,
+        }
+        #[derive(Debug, thiserror::Error)]
+        #[error("outside")]
+        struct Outside(#[source] Whole);
+        let source = io::Error::from_raw_os_error(Errno::NOENT.raw_os_error());
+        let said = with_causes(&Outside(Whole { source }));
+        assert_eq!(said, "outside: file x: there is no such file or directory");
     }
 
     #[test]

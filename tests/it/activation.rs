@@ -397,15 +397,95 @@ fn policies_that_were_in_force_are_found_by_the_revision_of_a_record() {
     // What somebody has changed, renamed or never kept is told.
     let path = |digest: &str| journal.join("policies").join(format!("{digest}.tar.gz"));
     fs::copy(path(&new), path(&old)).unwrap();
-    let shown = policies(&journal, &["show", &old]);
-    assert!(
-        said(&shown).contains("somebody has renamed it"),
-        "{shown:?}"
-    );
+    for asked in [&["show", old.as_str()][..], &["diff", &old, &new]] {
+        let shown = policies(&journal, asked);
+        assert!(
+            said(&shown).contains("somebody has renamed it"),
+            "{shown:?}"
+        );
+    }
     let unknown = policies(&journal, &["show", "0123456789"]);
     assert!(
         said(&unknown).contains("no policies with the revision 0123456789 are kept"),
         "{unknown:?}"
     );
     assert!(said(&policies(&journal, &["show", "xyz"])).contains("is no revision"));
+}
+
+/// The revision is that of the policies alone.
+#[test]
+fn a_kept_set_with_another_test_is_refused_and_the_record_has_the_digest_of_all_files() {
+    let files = Files::new(&scopes(ONE), "");
+    let test = "package dtgate.scopes_test\n\nimport data.dtgate.scopes\n\ntest_none if count(scopes.deny) == 0 with input.change.scopes.requested as []\n";
+    files.write("policies/scopes_test.rego", test);
+    let gate = files.gate();
+    let journal = gate.journal();
+    let start = gate.records()[0].clone();
+    let revision = start["revision"].as_str().unwrap();
+    let shown = policies(&journal, &["show", revision, "--format", "json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["kept"], start["kept"]);
+    assert!(start["kept"].is_string());
+    let path = journal.join(format!("policies/{revision}.tar.gz"));
+    let kept = fs::read(&path).unwrap();
+    let other = crate::bundles::changed(&kept, |files| {
+        let test = files.get_mut("0000/scopes_test.rego").unwrap();
+        test.extend_from_slice(b"# more\n");
+    });
+    fs::write(&path, &other).unwrap();
+    let listed = program()
+        .args(["policies", "list", "--policies"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    for told in [
+        policies(&journal, &["show", revision]),
+        policies(&journal, &["diff", revision, revision]),
+        listed,
+    ] {
+        assert!(
+            !told.status.success() && said(&told).contains("somebody has changed it"),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn decisions_that_dynatrace_has_turned_away_do_not_count_among_the_newest() {
+    let mut files = Files::new(&scopes(ONE), "replay = 3");
+    // Anybody can send what is allowed, with a credential that is nobody's.
+    files.upstream = Upstream::answering(|seen| {
+        let status = if seen.body.windows(7).any(|it| it == b"metrics") {
+            "401 Unauthorized"
+        } else {
+            "204 No Content"
+        };
+        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+    });
+    let gate = files.gate();
+    for scope in ["logs.read", "apiTokens.write", "logs.read"] {
+        assert_eq!(grant(&gate, scope), 204);
+    }
+    for _ in 0..4 {
+        assert_eq!(grant(&gate, "metrics.read"), 401);
+    }
+    eventually("their outcomes are recorded", || {
+        let outcomes = gate.records().into_iter();
+        (outcomes.filter(|it| it["kind"] == "outcome").count() == 7).then_some(())
+    });
+    // Neither do they refuse policies, nor hide what those who may have asked for.
+    files.write("policies/scopes.rego", &scopes(MORE));
+    let told = refused(&gate, "it would deny one that was done");
+    assert!(
+        told.contains("would deny 1 of the newest 3 decisions that were allowed"),
+        "{told}"
+    );
+    files.write(
+        "policies/scopes.rego",
+        &scopes("{\"WriteConfig\", \"metrics.read\"}"),
+    );
+    eventually("it is in force", || {
+        (status(&gate)["reload"]["last"]["ok"] == json!(true)).then_some(())
+    });
+    assert_eq!(grant(&gate, "metrics.read"), 403);
 }

@@ -23,7 +23,7 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 26] = [
+const CAUSES: [(&str, Cause); 29] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
@@ -37,6 +37,14 @@ const CAUSES: [(&str, Cause); 26] = [
     ("DtgateFault", causes::fault),
     ("DtgateEnginesDiffer", causes::engines_differ),
     ("DtgateReloadRefused", causes::reload_refused),
+    (
+        "DtgateChallengerRefused",
+        crate::challenger::challenger_refused,
+    ),
+    (
+        "DtgateChallengerFailing",
+        crate::challenger::challenger_failing,
+    ),
     ("DtgateLookupsFailing", causes::lookups_failing),
     ("DtgateLogDropped", causes::log_lost),
     (
@@ -63,6 +71,7 @@ const CAUSES: [(&str, Cause); 26] = [
     ("DtgateSpansDropped", crate::otlp::collector_refusing),
     ("DtgateSinkBehind", crate::sinks::sink_down),
     ("DtgateSinkRecordsMissing", crate::sinks::record_refused),
+    ("DtgateTurnsFailing", causes::store_gone),
 ];
 
 fn deploy(name: &str) -> PathBuf {

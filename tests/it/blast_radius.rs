@@ -66,6 +66,78 @@ fn create_by(gate: &Gate, credential: &str) -> Answered {
     exchange(gate.address, request.as_bytes())
 }
 
+/// A gate that starts without a policy that reads the counts, and gets one by a reload.
+#[test]
+fn a_restart_loses_nothing_when_the_policy_comes_back_by_a_reload() {
+    let upstream = maker();
+    let limits = with_limits(LIMITS);
+    let gate = gate_of(&limits, &upstream);
+    for name in ["a", "b", "c"] {
+        assert_eq!(create(&gate, name).status, 201);
+    }
+    let directory = gate.crash();
+    let policy = limits.path().join("blast_radius.rego");
+    let (text, data) = (
+        std::fs::read(&policy).unwrap(),
+        limits.path().join("data.yaml"),
+    );
+    let settings = std::fs::read(&data).unwrap();
+    std::fs::remove_file(limits.path().join("blast_radius_test.rego")).unwrap();
+    std::fs::write(
+        &policy,
+        "package dtgate.other\n\ndeny contains \"no\" if input.change.name.requested == \"bad\"\n",
+    )
+    .unwrap();
+    std::fs::write(&data, "{}").unwrap();
+    let config = directory.path().join("dtgate.toml");
+    std::fs::write(
+        &config,
+        "[reload]\ninterval = \"1s\"\nrequire_tests = false\n",
+    )
+    .unwrap();
+    let folder = limits.path().to_str().unwrap().to_owned();
+    let arguments = ["--config", config.to_str().unwrap(), "--policies", &folder];
+    let gate = Gate::start(directory, upstream.address, &arguments);
+    assert_eq!(create(&gate, "bad").status, 403);
+    std::fs::write(&data, settings).unwrap();
+    std::fs::write(&policy, text).unwrap();
+    eventually("the policy is in force", || {
+        let records = gate.records();
+        let mut reloads = records.iter().filter(|it| it["kind"] == "reload");
+        let last = reloads.next_back()?;
+        let names = last["policies"].as_array()?;
+        names.contains(&json!("blast_radius")).then_some(())
+    });
+    let denied = create(&gate, "d");
+    assert_eq!(denied.status, 403, "{denied:?}");
+    assert!(
+        denied
+            .message()
+            .contains("you have made 3 within the last hour"),
+        "{denied:?}"
+    );
+}
+
+/// By a browser's session, with one cookie more each time.
+#[test]
+fn whoever_shows_cookies_alone_is_counted_by_its_address() {
+    let upstream = maker();
+    let limits = with_limits(LIMITS);
+    let gate = gate_of(&limits, &upstream);
+    let body = json!({"name": "a", "scopes": ["metrics.read"]}).to_string();
+    for (round, wanted) in [201, 201, 201, 403, 403].into_iter().enumerate() {
+        let request = format!(
+            "POST /api/v2/apiTokens HTTP/1.1\r\nHost: gate\r\nCookie: session=aB3dE5gH7jK9; junk{round}={round}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = exchange(gate.address, request.as_bytes());
+        assert_eq!(answer.status, wanted, "{round}: {answer:?}");
+    }
+    // Who shows a token is another one.
+    assert_eq!(create(&gate, "a").status, 201);
+}
+
 fn recent(record: &Value) -> [u64; 3] {
     let recent = &record["input"]["caller"]["recent"];
     ["created", "scopes_gained", "removed"].map(|name| recent[name].as_u64().unwrap())

@@ -131,7 +131,10 @@ fn packed(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-fn changed(bundle: &[u8], change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Vec<u8> {
+pub(crate) fn changed(
+    bundle: &[u8],
+    change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>),
+) -> Vec<u8> {
     let mut files = unpacked(bundle);
     change(&mut files);
     packed(&files)
@@ -320,6 +323,7 @@ fn after_a_restart_an_older_bundle_needs_a_reason_and_the_reason_is_recorded() {
     command.args(["--allow-rollback", "incident 4711"]);
     let gate = Gate::spawn(directory, command);
     assert_eq!((named(&gate, "a"), named(&gate, "b")), (403, 204));
+    assert_eq!(status(&gate)["policies"]["without_memory"], json!([]));
     let start = &gate.records()[0];
     assert_eq!(start["bundles"][0]["allow_rollback"], "incident 4711");
     assert_eq!(start["bundles"][0]["sequence"], 4);
@@ -332,6 +336,83 @@ fn after_a_restart_an_older_bundle_needs_a_reason_and_the_reason_is_recorded() {
     let command = works.serving(&upstream, &directory);
     let gate = Gate::spawn(directory, command);
     assert_eq!(named(&gate, "b"), 204);
+}
+
+/// A gate whose state is lost, with the journal that it had.
+#[test]
+fn without_its_state_a_gate_knows_the_highest_sequence_by_the_sets_that_it_has_kept() {
+    let works = Works::new();
+    let older = works.bundle("names", "b", 4);
+    works.put("platform.tar.gz", &older);
+    works.configuration(&["platform"]);
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let gate = Gate::spawn(
+        tempfile::tempdir().unwrap(),
+        works.serving(&upstream, &directory),
+    );
+    let first = status(&gate);
+    assert_eq!(first["policies"]["without_memory"], json!(["platform"]));
+    let log = gate.log();
+    assert!(
+        log.contains("nobody knows a sequence of this bundle"),
+        "{log}"
+    );
+    works.put("platform.tar.gz", &works.bundle("names", "a", 5));
+    assert_eq!(after(&gate, &first)["reload"]["last"]["ok"], true);
+    drop(gate);
+    std::fs::remove_dir_all(works.path("state")).unwrap();
+
+    works.put("platform.tar.gz", &older);
+    let refused = works.serving(&upstream, &directory).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        said.contains("its sequence is 4, and 5 was in force already"),
+        "{said}"
+    );
+
+    works.put("platform.tar.gz", &works.bundle("names", "c", 6));
+    let gate = Gate::spawn(
+        tempfile::tempdir().unwrap(),
+        works.serving(&upstream, &directory),
+    );
+    assert_eq!(status(&gate)["policies"]["without_memory"], json!([]));
+    assert!(!gate.log().contains("nobody knows a sequence"));
+}
+
+#[test]
+fn other_files_with_the_same_sequence_are_refused_and_the_same_signed_again_are_not() {
+    let works = Works::new();
+    works.put("platform.tar.gz", &works.bundle("names", "a", 5));
+    works.configuration(&["platform"]);
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let gate = Gate::spawn(
+        tempfile::tempdir().unwrap(),
+        works.serving(&upstream, &directory),
+    );
+    let first = status(&gate);
+    works.put("platform.tar.gz", &works.bundle("names", "b", 5));
+    let second = after(&gate, &first);
+    let error = second["reload"]["last"]["error"].as_str().unwrap();
+    assert!(
+        error.contains("its sequence is 5, as that of what was in force, and its files are others"),
+        "{error}"
+    );
+    assert_eq!(named(&gate, "a"), 204);
+    // ES256 signs anew each time: other bytes, the same files.
+    works.put("platform.tar.gz", &works.bundle("names", "a", 5));
+    let third = after(&gate, &second);
+    let bundles = |status: &Value, member: &str| status["policies"]["bundles"][0][member].clone();
+    assert_eq!(third["reload"]["last"]["ok"], true, "{third}");
+    assert_ne!(bundles(&third, "digest"), bundles(&first, "digest"));
+    assert_eq!(bundles(&third, "content"), bundles(&first, "content"));
+    drop(gate);
+    works.put("platform.tar.gz", &works.bundle("names", "b", 5));
+    let refused = works.serving(&upstream, &directory).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("and its files are others"), "{said}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::alerts::look;
+use crate::alerts::{Scrape, look};
 use crate::asked::said;
 use crate::harness::{
     Answered, Gate, TOKEN, Upstream, eventually, exchange, program, put, read_answer, serving,
@@ -148,7 +148,7 @@ fn it_is_asked_beside_and_only_the_journal_tells() {
     assert_eq!(upstream.seen().len(), 4, "two of each gate");
     let told = judged(&gate, 4);
     let counted = json!({
-        "dropped": 0, "failed": 0, "same": 1, "violations": 1, "would_allow": 1, "would_deny": 1,
+        "dropped": 0, "failed": 0, "same": 1, "timed_out": 0, "violations": 1, "would_allow": 1, "would_deny": 1,
     });
     assert_eq!(told["decisions"], counted);
     assert_eq!(
@@ -266,16 +266,21 @@ fn one_that_is_slow_fails_or_is_broken_changes_no_answer() {
     }
     let told = judged(&gate, 3);
     assert_eq!(
-        (&told["decisions"]["failed"], &told["decisions"]["same"]),
-        (&json!(2), &json!(1))
+        ["failed", "timed_out", "same", "would_deny"].map(|it| &told["decisions"][it]),
+        [1, 1, 1, 0]
+    );
+    assert_eq!(
+        ["failed", "timed_out", "would_deny"].map(|result| {
+            metric(
+                &gate,
+                &format!("challenger_decisions_total{{result=\"{result}\""),
+            )
+        }),
+        ["1", "1", "0"]
     );
     // That of those in force is about those in force.
     assert_eq!(metric(&gate, "policy_errors_total"), "0");
-    assert!(
-        of_challenger(&gate)
-            .iter()
-            .all(|it| it["differs"] == "would_deny")
-    );
+    same_words(&gate);
 
     // Broken on disk: what was loaded goes on, and operators are told.
     files.write(
@@ -309,6 +314,102 @@ fn one_that_is_slow_fails_or_is_broken_changes_no_answer() {
     });
     assert_eq!(told["names"], json!(["names"]));
     assert_eq!(metric(&gate, "challenger_refused"), "0");
+    verify(&gate.journal());
+}
+
+/// What a challenger could not say has the same words in records and commands as in the metric.
+fn same_words(gate: &Gate) {
+    let schema = schema::schema();
+    let differs: Vec<_> = of_challenger(gate)
+        .iter()
+        .map(|record| {
+            schema::is_valid(&schema, record).unwrap();
+            record["differs"].clone()
+        })
+        .collect();
+    assert_eq!(differs, ["timed_out", "failed"]);
+    let found = |which: &str| {
+        let query = ["query", "--challenger-differs", which, "--format", "json"];
+        let said = said(gate.directory.path(), &query);
+        let names = said.lines().map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let name = &line["decision"]["input"]["change"]["name"]["requested"];
+            name.as_str().unwrap().to_owned()
+        });
+        names.collect::<Vec<String>>()
+    };
+    assert_eq!(found("timed-out"), ["slow-a"]);
+    assert_eq!(found("failed"), ["("]);
+    assert_eq!(found("any"), ["(", "slow-a"]);
+    assert!(found("deny").is_empty());
+    let stats = ["stats", "--by", "challenger"];
+    let stats = said(gate.directory.path(), &stats);
+    assert!(
+        stats.contains("failed") && stats.contains("timed_out"),
+        "{stats}"
+    );
+    let tail = said(gate.directory.path(), &["tail"]);
+    assert!(
+        tail.contains("took too long (policies ") && tail.contains("could not be asked (policies "),
+        "{tail}"
+    );
+}
+
+/// What makes the alarm go off.
+pub(crate) fn challenger_failing() -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    let files = Files::new(LIVE, Some(TROUBLE));
+    let gate = files.asking(&upstream);
+    let ask = |name: &str| {
+        let answer = gate.send("PUT", TOKEN, &body(name, "metrics.read"));
+        assert_eq!(answer.status, 204);
+    };
+    ask("good-a");
+    judged(&gate, 1);
+    let before = look(gate.admin);
+    ask("slow-a");
+    judged(&gate, 2);
+    [before, look(gate.admin)]
+}
+
+/// The same.
+pub(crate) fn challenger_refused() -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    let files = Files::new(LIVE, Some(CHALLENGER));
+    let gate = files.asking(&upstream);
+    let before = look(gate.admin);
+    files.write(
+        "challenger/names.rego",
+        "package dtgate.names\n\ndeny contains x if {\n",
+    );
+    eventually("it is refused", || {
+        (status(&gate)["refused"] == true).then_some(())
+    });
+    [before, look(gate.admin)]
+}
+
+/// It was checked beside those before, and would differ from others only because they are others.
+#[test]
+fn after_a_reload_it_is_not_asked_before_it_is_checked_again() {
+    let upstream = Upstream::lenient();
+    let files = Files::new(LIVE, Some(LIVE));
+    let gate = files.asking(&upstream);
+    let (mut live, mut dropped) = (["bad-", "good-"], "0".to_owned());
+    // A look at its files takes longer than a request, unless the machine has much to do.
+    for _ in 0..5 {
+        live.reverse();
+        let wanted = if live[0] == "good-" { 403 } else { 204 };
+        files.write("live/names.rego", &LIVE.replace("bad-", live[0]));
+        eventually("others are in force", || {
+            let answer = gate.send("PUT", TOKEN, &body("good-a", "metrics.read"));
+            (answer.status == wanted).then_some(())
+        });
+        dropped = metric(&gate, "challenger_decisions_total{result=\"dropped\"");
+        if dropped != "0" {
+            break;
+        }
+    }
+    assert_ne!(dropped, "0");
     verify(&gate.journal());
 }
 

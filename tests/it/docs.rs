@@ -956,7 +956,7 @@ fn commands(text: &str) -> Vec<String> {
 }
 
 /// All blocks of a language.
-fn blocks(page: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let pieces = page.split(&fence).skip(1);
     pieces

@@ -357,6 +357,8 @@ fn an_answer_that_could_be_misread_is_not_sent() {
                 log.contains("an entrypoint wrote cannot be sent")
                     .then_some(())
             });
+            let limit = "dtgate_limit_reached_total{limit=\"written_answer\"}";
+            assert_eq!(crate::tls::clients::metric(&gate, limit), 1, "{object}");
             assert!(
                 answer.message().contains("a/b does not allow"),
                 "{object}: {answer:?}"

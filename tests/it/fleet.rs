@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, GOOD, Gate, Seen, TOKEN, Upstream, eventually, exchange, is_lookup, policies, put,
+    Answer, BAD, GOOD, Gate, Seen, TOKEN, Upstream, eventually, exchange, is_lookup, policies, put,
     serving,
 };
 use crate::postgres::{Database, Postgres, database};
@@ -117,6 +117,24 @@ fn status(gate: &Gate) -> Value {
     exchange(gate.admin, b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n").json()
 }
 
+fn metric(gate: &Gate, name: &str) -> u64 {
+    let told = exchange(gate.admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body;
+    let mut lines = told.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value
+        .unwrap_or_else(|| panic!("{name}: {told}"))
+        .parse()
+        .unwrap()
+}
+
+fn turns_ok(gate: &Gate) -> u64 {
+    metric(gate, "dtgate_turns_ok")
+}
+
+fn alone_of(gate: &Gate) -> u64 {
+    metric(gate, "dtgate_turns_local_total")
+}
+
 /// Changes a token, which has to be done.
 fn change(gate: SocketAddr, token: &str) {
     let request = put(GOOD).replacen(TOKEN, token, 1);
@@ -185,6 +203,7 @@ fn needs_postgres_changes_are_refused_or_go_on_alone_while_the_store_is_away() {
         assert_eq!(gate.send("PUT", &token(0), GOOD).status, 204);
         assert_eq!(status(gate)["turns"]["ok"], true);
     }
+    assert_eq!(alone_of(&goes_on), 0);
     server.stop("fast");
     let refused = strict.send("PUT", &token(0), GOOD);
     assert_eq!(refused.status, 500, "{refused:?}");
@@ -199,6 +218,8 @@ fn needs_postgres_changes_are_refused_or_go_on_alone_while_the_store_is_away() {
     let made = strict.send("POST", "/api/v1/tokens", GOOD);
     assert_ne!(made.status, 500, "{made:?}");
     assert_eq!(status(&strict)["turns"]["ok"], false);
+    assert_eq!(turns_ok(&strict), 0);
+    assert_eq!((alone_of(&goes_on), alone_of(&strict)), (1, 0));
     let last = |gate: &Gate, kind: &str| {
         let records = gate.records().into_iter().rev();
         let mut decisions = records.filter(|record| record["kind"] == "decision");
@@ -211,6 +232,10 @@ fn needs_postgres_changes_are_refused_or_go_on_alone_while_the_store_is_away() {
     );
     assert_eq!(last(&goes_on, "allow")["turn"], "local");
     server.start_again();
+    // It finds out by itself.
+    eventually("it is told that turns can be had again", || {
+        (turns_ok(&goes_on) == 1).then_some(())
+    });
     eventually("turns are had again", || {
         (strict.send("PUT", &token(0), GOOD).status == 204).then_some(())
     });
@@ -297,8 +322,84 @@ fn needs_postgres_a_row_that_no_gate_can_have_written_keeps_nobody_waiting() {
         ("now()", "now() + interval '1 hour'", 503),
     ] {
         database.sql(&format!(
-            "UPDATE dtgate.turn SET gate = 'gone', holder = gen_random_uuid(), since = {since}, until = {until}"
+            "DELETE FROM dtgate.turn; INSERT INTO dtgate.turn
+             VALUES ('default', '{}', 'gone', gen_random_uuid(), {since}, {until})",
+            token(0).rsplit('/').next().unwrap()
         ));
         assert_eq!(change(), wanted, "{since} {until}");
     }
+}
+
+/// Whoever asks for tokens that do not exist makes up as many as he wants: nothing stays of them.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_turn_leaves_no_row_behind_unless_somebody_waits_for_it() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let directory = tempfile::tempdir().unwrap();
+    let gate = start(directory, &upstream, &database, ("rows-a", ""));
+    eventually("turns are had", || {
+        (gate.send("PUT", &token(0), GOOD).status == 204).then_some(())
+    });
+    for number in 0..30 {
+        gate.send("PUT", &token(number), BAD);
+    }
+    eventually("no row is left", || {
+        (database.sql("SELECT count(*) FROM dtgate.turn") == "0").then_some(())
+    });
+    // Another gate waits for it.
+    database.sql(
+            "CREATE FUNCTION public.waits() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+               NEW.wanted_by := 'rows-b'; NEW.wanted := clock_timestamp(); RETURN NEW; END$$;
+             CREATE TRIGGER waits BEFORE INSERT ON dtgate.turn FOR EACH ROW EXECUTE FUNCTION public.waits()",
+        );
+    assert_eq!(gate.send("PUT", &token(1), GOOD).status, 204);
+    eventually("the row says who waits", || {
+        let row = "SELECT wanted_by, until FROM dtgate.turn";
+        (database.sql(row) == "rows-b|-infinity").then_some(())
+    });
+}
+
+/// The row is looked at behind its lock: a gate that says in between that it waits is not missed, and the turn is free.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_turn_that_is_let_go_while_another_gate_begins_to_wait_is_free() {
+    let (watched, may_end) = ends::held();
+    let database = database();
+    let directory = tempfile::tempdir().unwrap();
+    let gate = start(directory, &watched.upstream, &database, ("rows-c", ""));
+    eventually("turns are had", || {
+        (gate.send("PUT", &token(0), GOOD).status == 204).then_some(())
+    });
+    let is = |sql: &str, wanted: &str| {
+        eventually(sql, || {
+            (database.asked(sql).as_deref() == Ok(wanted)).then_some(())
+        });
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| change(gate.address, &token(5)));
+        is("SELECT count(*) FROM dtgate.turn", "1");
+        // As the other gate says it, and slowly.
+        scope.spawn(|| {
+            database.sql(
+                "BEGIN; UPDATE dtgate.turn SET wanted_by = 'rows-d', wanted = clock_timestamp();
+                 SELECT pg_sleep(1.5); COMMIT",
+            )
+        });
+        is(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+            "1",
+        );
+        *may_end.0.lock().unwrap() = true;
+        may_end.1.notify_all();
+    });
+    is(
+        "SELECT wanted_by, until FROM dtgate.turn",
+        "rows-d|-infinity",
+    );
+    is(
+        "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+           WHERE l.locktype = 'advisory' AND d.datname = current_database()",
+        "0",
+    );
 }

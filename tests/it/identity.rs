@@ -8,6 +8,7 @@ mod forwarded;
 mod load;
 mod multiplexed;
 pub(crate) mod oauth;
+mod recent;
 mod said;
 mod shares;
 mod tokens;

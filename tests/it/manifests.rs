@@ -440,6 +440,13 @@ config: |
   [identity.forwarded]
   from = ["10.0.0.0/8"]
 policies:
+  bundles:
+    platform:
+      url: https://bundles.example/platform.tar.gz
+      secretName: bundles-token
+      signature: {algorithm: ES256, publicKey: "-----BEGIN PUBLIC KEY-----\n", scope: platform}
+      keys: {max_age: 6h, when_stale: refuse, roots: [dtgate/platform]}
+    team: {url: "https://bundles.example/team.tar.gz"}
   files:
     shipped_test.rego: null
     own/more.json: '{"list": [1]}'
@@ -470,6 +477,21 @@ nodeSelector: {disk: ssd}
 volumes: [{name: ca, secret: {secretName: ca}}]
 volumeMounts: [{name: ca, mountPath: /etc/dtgate/ca}]
 "#;
+
+/// A configuration whose bundles nobody has, and what it says of each.
+fn without_bundles(configuration: &str) -> (String, BTreeMap<String, String>) {
+    let mut bundles = BTreeMap::new();
+    let sections = configuration.split("\n\n").filter(|section| {
+        let Some(rest) = section.strip_prefix("[policies.bundles.") else {
+            return true;
+        };
+        let (name, rest) = rest.split_once("]\n").unwrap();
+        bundles.insert(name.to_owned(), rest.to_owned());
+        false
+    });
+    let sections: Vec<&str> = sections.collect();
+    (sections.join("\n\n"), bundles)
+}
 
 /// What a pod finds in its volumes is what `check` is asked about.
 #[test]
@@ -513,10 +535,35 @@ fn needs_helm_a_gate_with_everything_has_a_configuration_and_policies_that_work(
         assert_eq!(one, other, "{name}");
     }
     let configuration = named("dtgate")["data"]["dtgate.toml"].as_str().unwrap();
+    let (configuration, bundles) = without_bundles(configuration);
+    let mounts = list(&pod["containers"][0]["volumeMounts"]);
+    let is_mounted = |it: &Value| it["mountPath"] == "/etc/dtgate/bundles/platform";
+    assert!(mounts.iter().any(is_mounted));
+    let secrets = list(&pod["volumes"]);
+    assert!(
+        secrets
+            .iter()
+            .any(|it| it["secret"]["secretName"] == "bundles-token")
+    );
+    assert!(named("dtgate")["data"]["bundle-platform.pem"].is_string());
+    let platform: dtgate::bundles::Config = toml::from_str(&bundles["platform"]).unwrap();
+    let remote = platform.remote().unwrap();
+    let token = remote.token_file.as_ref().unwrap();
+    assert_eq!(token, Path::new("/etc/dtgate/bundles/platform/token"));
+    assert!(remote.max_age.is_some() && platform.roots.is_some());
+    let signer = platform.signature.unwrap();
+    assert_eq!(
+        signer.key_file,
+        Path::new("/etc/dtgate/config/bundle-platform.pem")
+    );
+    assert_eq!(signer.scope, "platform");
+    let team: dtgate::bundles::Config = toml::from_str(&bundles["team"]).unwrap();
+    assert!(team.signature.is_none() && team.remote().unwrap().token_file.is_none());
     // Who has the gate's token needs an identity besides, which is not what this is about.
     let (before, rest) = configuration.split_once("[credential]").unwrap();
     let (credential, behind) = rest.split_once("\n\n").unwrap();
     assert!(credential.contains("file = \"/etc/dtgate/credential/token\""));
+    assert!(configuration.contains("state = \"/var/lib/dtgate/state\""));
     assert_accepted(&format!("{before}{behind}"), &folder);
     for wanted in [
         "workers = 2",

@@ -241,6 +241,7 @@ fn events() -> Vec<Value> {
     let configured = || Configured {
         endpoints: Map::from_iter([("token.update".to_owned(), member.clone())]),
         policies: vec!["minting".into(), member.clone()],
+        kept: Some("a".repeat(64)),
         bundles: vec![member.clone()],
         issuers: vec![member.clone()],
         client_certificates: Some("required"),
@@ -280,7 +281,7 @@ fn events() -> Vec<Value> {
                 method: &word,
                 path: &path,
                 query: full.then_some(&word),
-                caller_hash: full.then_some(&word),
+                caller_hash: full.then_some(&id),
                 received_sha256: full.then_some(&hash),
                 forwarded_sha256: None,
             },
@@ -444,6 +445,8 @@ fn events() -> Vec<Value> {
             reason: text(),
             in_doubt_count: 1,
             in_doubt: vec![text()],
+            keys: vec![text()],
+            pseudonyms: vec![json!({"fields": [text()], "key": "v1", "fingerprint": text()})],
         }),
     ];
     let records = events.iter().map(|event| {

@@ -224,6 +224,13 @@ fn what_can_be_known_is_found_and_ends_the_doubt() {
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&query.stdout).lines().count(), open);
 
+    // What the journal says already is not written again.
+    let before = records(&directory.path().join("journal")).len();
+    let output = settle(directory.path(), simulator.address, secret, &["--apply"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(found(&output).len(), open);
+    assert_eq!(records(&directory.path().join("journal")).len(), before);
+
     let mut gate = Gate::start(directory, simulator.address, &[]);
     gate.signal("TERM");
     assert!(gate.wait().success());

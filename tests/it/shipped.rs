@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use crate::docs::{blocks, page};
 use crate::harness::{Gate, Simulator, copy, gate, policies, program};
 
 fn send(gate: &Gate, method: &str, target: &str, body: &Value) -> crate::harness::Answered {
@@ -215,6 +216,59 @@ fn the_tests_hold_whatever_is_set() {
     ] {
         std::fs::write(directory.path().join("data.yaml"), settings).unwrap();
         tests_pass(directory.path());
+    }
+}
+
+/// Whatever the pages show of `data.yaml` is accepted, and the shipped tests pass with it: each block by itself, and all of
+/// them together.
+#[test]
+fn the_tests_hold_with_all_that_the_pages_show() {
+    let mut shown = Vec::new();
+    for name in ["policies/README.md", "docs/rollout.md"] {
+        // That page has a policy of its own.
+        let page = page(name).replace("modes:\n  names:", "modes:\n  reactivation:");
+        for block in blocks(&page, "yaml") {
+            let data: Map<String, Value> = yaml_serde::from_str(&block).unwrap();
+            let is_data = |name: &String| SECTIONS.contains(&name.as_str());
+            shown.extend(data.keys().all(is_data).then_some(data));
+        }
+    }
+    let of = |name: &str| shown.iter().filter(|it| it.contains_key(name)).count();
+    assert!(of("modes") >= 2 && of("exceptions") >= 1 && of("callers") >= 1);
+    let settings = std::fs::read_to_string("policies/data.yaml").unwrap();
+    let settings: Value = yaml_serde::from_str(&settings).unwrap();
+    let callers = shown.iter().find_map(|it| it.get("callers")).unwrap();
+    let callers = json!({"callers": callers});
+    let nothing = json!({"modes": null, "exceptions": null, "lookup": {}});
+    let mut all: Vec<Vec<Value>> = shown.into_iter().map(|it| vec![it.into()]).collect();
+    all.push(all.concat());
+    all.push(vec![nothing]);
+    let directory = shipped();
+    for over in all {
+        let mut data = settings.clone();
+        // Modes name teams that another block has.
+        merge(&mut data, &callers);
+        for over in &over {
+            merge(&mut data, over);
+        }
+        // YAML, too.
+        std::fs::write(directory.path().join("data.yaml"), data.to_string()).unwrap();
+        tests_pass(directory.path());
+    }
+}
+
+/// Members of `data` that pages show.
+const SECTIONS: [&str; 5] = ["callers", "exceptions", "guardrails", "lookup", "modes"];
+
+/// What is said later holds.
+fn merge(data: &mut Value, over: &Value) {
+    match (data, over) {
+        (Value::Object(members), Value::Object(others)) => {
+            for (name, value) in others {
+                merge(members.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (data, over) => *data = over.clone(),
     }
 }
 

@@ -21,6 +21,8 @@ use crate::alerts::{Scrape, look};
 use crate::harness::{
     BAD, GOOD, Gate, SECRET, Seen, TOKEN, Upstream, eventually, exchange, program, verify,
 };
+use crate::tls::certified;
+use crate::upstream::mutual;
 
 const TAKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
@@ -343,4 +345,31 @@ pub(crate) fn record_refused() -> [Scrape; 2] {
         (counted(&gate, missing) > 0).then(|| look(gate.admin))
     });
     [before, after]
+}
+
+/// Certificates are exchanged while the gate runs.
+#[test]
+fn an_authority_that_is_exchanged_is_trusted_without_a_restart() {
+    let (server, other) = (certified(), certified());
+    let receiver = mutual(&server, None);
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    std::fs::write(&ca, other.cert.pem()).unwrap();
+    let config = format!(
+        "[ship.opa.das]\nurl = 'https://localhost:{}/logs'\nca = '{}'\n",
+        receiver.port(),
+        ca.display()
+    );
+    let gate = shipping(directory, upstream.address, &config);
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    let is_counted = |what: &str| {
+        let name = format!("dtgate_sink_{what}_total{{sink=\"opa.das\"}}");
+        eventually(what, || (counted(&gate, &name) > 0).then_some(()));
+    };
+    is_counted("failures");
+    // One that is being written changes nothing.
+    std::fs::write(&ca, "-----BEGIN").unwrap();
+    std::fs::write(&ca, server.cert.pem()).unwrap();
+    is_counted("records");
 }

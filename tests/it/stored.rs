@@ -2,7 +2,10 @@
 //! anything in it is found.
 
 mod changed;
+mod hidden;
+mod many;
 mod odd;
+mod renamed;
 mod same;
 
 use std::path::Path;
@@ -11,7 +14,7 @@ use std::sync::Arc;
 
 use dtgate::audit::facts::within;
 use dtgate::audit::outgoing::{Bookmark, Most};
-use dtgate::store::{Config, Sink, Standing, Url};
+use dtgate::store::{Asked, Config, Sink, Standing, Url};
 use dtgate::value::Sha256Hex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -262,6 +265,8 @@ fn needs_postgres_gates_are_listed_and_what_is_odd_is_marked() {
     database
         .sql("UPDATE dtgate.gate SET revision = repeat('ab', 32), head_seq = 9 WHERE gate = 'b'");
     database.sql("UPDATE dtgate.gate SET seen = now() - interval '2 hours' WHERE gate = 'a'");
+    let gates = Asked::open(&way.config).unwrap().gates().unwrap();
+    assert!(gates.iter().all(|gate| gate.asked > gate.seen), "{gates:?}");
     let table = way.said(&["gates"]);
     let lines: Vec<&str> = table.lines().collect();
     assert!(

@@ -8,12 +8,13 @@ use anyhow::{anyhow, bail};
 use super::{Become, Wanted};
 use crate::value::unread;
 
-/// Everything below `deny`, `allow` and `refused`. A directory below `deny` is called like the policy that has to deny.
+/// Everything below `deny`, `allow` and `refused`. A directory below `deny` is called like the policy that has to
+/// deny: `deny/naming`, or `deny/envoy/authz/allow`.
 pub(super) fn all(directory: &Path) -> anyhow::Result<Vec<Wanted>> {
     let mut found = Vec::new();
     for (path, name, is_directory) in entries(directory)? {
         match name.as_str() {
-            "deny" if is_directory => denied(&path, &mut found)?,
+            "deny" if is_directory => denied(&path, None, &mut found)?,
             "allow" if is_directory => add(&path, &|| Become::Allowed, &mut found)?,
             "refused" if is_directory => add(&path, &|| Become::Refused, &mut found)?,
             _ => bail!(
@@ -26,12 +27,21 @@ pub(super) fn all(directory: &Path) -> anyhow::Result<Vec<Wanted>> {
     Ok(found)
 }
 
-fn denied(directory: &Path, found: &mut Vec<Wanted>) -> anyhow::Result<()> {
+/// `by`: the policy that the directory is called like, if it is called like one.
+fn denied(directory: &Path, by: Option<&str>, found: &mut Vec<Wanted>) -> anyhow::Result<()> {
+    if by.is_some_and(|by| by.split('/').count() > MOST_STEPS) {
+        bail!(
+            "{}: there are more than {MOST_STEPS} directories within each other",
+            directory.display()
+        );
+    }
     for (path, name, is_directory) in entries(directory)? {
         if is_directory {
-            add(&path, &|| Become::Denied(Some(name.clone())), found)?;
+            // The name of an entrypoint has slashes, and is as many directories.
+            let name = by.map_or_else(|| name.clone(), |by| format!("{by}/{name}"));
+            denied(&path, Some(&name), found)?;
         } else {
-            let become_of_it = Become::Denied(None);
+            let become_of_it = Become::Denied(by.map(str::to_owned));
             found.push(Wanted { path, become_of_it });
         }
     }
@@ -81,3 +91,5 @@ fn entries(directory: &Path) -> anyhow::Result<Vec<(PathBuf, String, bool)>> {
 }
 
 const MOST_REQUESTS: usize = 1000;
+/// Of the name of an entrypoint.
+const MOST_STEPS: usize = 32;

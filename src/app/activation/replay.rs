@@ -2,19 +2,26 @@
 
 use anyhow::{anyhow, bail};
 
+use crate::app::now;
 use crate::config::Config;
 use crate::policy::Policy;
 use crate::replay::{self, Change, Report};
 use crate::value::unread;
 
 /// Judges the newest decisions of the journal again, and refuses policies that would have decided too many otherwise.
-pub(in crate::app) fn replay(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+///
+/// `in_force`: those that the new ones take the place of, if they are known.
+pub(in crate::app) fn replay(
+    config: &Config,
+    policy: &Policy,
+    in_force: Option<&Policy>,
+) -> anyhow::Result<()> {
     let activation = &config.policies.activation;
     if activation.replay == 0 {
         return Ok(());
     }
     let journal = &config.journal.directory;
-    let report = replay::newest(journal, policy, activation.replay);
+    let report = replay::newest(journal, policy, in_force, now(), activation.replay);
     let report =
         report.map_err(|error| anyhow!("policies.activation.replay: {}", unread(&error)))?;
     tracing::info!(
@@ -22,6 +29,7 @@ pub(in crate::app) fn replay(config: &Config, policy: &Policy) -> anyhow::Result
         judged = report.replayed,
         new_denials = report.new_denials,
         new_allows = report.new_allows,
+        turned_away = report.turned_away,
         "the newest decisions of the journal were judged by the new policies"
     );
     if report.replayed == 0 && report.decisions > 0 {

@@ -13,7 +13,8 @@ use crate::audit::pseudonym::Pseudonyms;
 use crate::bundles;
 use crate::config::Config;
 use crate::gateway::Set;
-use crate::policy::AnswersFor;
+use crate::policy::{AnswersFor, suite};
+use crate::telemetry::Limit;
 use crate::value::rfc3339_millis;
 
 impl Reloader {
@@ -38,9 +39,10 @@ impl Reloader {
         changed.extend(renewed);
         changed.sort_unstable();
         changed.dedup();
-        keep_generation(&config, &set).await;
+        let kept = keep_generation(&config, &set).await;
         load::say_doubts(&config, &set);
         let mut configured = configured::configured(&config, &set, &self.state.key, overridden);
+        configured.kept = kept;
         configured.pseudonyms = self.audit.pseudonyms().map(Pseudonyms::told);
         if changed.contains(&"credential") || changed.contains(&"identity") {
             configured::say(&configured);
@@ -81,11 +83,12 @@ impl Reloader {
             self.ledger.renew(&limits);
         }
         self.state.keep_keys();
-        self.keep_bundles();
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
         say_what_is_in_force(trigger, &set, &changed);
         self.remember(&changed).await;
+        // Behind it: how old a bundle is stands there.
+        self.keep_bundles().await;
         say_what_needs_a_restart(&restart);
         self.prove_again(&running);
         self.state.tell(Last {
@@ -115,12 +118,13 @@ impl Reloader {
         }
     }
 
-    fn keep_bundles(&self) {
+    async fn keep_bundles(&self) {
         let in_force = self.state.in_force.load_full();
         let policies = &in_force.config.policies;
         let is_shared = load::is_shared(&in_force.config);
         self.downloads
-            .keep(&policies.state, &policies.bundles, is_shared);
+            .keep(&policies.state, &policies.bundles, is_shared)
+            .await;
         self.downloads.are_in_force(in_force.set.policy());
     }
 
@@ -130,9 +134,9 @@ impl Reloader {
         if changed.contains(&"policies") {
             say_bundles(&in_force.config, in_force.set.policy());
         }
-        self.state.is_forgotten.store(false, Relaxed);
+        self.downloads.set_kept(true);
         if let Err(error) = self.remembered().await {
-            self.state.is_forgotten.store(true, Relaxed);
+            self.downloads.set_kept(false);
             tracing::error!(
                 error = format!("{error:#}"),
                 "the bundles are in force, and older ones would not be known as such after a restart: it is tried again"
@@ -142,8 +146,8 @@ impl Reloader {
 
     /// Until it is known.
     async fn remember_again(&self) {
-        if self.state.is_forgotten.load(Relaxed) && self.remembered().await.is_ok() {
-            self.state.is_forgotten.store(false, Relaxed);
+        if !self.downloads.is_kept() && self.remembered().await.is_ok() {
+            self.downloads.set_kept(true);
             tracing::info!("the bundles in force are known after a restart");
         }
     }
@@ -161,7 +165,11 @@ impl Reloader {
         error: &anyhow::Error,
     ) {
         let reason = format!("{error:#}");
-        let reason = reason.lines().next().unwrap_or_default().to_owned();
+        let mut reason = reason.lines().collect::<Vec<_>>().join("; ");
+        if reason.len() > LONGEST {
+            reason.truncate(reason.floor_char_boundary(LONGEST));
+            reason.push('…');
+        }
         let (downloads, state) = (self.downloads.clone(), self.state.clone());
         let waiting = waiting.to_owned();
         let aside = off_thread(move || {
@@ -190,6 +198,9 @@ impl Reloader {
     /// Nothing changes, and everybody is told why.
     pub(super) async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
         let running = self.state.in_force.load_full();
+        if let Some(suite::Error::OutOfTime { .. }) = error.downcast_ref() {
+            self.metrics.reached(Limit::Tests);
+        }
         let (at, mut error) = (now(), format!("{error:#}"));
         if error.len() > LONGEST {
             error.truncate(error.floor_char_boundary(LONGEST));
@@ -239,10 +250,14 @@ impl Reloader {
     }
 }
 
-/// Before anything is judged by it.
-async fn keep_generation(config: &Config, set: &Arc<Set>) {
+/// Before anything is judged by it. The digest of its files.
+async fn keep_generation(config: &Config, set: &Arc<Set>) -> Option<String> {
     let (config, set) = (config.clone(), set.clone());
-    let _kept = off_thread(move || generations::keep(&config, set.policy())).await;
+    let keeping = move || {
+        generations::keep(&config, set.policy());
+        set.policy().kept_content()
+    };
+    off_thread(keeping).await
 }
 
 fn say_what_is_in_force(trigger: Trigger, set: &Set, changed: &[&str]) {

@@ -25,12 +25,12 @@ pub(in crate::app) struct State {
     last: Mutex<Option<Last>>,
     /// The files hold something that was refused.
     pub(super) is_refused: AtomicBool,
-    /// Which bundles are in force would not be known after a restart.
-    pub(super) is_forgotten: AtomicBool,
     /// Fetches the keys of issuers before they are too old.
     keys: Mutex<Option<AbortHandle>>,
     /// Names credentials that have no public part.
     pub(super) key: HashKey,
+    /// Bundles of which no sequence was known at the start.
+    without_memory: Vec<String>,
     started: Timestamp,
 }
 
@@ -61,15 +61,20 @@ pub(super) enum Trigger {
 }
 
 impl State {
-    pub(in crate::app) fn new(set: Arc<Set>, config: Config, key: HashKey) -> Self {
+    pub(in crate::app) fn new(
+        set: Arc<Set>,
+        config: Config,
+        key: HashKey,
+        without_memory: Vec<String>,
+    ) -> Self {
         let since = now();
         Self {
             in_force: ArcSwap::from_pointee(InForce { set, config, since }),
             last: Mutex::default(),
             is_refused: AtomicBool::default(),
-            is_forgotten: AtomicBool::default(),
             keys: Mutex::default(),
             key,
+            without_memory,
             started: since,
         }
     }
@@ -97,6 +102,7 @@ impl State {
                 "revision": policy.revision(),
                 "names": names,
                 "bundles": configured.bundles,
+                "without_memory": self.without_memory,
                 "judged_by": policy.trusted(),
             },
             "issuers": issuers(in_force.set.tokens()),

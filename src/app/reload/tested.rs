@@ -31,7 +31,7 @@ impl Tested {
         let files = Digest::of(&config.files_of_policies());
         let has_passed = self.passed && self.files == files;
         if config.reload.require_tests && !has_passed {
-            load::pass_their_tests(&load::sources(config)?)?;
+            load::pass_their_tests(&load::sources(config)?, config)?;
         }
         Ok(Self {
             files,

@@ -237,6 +237,8 @@ pub(super) fn differs(row: &Row<'_>) -> &'static str {
     match &*row.differs.0 {
         "would_deny" => "would_deny",
         "would_allow" => "would_allow",
+        "failed" => "failed",
+        "timed_out" => "timed_out",
         _ => "violations",
     }
 }

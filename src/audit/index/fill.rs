@@ -10,7 +10,8 @@ use super::facts::{self, names, operation, searched, teams};
 use super::position::{Position, note, position};
 use super::row::Row;
 use super::tables::{
-    ALLOW, ANSWERED, DENY, FAILED, Kind, List, UNKNOWN, VIOLATIONS, WOULD_ALLOW, WOULD_DENY,
+    ALLOW, ANSWERED, COULD_NOT, DENY, FAILED, Kind, List, TIMED_OUT, UNKNOWN, VIOLATIONS,
+    WOULD_ALLOW, WOULD_DENY,
 };
 use super::texts::Known;
 use super::{Damage, Error, Filled, empty};
@@ -441,6 +442,8 @@ fn challenged(
     let differs = match facts::differs(row) {
         "would_deny" => WOULD_DENY,
         "would_allow" => WOULD_ALLOW,
+        "failed" => COULD_NOT,
+        "timed_out" => TIMED_OUT,
         _ => VIOLATIONS,
     };
     if let Ok(at) = decided.binary_search_by_key(&of, |decided| decided.seq) {

@@ -49,7 +49,7 @@ pub struct Filter {
 
 /// A text, or how it begins: `payments*`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
+#[serde(try_from = "String")]
 pub enum Pattern {
     Exactly(String),
     Begins(String),
@@ -79,22 +79,32 @@ pub enum Otherwise {
     Any,
     /// It would have denied what was allowed
     Deny,
+    /// One of its policies could not be asked
+    Failed,
+    /// One of its policies took longer than it may
+    TimedOut,
 }
 
 impl std::str::FromStr for Pattern {
-    type Err = std::convert::Infallible;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(text.to_owned().into())
+        text.to_owned().try_into()
     }
 }
 
-impl From<String> for Pattern {
-    fn from(text: String) -> Self {
-        match text.strip_suffix('*') {
+/// No `From`: the command line would take that, and an empty name is a mistake.
+impl TryFrom<String> for Pattern {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.is_empty() {
+            return Err("no record has an empty name");
+        }
+        Ok(match text.strip_suffix('*') {
             Some(begins) => Self::Begins(begins.to_owned()),
             None => Self::Exactly(text),
-        }
+        })
     }
 }
 
@@ -144,4 +154,18 @@ impl Filter {
         let all = patterns.iter().cloned();
         all.chain(names.map(Pattern::Exactly)).collect()
     }
+}
+
+/// Whether two ids are of the same decision: a UUID is the same in capitals.
+pub fn is_same_id(one: &str, other: &str) -> bool {
+    let uuid = |text| uuid::Uuid::try_parse(text).ok();
+    one == other || uuid(one).is_some_and(|it| uuid(other) == Some(it))
+}
+
+/// The ways in which an id may stand in records: as it was given, and as a gate writes it.
+pub fn ids(id: &str) -> Vec<String> {
+    let mut all = vec![id.to_owned()];
+    let uuid = uuid::Uuid::try_parse(id).map(|it| it.hyphenated().to_string());
+    all.extend(uuid.ok().filter(|it| it != id));
+    all
 }

@@ -1,11 +1,15 @@
 //! What of a journal is not there: pruned, missing, or unreadable.
 
+use memchr::memmem;
 use rusqlite::OptionalExtension;
 
 use super::fill::{KINDS_FROM, signed};
+use super::position::position;
+use super::row::Row;
 use super::tables::Kind;
 use super::{Error, Index};
 use crate::audit::event;
+use crate::audit::lines::Lines;
 use crate::audit::segment;
 
 /// What an answer cannot have anything of.
@@ -30,8 +34,23 @@ pub struct PrunedBefore {
 }
 
 impl Index {
-    /// What is not there of the time that is asked for, in milliseconds since 1970.
+    /// What is not there of the time that is asked for, in milliseconds since 1970. A gate may delete old segments
+    /// meanwhile: before something is said to be missing, it is looked for again.
     pub fn gaps(&self, since: Option<i64>, until: Option<i64>) -> Result<Gaps, Error> {
+        let mut gaps = self.gaps_now(since, until)?;
+        for _ in 0..AGAIN {
+            if gaps.missing.is_empty() {
+                break;
+            }
+            let before = std::mem::replace(&mut gaps, self.gaps_now(since, until)?);
+            if before == gaps {
+                break;
+            }
+        }
+        Ok(gaps)
+    }
+
+    fn gaps_now(&self, since: Option<i64>, until: Option<i64>) -> Result<Gaps, Error> {
         let segments = segment::segments(&self.journal).map_err(Error::Journal)?;
         let firsts = segments
             .iter()
@@ -43,7 +62,10 @@ impl Index {
         };
         let mut missing = Vec::new();
         if let Some(first) = firsts.first().copied().filter(|first| *first > 1) {
-            let pruned = self.last_pruned()?;
+            let mut pruned = self.last_pruned()?;
+            if pruned.last + 1 < first {
+                pruned = self.pruned_since()?.unwrap_or(pruned);
+            }
             let last = pruned.last.min(first - 1);
             if last + 1 < first {
                 missing.push((last + 1, first - 1));
@@ -104,6 +126,24 @@ impl Index {
         Ok(event::Pruned::default())
     }
 
+    /// The newest `pruned` record that is not indexed yet.
+    fn pruned_since(&self) -> Result<Option<event::Pruned>, Error> {
+        let mut lines = match position(&self.db)?.place {
+            Some(place) => Lines::from(&self.journal, place),
+            None => Lines::new(&self.journal),
+        }
+        .over_damage();
+        let mut found = None;
+        while let Some(line) = lines.next_line().map_err(Error::Journal)? {
+            let is_one = memmem::find(&line.bytes, b"\"kind\":\"pruned\"").is_some()
+                && Row::read(&line.bytes).is_some_and(|row| row.kind.0 == "pruned");
+            if is_one {
+                found = serde_json::from_slice(&line.bytes).ok().or(found);
+            }
+        }
+        Ok(found)
+    }
+
     /// The last record of a kind as the journal has it.
     pub fn last_of(&self, kind: &str) -> Result<Option<Vec<u8>>, Error> {
         match self.last_before(kind, i64::MAX.unsigned_abs())? {
@@ -144,5 +184,7 @@ impl Index {
     }
 }
 
+/// How often it is looked again. Each time a gate has deleted something else.
+const AGAIN: usize = 8;
 /// Gaps that are told one by one.
 const SHOWN: usize = 8;

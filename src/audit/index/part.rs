@@ -3,7 +3,9 @@
 use rusqlite::ToSql;
 
 use super::filter::{Otherwise, Pattern, Which};
-use super::tables::{ANSWERED, FAILED, Kind, UNKNOWN, VIOLATIONS, WOULD_ALLOW, WOULD_DENY};
+use super::tables::{
+    ANSWERED, COULD_NOT, FAILED, Kind, TIMED_OUT, UNKNOWN, VIOLATIONS, WOULD_ALLOW, WOULD_DENY,
+};
 use super::texts::within;
 
 /// A condition on one column, and the index by which it can lead.
@@ -85,11 +87,13 @@ pub(super) fn challenged(otherwise: Otherwise) -> Part {
     match otherwise {
         Otherwise::Allow => one(WOULD_ALLOW),
         Otherwise::Any => Part {
-            one_of: format!("{WOULD_DENY}, {WOULD_ALLOW}, {VIOLATIONS}"),
+            one_of: format!("{WOULD_DENY}, {WOULD_ALLOW}, {VIOLATIONS}, {COULD_NOT}, {TIMED_OUT}"),
             is_one: false,
             ..one(VIOLATIONS)
         },
         Otherwise::Deny => one(WOULD_DENY),
+        Otherwise::Failed => one(COULD_NOT),
+        Otherwise::TimedOut => one(TIMED_OUT),
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use rusqlite::{OptionalExtension, Row as Found, ToSql, params_from_iter};
 
 use super::fill::{signed, uuid_beginning};
-use super::filter::{Filter, Pattern};
+use super::filter::{Filter, Pattern, is_same_id};
 use super::part::{Part, about, challenged, ended, narrow, texts_of};
 use super::tables::{ALLOW, DENY, Kind};
 use super::{Error, Index, words};
@@ -70,16 +70,6 @@ impl Index {
         let values = chosen.values.iter().map(|value| &**value);
         let found = statement.query_map(params_from_iter(values), decided)?;
         let mut decisions = found.collect::<rusqlite::Result<Vec<_>>>()?;
-        if let Some(id) = &filter.id {
-            // Ids of one millisecond may begin alike.
-            let mut exact = Vec::new();
-            for decided in decisions {
-                if self.is_called(decided.seq, id)? {
-                    exact.push(decided);
-                }
-            }
-            decisions = exact;
-        }
         let more = decisions.len() > limit;
         decisions.truncate(limit);
         Ok(Page { decisions, more })
@@ -142,10 +132,34 @@ impl Index {
         Ok(Some(Chosen { sql, values, order }))
     }
 
-    fn is_called(&self, seq: u64, id: &str) -> Result<bool, Error> {
-        let line = self.line(seq)?;
-        let row = line.as_deref().and_then(super::row::Row::read);
-        Ok(row.is_some_and(|row| row.decision_id.0 == id))
+    /// The decisions of this id; `None`: there are none. The index keeps how ids begin, and those of one millisecond may
+    /// begin alike: each is read, before anything is counted or cut off.
+    fn called(&self, id: &str) -> Result<Option<Part>, Error> {
+        let likely = match uuid_beginning(id) {
+            Some(beginning) => Part::literal("id", Some("by_id"), beginning),
+            None => about(texts_of(Kind::Decision, &[Pattern::Exactly(id.to_owned())])),
+        };
+        let sql = format!("SELECT seq FROM decision WHERE {}", likely.condition());
+        let mut statement = self.db.prepare(&sql)?;
+        let values = likely.values.iter().map(|value| &**value);
+        let found = statement.query_map(params_from_iter(values), |row| row.get(0))?;
+        let mut exact = Vec::new();
+        for seq in found {
+            let seq: u64 = seq?;
+            let line = self.line(seq)?;
+            let row = line.as_deref().and_then(super::row::Row::read);
+            if row.is_some_and(|row| is_same_id(&row.decision_id.0, id)) {
+                exact.push(seq.to_string());
+            }
+        }
+        let part = Part {
+            column: "seq",
+            index: None,
+            one_of: exact.join(", "),
+            values: Vec::new(),
+            is_one: false,
+        };
+        Ok((!exact.is_empty()).then_some(part))
     }
 
     /// A decision by its number.
@@ -198,9 +212,10 @@ impl Index {
         ];
         let mut parts = Vec::new();
         if let Some(id) = &filter.id {
-            let ids = || about(texts_of(Kind::Decision, &[Pattern::Exactly(id.clone())]));
-            let beginning = uuid_beginning(id);
-            parts.push(beginning.map_or_else(ids, |it| Part::literal("id", Some("by_id"), it)));
+            let Some(part) = self.called(id)? else {
+                return Ok(None);
+            };
+            parts.push(part);
         }
         for (column, index, kind, patterns) in texts {
             if patterns.is_empty() {
@@ -242,7 +257,7 @@ impl Index {
     }
 
     /// Addresses are few beside decisions: each is looked at.
-    fn clients(&self, filter: &Filter) -> Result<Part, Error> {
+    pub(super) fn clients(&self, filter: &Filter) -> Result<Part, Error> {
         let networks = &filter.client;
         let addresses = networks.iter().filter_map(Network::address);
         let known_as = addresses.filter_map(|it| filter.known_as.get(&it.to_string()));

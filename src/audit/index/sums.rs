@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::filter::Filter;
 use super::query::Chosen;
-use super::tables::{ANSWERED, DENY, FAILED, Kind, WOULD_ALLOW, WOULD_DENY};
+use super::tables::{ANSWERED, COULD_NOT, DENY, FAILED, Kind, TIMED_OUT, WOULD_ALLOW, WOULD_DENY};
 use super::texts::BETWEEN;
 use super::{Error, Index};
 
@@ -58,13 +58,23 @@ pub struct Sum {
 }
 
 impl Index {
-    /// Counts the decisions that a filter lets through. One that several names stand for counts for each.
+    /// Counts the decisions that a filter lets through, in each quarter of an hour. One that several names stand for counts
+    /// for each.
     pub fn sums(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
+        self.summed(filter, by, &format!("d.ms / {QUARTER}"))
+    }
+
+    /// The same over all of the time, which is less to count.
+    pub fn totals(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
+        self.summed(filter, by, "0")
+    }
+
+    fn summed(&self, filter: &Filter, by: By, when: &str) -> Result<Vec<Sum>, Error> {
         let Some(chosen) = self.chosen(filter)? else {
             return Ok(Vec::new());
         };
         let column = match by {
-            By::Token => return self.by_token(&chosen),
+            By::Token => return self.by_token(&chosen, when),
             By::Verdict => "d.verdict",
             By::Policy | By::Code => "d.objections",
             By::Caller => PROVEN,
@@ -79,33 +89,39 @@ impl Index {
             By::Outcome => ENDED,
             By::Challenger => "d.challenger",
         };
-        let sql = format!(
-            "SELECT d.ms / {QUARTER}, {column}, d.verdict, count(*) FROM {} GROUP BY 1, 2, 3",
-            chosen.sql
-        );
+        let sql = format!("SELECT {when}, {column}, d.verdict FROM {}", chosen.sql);
         let mut statement = self.db.prepare(&sql)?;
-        let mut names: HashMap<i64, Vec<String>> = HashMap::new();
-        let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
+        // Counted here: `GROUP BY` would sort all of them.
+        let mut groups: HashMap<(i64, Option<i64>), (u64, u64)> = HashMap::new();
         let values = chosen.values.iter().map(|value| &**value);
         let mut rows = statement.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
             let quarter = row.get::<_, Option<i64>>(0)?.unwrap_or_default();
-            let (id, verdict): (Option<i64>, i64) = (row.get(1)?, row.get(2)?);
-            let count: u64 = row.get(3)?;
+            let group = groups.entry((quarter, row.get(1)?)).or_default();
+            if row.get::<_, i64>(2)? == DENY {
+                group.1 += 1;
+            } else {
+                group.0 += 1;
+            }
+        }
+        let listed = self.listed(by)?;
+        let is_listed = listed.is_some();
+        let mut names = listed.unwrap_or_default();
+        let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
+        for ((quarter, id), (allowed, denied)) in groups {
             let found = match id {
                 None => vec![String::new()],
                 Some(id) => match names.entry(id) {
                     Entry::Occupied(known) => known.get().clone(),
+                    // Every list that has a name is known.
+                    Entry::Vacant(new) if is_listed => new.insert(vec![String::new()]).clone(),
                     Entry::Vacant(new) => new.insert(self.named(by, id)?).clone(),
                 },
             };
             for name in found {
                 let sum = sums.entry((quarter, name)).or_default();
-                if verdict == DENY {
-                    sum.1 += count;
-                } else {
-                    sum.0 += count;
-                }
+                sum.0 += allowed;
+                sum.1 += denied;
             }
         }
         Ok(in_order(sums))
@@ -113,11 +129,8 @@ impl Index {
 
     /// Which tokens a decision is about stands apart from it, by the token: all of a token are looked through once, and
     /// not those of each decision.
-    fn by_token(&self, chosen: &Chosen) -> Result<Vec<Sum>, Error> {
-        let sql = format!(
-            "SELECT d.seq, d.ms / {QUARTER}, d.verdict FROM {}",
-            chosen.sql
-        );
+    fn by_token(&self, chosen: &Chosen, when: &str) -> Result<Vec<Sum>, Error> {
+        let sql = format!("SELECT d.seq, {when}, d.verdict FROM {}", chosen.sql);
         let mut statement = self.db.prepare(&sql)?;
         let values = chosen.values.iter().map(|value| &**value);
         let decisions = statement.query_map(params_from_iter(values), |row| {
@@ -157,10 +170,10 @@ impl Index {
 
     /// What a number in a column stands for.
     fn named(&self, by: By, id: i64) -> Result<Vec<String>, Error> {
-        let kind = match by {
+        match by {
             By::Verdict => {
                 let name = if id == DENY { "deny" } else { "allow" };
-                return Ok(vec![name.to_owned()]);
+                Ok(vec![name.to_owned()])
             }
             By::Outcome => {
                 let name = match id {
@@ -170,41 +183,37 @@ impl Index {
                     SETTLED => "settled",
                     _ => "in doubt",
                 };
-                return Ok(vec![name.to_owned()]);
+                Ok(vec![name.to_owned()])
             }
             By::Challenger => {
                 let name = match id {
                     WOULD_DENY => "would_deny",
                     WOULD_ALLOW => "would_allow",
+                    COULD_NOT => "failed",
+                    TIMED_OUT => "timed_out",
                     _ => "violations",
                 };
-                return Ok(vec![name.to_owned()]);
+                Ok(vec![name.to_owned()])
             }
-            By::Caller => {
-                return match id.rem_euclid(3) {
-                    0 => self.named(By::Credential, id / 3),
-                    1 => self.named(By::Certificate, id / 3),
-                    _ => self.named(By::Subject, id / 3),
-                };
-            }
+            By::Caller => match id.rem_euclid(3) {
+                0 => self.named(By::Credential, id / 3),
+                1 => self.named(By::Certificate, id / 3),
+                _ => self.named(By::Subject, id / 3),
+            },
             // In the order in which they were put together.
-            By::Subject => return self.member(id, Kind::Claim, &[1, 0]),
-            By::Certificate => return self.member(id, Kind::Certificate, &[1, 0, 2]),
-            By::Policy => Kind::Policy,
-            By::Token => Kind::Token,
-            By::Code => Kind::Code,
-            By::Team => Kind::Team,
-            By::Scope => Kind::Scope,
+            By::Subject => self.member(id, Kind::Claim, &[1, 0]),
+            By::Certificate => self.member(id, Kind::Certificate, &[1, 0, 2]),
+            // Known by their lists.
+            By::Policy | By::Code | By::Team | By::Scope | By::Token => Ok(Vec::new()),
             By::Credential | By::Environment | By::Operation | By::Client => {
                 let sql = "SELECT value FROM text WHERE id = ?";
                 let name = self
                     .db
                     .prepare_cached(sql)?
                     .query_row([id], |row| row.get(0));
-                return Ok(vec![name.optional()?.unwrap_or_default()]);
+                Ok(vec![name.optional()?.unwrap_or_default()])
             }
-        };
-        self.members(id, kind)
+        }
     }
 
     /// The first of several texts that belong together; all of them, where the index has no more than their hash.
@@ -222,6 +231,25 @@ impl Index {
         let mut texts = order.iter().filter_map(|at| texts.get(*at));
         let first = texts.find(|text| !text.is_empty());
         Ok(vec![first.copied().unwrap_or_default().to_owned()])
+    }
+
+    /// What lists stand for, all of them at once: each alone would be looked for in all that there is.
+    fn listed(&self, by: By) -> Result<Option<HashMap<i64, Vec<String>>>, Error> {
+        let mut names: HashMap<i64, Vec<String>> = HashMap::new();
+        let kind = match by {
+            By::Policy => Kind::Policy,
+            By::Code => Kind::Code,
+            By::Team => Kind::Team,
+            By::Scope => Kind::Scope,
+            _ => return Ok(None),
+        };
+        let sql = "SELECT member.list, text.value FROM text CROSS JOIN member ON member.text = text.id WHERE text.kind = ?";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query([kind as i64])?;
+        while let Some(row) = rows.next()? {
+            names.entry(row.get(0)?).or_default().push(row.get(1)?);
+        }
+        Ok(Some(names))
     }
 
     fn members(&self, id: i64, kind: Kind) -> Result<Vec<String>, Error> {

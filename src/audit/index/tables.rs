@@ -76,6 +76,8 @@ pub(super) const UNKNOWN: i64 = 3;
 pub(super) const WOULD_DENY: i64 = 1;
 pub(super) const WOULD_ALLOW: i64 = 2;
 pub(super) const VIOLATIONS: i64 = 3;
+pub(super) const COULD_NOT: i64 = 4;
+pub(super) const TIMED_OUT: i64 = 5;
 
 /// The tables of an index. `decision.settled` is the number of the record that says what became of it; with a sign
 /// before it: that record says that nobody can tell. `decision.challenger` says what a challenger would have done

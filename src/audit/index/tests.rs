@@ -98,12 +98,14 @@ fn record() -> impl Strategy<Value = Value> {
     let other = prop_oneof![
         Just(json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00.123Z"})),
         Just(json!({"kind": 5, "timestamp": []})),
-        (1..40_u64, 0..4_usize).prop_map(|(of, how)| {
+        (1..40_u64, 0..6_usize).prop_map(|(of, how)| {
             let differs = [
                 json!("would_deny"),
                 json!("would_allow"),
                 json!("violations"),
                 json!(7),
+                json!("failed"),
+                json!("timed_out"),
             ];
             json!({"kind": "challenger", "decision_seq": of, "differs": differs[how]})
         }),
@@ -272,6 +274,8 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
         .map(|it| match it["differs"].as_str() {
             Some("would_deny") => Otherwise::Deny,
             Some("would_allow") => Otherwise::Allow,
+            Some("failed") => Otherwise::Failed,
+            Some("timed_out") => Otherwise::TimedOut,
             _ => Otherwise::Any,
         });
     let is_open = later("settled").iter().all(|it| it["found"] == "unknown");
@@ -590,4 +594,138 @@ fn another_journal_has_another_index() {
     index.catch_up(|_| true).unwrap();
     assert!(found(&index, &filter("id-12"), 9).is_empty());
     assert_eq!(found(&index, &filter("id-20"), 9), [3]);
+}
+
+#[test]
+fn ids_of_one_millisecond_are_told_apart_before_anything_is_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = |number: u64| {
+        uuid::Uuid::from_u64_pair(0x0199_0000_0000_7abc, (1 << 63) | number).to_string()
+    };
+    let all = (0..60).map(|number| {
+        let mut record = decisions(number..number + 1).remove(0);
+        record["decision_id"] = json!(id(number));
+        record["verdict"] = json!("allow");
+        record
+    });
+    write(directory.path(), &all.collect::<Vec<_>>());
+    let index = indexed(directory.path());
+    for number in [0, 7, 59] {
+        for text in [id(number), id(number).to_uppercase()] {
+            let filter = Filter {
+                id: Some(text),
+                ..Filter::default()
+            };
+            let page = index.find(&filter, 1).unwrap();
+            let found: Vec<u64> = page.decisions.iter().map(|it| it.seq).collect();
+            assert_eq!((found, page.more), (vec![number + 1], false));
+            let sums = index.sums(&filter, By::Verdict).unwrap();
+            let counted: u64 = sums.iter().map(|sum| sum.allowed + sum.denied).sum();
+            assert_eq!(counted, 1);
+        }
+    }
+    let none = Filter {
+        id: Some(id(60)),
+        ..Filter::default()
+    };
+    assert!(index.find(&none, 1).unwrap().decisions.is_empty());
+    assert!(index.sums(&none, By::Verdict).unwrap().is_empty());
+}
+
+#[test]
+fn totals_are_the_sums_of_all_quarters() {
+    let directory = tempfile::tempdir().unwrap();
+    let all = (0..200_u64).map(|number| {
+        let mut record = decisions(number..number + 1).remove(0);
+        record["timestamp"] = json!(format!("2026-11-24T{:02}:30:00.123Z", number % 24));
+        record["verdict"] = json!(if number % 3 == 0 { "deny" } else { "allow" });
+        let scopes: Vec<_> = (0..number % 4)
+            .map(|at| SCOPES[usize::try_from(at).unwrap()])
+            .collect();
+        record["input"]["change"]["scopes"]["requested"] = json!(scopes);
+        // A list in which only some have a code.
+        record["result"] = json!({"violations": match number % 3 {
+            0 => json!([{"policy": "a", "code": "x"}, {"policy": "b"}]),
+            1 => json!([{"policy": "b"}]),
+            _ => json!([]),
+        }});
+        record
+    });
+    write(directory.path(), &all.collect::<Vec<_>>());
+    let index = indexed(directory.path());
+    for by in [
+        By::Verdict,
+        By::Policy,
+        By::Code,
+        By::Scope,
+        By::Caller,
+        By::Team,
+        By::Outcome,
+    ] {
+        let mut expected = std::collections::BTreeMap::new();
+        for sum in index.sums(&Filter::default(), by).unwrap() {
+            let counts: &mut (u64, u64) = expected.entry(sum.name).or_default();
+            counts.0 += sum.allowed;
+            counts.1 += sum.denied;
+        }
+        let totals = index.totals(&Filter::default(), by).unwrap();
+        let totals = totals
+            .into_iter()
+            .map(|sum| (sum.name, (sum.allowed, sum.denied)));
+        assert_eq!(
+            totals.collect::<std::collections::BTreeMap<_, _>>(),
+            expected,
+            "{by:?}"
+        );
+    }
+    let codes = index.totals(&Filter::default(), By::Code).unwrap();
+    let codes: Vec<(&str, u64)> = codes
+        .iter()
+        .map(|it| (&*it.name, it.allowed + it.denied))
+        .collect();
+    assert_eq!(codes, [("", 133), ("x", 67)]);
+}
+
+#[test]
+fn what_a_gate_deletes_meanwhile_is_not_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut records = decisions(0..6);
+    records.push(json!({"kind": "pruned", "timestamp": "2026-11-25T00:00:00.000Z", "last": 3}));
+    let lines = lines(&records);
+    let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+    let second = directory.path().join("00000000000000000004.jsonl");
+    std::fs::write(segment(directory.path()), all[..3].concat()).unwrap();
+    std::fs::write(&second, all[3..6].concat()).unwrap();
+    let index = indexed(directory.path());
+    assert_eq!(index.gaps(None, None).unwrap(), Gaps::default());
+    // It is not indexed when the gaps are looked for.
+    std::fs::write(&second, all[3..].concat()).unwrap();
+    std::fs::remove_file(segment(directory.path())).unwrap();
+    let gaps = index.gaps(None, None).unwrap();
+    assert_eq!(gaps.missing, []);
+    assert_eq!(gaps.pruned.unwrap().first, 4);
+    // Somebody else deleted it.
+    std::fs::write(&second, all[3..6].concat()).unwrap();
+    assert_eq!(index.gaps(None, None).unwrap().missing, [(1, 3)]);
+}
+
+#[test]
+fn a_text_that_is_found_by_an_option_is_said_to_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut record = decisions(0..1).remove(0);
+    record["requested_by"] = json!("10.1.2.3");
+    record["caller"] = json!({"id": "dt0c01.CALLER"});
+    record["input"]["change"]["scopes"]["requested"] = json!(["slo.read"]);
+    let made = json!({"kind": "outcome", "decision_seq": 1, "outcome": "answered", "credential": {"id": "dt0c01.MADE"}});
+    write(directory.path(), &[record, made]);
+    let index = indexed(directory.path());
+    for (text, option) in [
+        ("10.1.2.3", "--client"),
+        ("dt0c01.CALLER", "--caller"),
+        ("slo.read", "--scope"),
+        ("dt0c01.MADE", "--token"),
+    ] {
+        assert_eq!(index.found_by(text).unwrap(), [option], "{text}");
+    }
+    assert!(index.found_by("nothing").unwrap().is_empty());
 }

@@ -1,7 +1,5 @@
 //! Names in a filter that no record has: nothing can be found by them, and more often than not they are mistyped.
 
-use std::net::IpAddr;
-
 use rusqlite::params_from_iter;
 
 use super::filter::{Filter, Pattern};
@@ -79,29 +77,46 @@ impl Index {
         Ok(self.db.query_row(sql, [asked], |row| row.get(0))?)
     }
 
-    /// Whether some request was about a scope of this name.
-    pub fn is_scope(&self, name: &str) -> Result<bool, Error> {
-        self.is_named(Kind::Scope, &[Pattern::Exactly(name.to_owned())])
+    /// The options by which a text is found that `--text` does not look at, or not everywhere.
+    pub fn found_by(&self, text: &str) -> Result<Vec<&'static str>, Error> {
+        let mut found = Vec::new();
+        for (option, kind) in [
+            ("--scope", Kind::Scope),
+            ("--caller", Kind::Caller),
+            ("--client", Kind::Client),
+            ("--token", Kind::Token),
+        ] {
+            if self.is_named(kind, &[Pattern::Exactly(text.to_owned())])? {
+                found.push(option);
+            }
+        }
+        Ok(found)
     }
 
     fn unnamed_clients(&self, filter: &Filter, unnamed: &mut Vec<Unnamed>) -> Result<(), Error> {
-        if filter.client.is_empty() && filter.client_named.is_empty() {
-            return Ok(());
-        }
-        let names = self.names(Kind::Client)?;
-        let addresses: Vec<IpAddr> = names.iter().filter_map(|it| it.parse().ok()).collect();
+        let is_there = |filter: &Filter| {
+            let clients = self.clients(filter)?;
+            let mut statement = self.db.prepare(&format!("{} LIMIT 1", clients.one_of))?;
+            Ok::<_, Error>(statement.exists([])?)
+        };
         for network in &filter.client {
-            let value = network.address().map(|address| address.to_string());
-            let value = value.unwrap_or_else(|| network.to_string());
-            let mut known_as = filter.known_as.get(&value).into_iter().flatten();
-            let is_there = addresses.iter().any(|it| network.contains(*it))
-                || known_as.any(|name| names.contains(name));
-            if !is_there {
+            let one = Filter {
+                client: vec![*network],
+                known_as: filter.known_as.clone(),
+                ..Filter::default()
+            };
+            if !is_there(&one)? {
+                let value = network.address().map(|address| address.to_string());
+                let value = value.unwrap_or_else(|| network.to_string());
                 unnamed.push(Unnamed::new("client", value, Vec::new()));
             }
         }
         for name in &filter.client_named {
-            if !names.contains(name) {
+            let one = Filter {
+                client_named: vec![name.clone()],
+                ..Filter::default()
+            };
+            if !is_there(&one)? {
                 unnamed.push(Unnamed::new("client", name.clone(), Vec::new()));
             }
         }

@@ -3,12 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::io;
 use std::path::Path;
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{name, path};
+use crate::audit::chain::Link;
+use crate::audit::event::Pruned;
 use crate::audit::key;
+use crate::audit::lines::Lines;
 use crate::audit::segment::OpenError;
 use crate::dynatrace::token::HashKey;
 
@@ -29,23 +35,75 @@ pub struct Differing {
     pub is_replaced: bool,
 }
 
+/// What a record says of a key.
+#[derive(Deserialize)]
+struct Keyed {
+    key: String,
+    fingerprint: Option<String>,
+}
+
 impl Said {
-    /// What the line of a record says; `None`: nothing of pseudonyms.
+    /// What the line of a `start` or `reload` record says; `None`: nothing of pseudonyms.
     pub fn of(line: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Record {
             pseudonyms: Keyed,
         }
-        #[derive(Deserialize)]
-        struct Keyed {
-            key: String,
-            fingerprint: Option<String>,
+        let record: Record = serde_json::from_slice(line).ok()?;
+        Self::read(record.pseudonyms)
+    }
+
+    /// What a `pruned` record says of the starts and reloads that are deleted, the oldest first.
+    pub fn of_deleted(pruned: &Pruned) -> Vec<Self> {
+        pruned.pseudonyms.iter().filter_map(Self::told).collect()
+    }
+
+    /// What the line of a record says, if it is of one of these kinds.
+    pub fn all(line: &[u8]) -> Vec<Self> {
+        let deleted = || serde_json::from_slice(line).map(|pruned| Self::of_deleted(&pruned));
+        match Self::of(line) {
+            Some(said) => vec![said],
+            None => deleted().unwrap_or_default(),
         }
-        let Record { pseudonyms } = serde_json::from_slice(line).ok()?;
+    }
+
+    fn told(told: &Value) -> Option<Self> {
+        Self::read(Keyed::deserialize(told).ok()?)
+    }
+
+    fn read(keyed: Keyed) -> Option<Self> {
         Some(Self {
-            version: pseudonyms.key.strip_prefix('v')?.parse().ok()?,
-            fingerprint: pseudonyms.fingerprint,
+            version: keyed.key.strip_prefix('v')?.parse().ok()?,
+            fingerprint: keyed.fingerprint,
         })
+    }
+}
+
+/// Whether two starts have told of the same key.
+pub(in crate::audit) fn is_of_one_key(one: &Value, other: &Value) -> bool {
+    let (one, other) = (Said::told(one), Said::told(other));
+    one.is_some() && one == other
+}
+
+/// The highest version of which a journal tells; of what is damaged nothing is known.
+pub(super) fn newest(journal: &Path) -> io::Result<u32> {
+    let mut lines = Lines::new(journal).over_damage();
+    let mut newest = 0;
+    while let Some(line) = lines.next_line()? {
+        if memmem::find(&line.bytes, b"\"fingerprint\"").is_some() {
+            let said = of_kind(&line.bytes).into_iter().map(|said| said.version);
+            newest = said.chain([newest]).max().unwrap_or(newest);
+        }
+    }
+    Ok(newest)
+}
+
+/// What a line says, by its kind: what others write is not believed.
+fn of_kind(line: &[u8]) -> Vec<Said> {
+    let kind = Link::read(line).map(|link| link.kind.into_owned());
+    match kind.as_deref() {
+        Ok("start" | "reload" | "pruned") => Said::all(line),
+        _ => Vec::new(),
     }
 }
 

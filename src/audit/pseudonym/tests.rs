@@ -278,6 +278,28 @@ fn what_readers_go_by_has_no_pseudonym() {
     );
 }
 
+/// Its note is signed: who has asked for a grant may be who calls.
+#[test]
+fn a_grant_stays_as_it_was_signed() {
+    let (_journal, pseudonyms) = pseudonyms(&["caller.jwt.subject"]);
+    let grant = json!({
+        "id": "x", "requested_by": "alice", "approved_by": "bob", "reason": "alice has to", "ticket": "OPS-1",
+        "note": "dtgate grant v1\n{\"requested_by\": \"alice\"}\n\n\u{2014} alice AAAA\n",
+    });
+    let event = json!({
+        "kind": "decision", "verdict": "allow", "grant": grant,
+        "caller": {"jwt": {"subject": "alice"}}, "input": {"caller": {"jwt": {"subject": "alice"}}},
+        "result": {"violations": [{"message": "alice may not"}]},
+    });
+    let written = applied(&pseudonyms, &event);
+    assert_eq!(written["grant"], grant);
+    assert!(
+        !written["result"].to_string().contains("alice"),
+        "{written}"
+    );
+    assert_ne!(written["caller"]["jwt"]["subject"], "alice");
+}
+
 #[test]
 fn a_record_of_the_start_says_which_fields_and_which_key() {
     let (journal, first) = pseudonyms(&["caller.address"]);

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::pruned_in;
 use crate::audit::checkpoint::note::{Note, PublicKey};
-use crate::audit::checkpoint::{handover, key};
+use crate::audit::checkpoint::{handed_over, key};
+use crate::audit::event::Pruned;
 use crate::audit::segment::{first_record, segments};
 use crate::audit::tree::stored::each_line;
 
@@ -36,24 +37,27 @@ struct Behind {
     changes: Vec<(PublicKey, PublicKey)>,
 }
 
-/// An error where no record says that everything before record `first` was deleted, or none that was signed by the gate
-/// that wrote it.
+/// The record that says that everything before record `first` was deleted; an error where there is none, or none that was
+/// signed by the gate that wrote it. `None`: nothing was deleted.
 pub(super) fn check(
     directory: &Path,
     first: u64,
     go_on: &mut dyn FnMut() -> io::Result<()>,
-) -> io::Result<()> {
-    let missing = first - 1;
+) -> io::Result<Option<Pruned>> {
+    let missing = first.saturating_sub(1);
+    if missing == 0 {
+        return Ok(None);
+    }
     let (mut late, mut is_other) = (None, false);
     // From the end on: the last one is the one that counts, and others that say the same.
     for path in segments(directory)?.iter().rev() {
         let mut said = Vec::new();
-        pruned_in(path, go_on, |seq, pruned| said.push((seq, pruned.last)))?;
-        for (seq, last) in said.into_iter().rev() {
-            if last < missing {
+        pruned_in(path, go_on, |seq, pruned| said.push((seq, pruned)))?;
+        for (seq, pruned) in said.into_iter().rev() {
+            if pruned.last < missing {
                 is_other = true;
             } else if is_signed(directory, seq, go_on)? {
-                return Ok(());
+                return Ok(Some(pruned));
             } else {
                 late = Some(seq);
             }
@@ -133,12 +137,9 @@ impl Behind {
 
 /// The keys of a `key` record that both have signed.
 fn change(told: &Told) -> Option<(PublicKey, PublicKey)> {
+    let keys = handed_over(&told.note)?;
     let (old, new): (PublicKey, PublicKey) = (told.old.parse().ok()?, told.new.parse().ok()?);
-    let note = Note::parse(&told.note).ok()?;
-    let holds = note.text == handover(&old, &new)
-        && old.signed(&note).is_some()
-        && new.signed(&note).is_some();
-    holds.then_some((old, new))
+    (keys == (old, new)).then_some(keys)
 }
 
 /// As the gate and `audit settle` write them.

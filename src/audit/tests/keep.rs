@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::super::checkpoint::key;
+use super::super::checkpoint::note::{PublicKey, SigningKey};
 use super::super::compress::pack;
 use super::super::event::Pruned;
 use super::super::keeper::compress;
-use super::super::lines::{Line, Lines};
+use super::super::lines::{Line, Lines, last};
+use super::super::pseudonym::{Said, differing, rotate};
 use super::super::retention::{Plan, due, finish, prune, removal};
 use super::super::segment::{forms, is_compressed};
-use super::super::verify::Report;
+use super::super::verify::{Report, Trust, verify_by};
 use super::*;
 
 const SMALL: Size = Size::from_bytes(700);
@@ -673,4 +676,164 @@ fn an_old_segment_is_closed_and_an_empty_one_is_kept() {
         assert_eq!(count(), expected, "{seconds}");
     }
     whole(&config.directory);
+}
+
+/// Everything but the last two segments.
+const ALL: Size = Size::from_bytes(1);
+
+#[tokio::test]
+async fn keys_are_known_when_all_records_that_told_of_them_are_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = SMALL;
+    config.pseudonyms.fields = vec!["caller.address".to_owned().try_into().unwrap()];
+    written(&config, 4).await;
+    let key_of = || key::public(&config.directory).unwrap().0.unwrap();
+    let old = key_of();
+    let new = key::prepare(&config.directory, None).unwrap();
+    written(&config, 16).await;
+    assert_eq!(key_of(), new);
+    let head = whole(&config.directory);
+    let pruned = delete(&config, ALL);
+    assert_eq!((pruned.keys.len(), pruned.pseudonyms.len()), (1, 1));
+    let left = String::from_utf8(texts(&config.directory).concat()).unwrap();
+    for kind in ["start", "key", "reload"] {
+        assert!(!left.contains(&format!("\"kind\":\"{kind}\"")), "{kind}");
+    }
+    let by = |key: &PublicKey| Trust {
+        keys: vec![key.clone()],
+        ..Trust::default()
+    };
+    for key in [&old, &new] {
+        let report = verify_by(&config.directory, None, &by(key)).unwrap();
+        assert!(report.checkpoints.proven > pruned.last, "{report:?}");
+    }
+    let stranger = SigningKey::generate(new.name()).unwrap().public();
+    verify_by(&config.directory, None, &by(&stranger)).unwrap_err();
+    // What was taken over once is taken over again.
+    assert!(head.head_seq > pruned.last);
+    config.pseudonyms.fields.clear();
+    written(&config, 16).await;
+    let again = delete(&config, ALL);
+    assert_eq!(
+        (&again.keys, &again.pseudonyms),
+        (&pruned.keys, &pruned.pseudonyms)
+    );
+    verify_by(&config.directory, None, &by(&old)).unwrap();
+    // A key that is lost is missed, and its version not given out again.
+    let lost = config.directory.join("pseudonym-v1.key");
+    fs::remove_file(&lost).unwrap();
+    let told: Vec<_> = texts(&config.directory)
+        .iter()
+        .flat_map(|line| Said::all(line))
+        .collect();
+    let differing = differing(Some(&config.directory), &told).unwrap();
+    assert_eq!(
+        differing.iter().map(|it| it.version).collect::<Vec<_>>(),
+        [1]
+    );
+    assert_eq!(rotate(&config.directory).unwrap(), 2);
+    // Another key of the same version is noticed by the walk.
+    fs::remove_file(config.directory.join("pseudonym-v2.key")).unwrap();
+    config.pseudonyms.fields = vec!["caller.address".to_owned().try_into().unwrap()];
+    written(&config, 1).await;
+    assert_eq!(
+        whole(&config.directory)
+            .other_keys
+            .iter()
+            .map(|it| it.1)
+            .collect::<Vec<_>>(),
+        [1]
+    );
+}
+
+#[tokio::test]
+async fn damage_anywhere_in_a_pruned_journal_is_a_verdict() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = in_segments(directory.path()).await;
+    delete(&config, ALL);
+    written(&config, 12).await;
+    compressed(&config);
+    let before = texts(&config.directory);
+    let report = whole(&config.directory);
+    let noted = NotedHead {
+        seq: report.head_seq,
+        hash: report.head_hash,
+    };
+    let trust = Trust {
+        keys: vec![key::public(&config.directory).unwrap().0.unwrap()],
+        ..Trust::default()
+    };
+    for path in segments(&config.directory).unwrap() {
+        let content = fs::read(&path).unwrap();
+        // A part of all bytes, with what is behind the last frame.
+        let (some, all) = (0..content.len()).partition::<Vec<_>, _>(|at| at % 9 == 0);
+        let behind = all.into_iter().filter(|at| at + 24 > content.len());
+        for at in some.into_iter().chain(behind) {
+            let mut changed = content.clone();
+            changed[at] ^= 0x41;
+            fs::write(&path, changed).unwrap();
+            match verify_by(&config.directory, Some(&noted), &trust) {
+                Err(error) => assert!(error.is_verdict(), "{} {at}: {error}", path.display()),
+                Ok(report) if report.problems.is_empty() => {
+                    assert_eq!(texts(&config.directory), before, "{} {at}", path.display());
+                }
+                Ok(_) => {}
+            }
+        }
+        fs::write(&path, content).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_head_whose_record_was_deleted_is_no_sign_of_a_changed_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = in_segments(directory.path()).await;
+    let heads: Vec<NotedHead> = texts(&config.directory)
+        .iter()
+        .map(|line| NotedHead {
+            seq: chain::Link::read(line).unwrap().seq.unwrap(),
+            hash: crate::value::Sha256Hex::of(line).as_str().to_owned(),
+        })
+        .collect();
+    let pruned = delete(&config, ALL);
+    for head in &heads {
+        let verified = verify(&config.directory, Some(head));
+        if head.seq < pruned.last {
+            let error = verified.unwrap_err();
+            assert!(matches!(error, VerifyError::HeadDeleted { .. }), "{error}");
+            assert!(error.is_verdict() && error.to_string().contains("take a newer head"));
+        } else {
+            verified.unwrap();
+        }
+        let other = NotedHead {
+            hash: crate::value::Sha256Hex::of(b"other").as_str().to_owned(),
+            seq: head.seq,
+        };
+        let error = verify(&config.directory, Some(&other)).unwrap_err();
+        let is_deleted = matches!(error, VerifyError::HeadDeleted { .. });
+        assert_eq!(is_deleted, head.seq < pruned.last, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_records_are_read_without_those_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = in_segments(directory.path()).await;
+    compressed(&config);
+    let all = lines(&config.directory);
+    for wanted in 0..all.len() + 2 {
+        let (mut rest, is_all) = last(&config.directory, wanted as u64).unwrap();
+        let mut found = 0;
+        let mut first = None;
+        while let Some(line) = rest.next_line().unwrap() {
+            first = first.or(Some(line.place.segment));
+            found += 1;
+        }
+        assert!(found >= wanted.min(all.len()), "{wanted}: {found}");
+        assert_eq!(is_all, first == Some(1), "{wanted}");
+        if wanted == 2 {
+            assert!(found < all.len() / 2, "{found}");
+        }
+    }
 }

@@ -17,6 +17,8 @@ use serde::Deserialize;
 
 use super::super::checkpoint::note::{Note, PublicKey};
 use super::super::checkpoint::{Checkpoint, hash_of};
+use super::super::compress;
+use super::super::event::Pruned;
 use super::super::segment::{
     MOST_RECORDS, as_readable_as, first_record, open_lines, open_regular, options, read_line,
     segments,
@@ -46,6 +48,14 @@ pub(in crate::audit) struct Growth {
 /// The hashes, to be read.
 #[derive(Debug)]
 pub struct Hashes(File);
+
+/// What is known of records that were deleted.
+#[derive(Debug, Default)]
+pub(in crate::audit) struct Deleted {
+    pub(in crate::audit) tree: Compact,
+    /// The record that says so.
+    pub(in crate::audit) pruned: Pruned,
+}
 
 impl Growth {
     /// Goes on with a line without its newline.
@@ -78,7 +88,7 @@ impl Stored {
         let hashes = Hashes(file);
         let newest = newest_right(&hashes, &segments, last, keys)?;
         let Some((tree, from)) = newest.map_or_else(
-            || Ok::<_, io::Error>(beginning(&segments)?.map(|tree| (tree, 0))),
+            || Ok::<_, io::Error>(beginning(&segments)?.map(|it| (it.tree, 0))),
             |it| Ok(Some(it)),
         )?
         else {
@@ -256,20 +266,26 @@ fn newest_right(
 
 /// The tree of the records before the first segment. Where a kill came between a `pruned` record and the deletion, it is
 /// that of more: of all that are about to be deleted. `None`: no record says what was there.
-pub(in crate::audit) fn beginning(segments: &[PathBuf]) -> io::Result<Option<Compact>> {
+///
+/// What is damaged says nothing: whoever reads on meets it.
+pub(in crate::audit) fn beginning(segments: &[PathBuf]) -> io::Result<Option<Deleted>> {
     let first = segments.first().and_then(|path| first_record(path));
     let gone = first.unwrap_or(1) - 1;
     if gone == 0 {
-        return Ok(Some(Compact::default()));
+        return Ok(Some(Deleted::default()));
     }
-    let mut found: Option<Compact> = None;
+    let mut found: Option<Deleted> = None;
     // The newest says it, unless it was not carried out at all.
     for path in segments.iter().rev() {
-        each_line(path, |line| {
+        let read = read_each(path, |line| {
             take_nearer(&mut found, gone, line);
             true
-        })?;
-        if found.as_ref().is_some_and(|found| found.size() == gone) {
+        });
+        match read {
+            Err(error) if !is_damage(&error) => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        if found.as_ref().is_some_and(|it| it.tree.size() == gone) {
             break;
         }
     }
@@ -277,23 +293,29 @@ pub(in crate::audit) fn beginning(segments: &[PathBuf]) -> io::Result<Option<Com
 }
 
 /// The same, of a journal whose `pruned` records are known.
-pub(in crate::audit) fn beginning_by(gone: u64, removals: &[Vec<u8>]) -> Option<Compact> {
-    let mut found = (gone == 0).then(Compact::default);
+pub(in crate::audit) fn beginning_by(gone: u64, removals: &[Vec<u8>]) -> Option<Deleted> {
+    let mut found = (gone == 0).then(Deleted::default);
     for line in removals {
         take_nearer(&mut found, gone, line);
     }
     found
 }
 
-fn take_nearer(found: &mut Option<Compact>, gone: u64, line: &[u8]) {
+fn take_nearer(found: &mut Option<Deleted>, gone: u64, line: &[u8]) {
     if let Some(tree) = pruned(line)
         && tree.size() >= gone
         && found
             .as_ref()
-            .is_none_or(|found| tree.size() < found.size())
+            .is_none_or(|found| tree.size() < found.tree.size())
     {
-        *found = Some(tree);
+        let pruned = serde_json::from_slice(line).unwrap_or_default();
+        *found = Some(Deleted { tree, pruned });
     }
+}
+
+/// A compressed segment that was changed, or a line without end.
+fn is_damage(error: &io::Error) -> bool {
+    compress::damage(error).is_some() || error.kind() == io::ErrorKind::FileTooLarge
 }
 
 /// What a line says, if it is a `pruned` record: `tree` has the hashes of the largest full subtrees of the records up to
@@ -392,17 +414,19 @@ fn checkpoint(line: &[u8], keys: &[PublicKey]) -> Option<(u64, Hash)> {
 }
 
 /// Hands over each whole line of a segment, without its newline, while it is wanted.
-pub(in crate::audit) fn each_line(
-    path: &Path,
-    mut see: impl FnMut(&[u8]) -> bool,
-) -> io::Result<()> {
+pub(in crate::audit) fn each_line(path: &Path, see: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let mut reader = open_lines(path, 0).map_err(named)?;
+    read_each(path, see).map_err(named)
+}
+
+/// The same; the error is as it was met.
+fn read_each(path: &Path, mut see: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let mut reader = open_lines(path, 0)?;
     let mut line = Vec::new();
     loop {
         line.clear();
-        read_line(&mut reader, &mut line).map_err(named)?;
+        read_line(&mut reader, &mut line)?;
         let Some(line) = line.strip_suffix(b"\n") else {
             return Ok(());
         };

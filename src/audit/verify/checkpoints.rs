@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::chain::NotedHead;
 use super::super::checkpoint::note::{Note, PublicKey};
-use super::super::checkpoint::{Checkpoint, handover};
+use super::super::checkpoint::{Checkpoint, handed_over, handover};
+use super::super::tree::stored::Deleted;
 use super::super::tree::{Compact, Hash, leaf};
 use super::report::{Removal, is_zero};
 use crate::value::{Duration, Sha256Hex};
@@ -196,8 +197,9 @@ struct Told {
 }
 
 impl Checking {
-    /// `tree`: of what was pruned.
-    pub(super) fn new(trust: &Trust, tree: Compact) -> Result<Self, CheckpointError> {
+    /// `deleted`: what was pruned. Whoever gave a key that has handed over since, also there, knows the next one.
+    pub(super) fn new(trust: &Trust, deleted: Deleted) -> Result<Self, CheckpointError> {
+        let Deleted { tree, pruned } = deleted;
         let trust = trust.clone();
         let kept = trust.kept.as_ref().map(|note| {
             let by_us =
@@ -206,8 +208,12 @@ impl Checking {
             by_us.then_some(checkpoint).ok_or(CheckpointError::KeptKey)
         });
         let kept = kept.transpose()?;
+        let mut known = trust.keys.clone();
+        for (old, new) in pruned.keys.iter().filter_map(|note| handed_over(note)) {
+            take_over(&mut known, &old, new);
+        }
         let this = Self {
-            known: trust.keys.clone(),
+            known,
             pruned: tree.size(),
             tree,
             trust,
@@ -371,9 +377,7 @@ impl Checking {
         if old.signed(&note).is_none() || new.signed(&note).is_none() {
             return Err(wrong("a signature is wrong"));
         }
-        if self.known.contains(&old) && !self.known.contains(&new) && self.known.len() < KEYS {
-            self.known.push(new);
-        }
+        take_over(&mut self.known, &old, new);
         self.found.key_changes += 1;
         Ok(())
     }
@@ -461,6 +465,13 @@ impl Checking {
             (0, _) => Err(CheckpointError::Unproven),
             _ => Ok(self.found),
         }
+    }
+}
+
+/// A key that is known has named the next one.
+fn take_over(known: &mut Vec<PublicKey>, old: &PublicKey, new: PublicKey) {
+    if known.contains(old) && !known.contains(&new) && known.len() < KEYS {
+        known.push(new);
     }
 }
 

@@ -2,15 +2,13 @@
 //!
 //! There is no file `head`, and nothing that was set aside, and what a gate deletes of its journal may stay there.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::checkpoints::{Checking, Trust};
 use super::start::Start;
 use super::unsigned::Unsigned;
 use super::{
-    Break, Damage, Doubt, INTERVAL, LinkError, NotedHead, Report, VerifyError, Walk, at_checkpoint,
-    check_form, confirms, stored,
+    Break, Damage, LinkError, NotedHead, Report, VerifyError, Walk, check_form, confirms, stored,
 };
 
 /// With what such lines begin.
@@ -44,27 +42,13 @@ impl<'a> Elsewhere<'a> {
         let Beginning { first, line, .. } = beginning;
         let name = PathBuf::from(beginning.name);
         let start = Start::elsewhere(&name, first, line, trust.begins.clone());
-        let tree = stored::beginning_by(first.saturating_sub(1), beginning.removals);
-        let checkpoints = tree.map(|tree| Checking::new(trust, tree)).transpose();
-        let interval = trust.interval.unwrap_or(INTERVAL);
+        let deleted = stored::beginning_by(first.saturating_sub(1), beginning.removals);
+        let walk = Walk::new(&name, start, deleted, noted, trust)?;
         Ok(Self {
-            walk: Walk {
-                head: start.head(),
-                start,
-                checkpoints: checkpoints.map_err(at_checkpoint(&name, None))?,
-                report: Report::default(),
-                doubt: Doubt::default(),
-                keys: BTreeMap::new(),
-                marked: None,
-                noted,
-                noted_found: false,
-                segments: &[],
-                interval,
-                is_proof_wanted: !trust.keys.is_empty() || trust.kept.is_some(),
-            },
+            unsigned: Unsigned::new(walk.interval),
+            walk,
             name,
             last: Vec::new(),
-            unsigned: Unsigned::new(interval),
             proven: 0,
         })
     }

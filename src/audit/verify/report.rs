@@ -54,6 +54,9 @@ pub struct Report {
     pub head_hash: String,
     /// What checkpoints prove.
     pub checkpoints: Checkpoints,
+    /// Nobody looked at checkpoints: the beginning is not here, and nothing says what it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_unseen_checkpoints: bool,
 }
 
 /// A `recovery` record.
@@ -92,6 +95,11 @@ pub enum VerifyError {
         "record {seq} with hash {hash} is not in the journal, though it was noted as its head once"
     )]
     Head { seq: u64, hash: String },
+    #[error(
+        "record {seq}, which was noted as the head once, was deleted by retention, with all up to record {last}: take a \
+         newer head"
+    )]
+    HeadDeleted { seq: u64, last: u64 },
     #[error(
         "record {seq} says that record {last} was deleted and had hash {noted}, and the record after it names {found}"
     )]
@@ -144,6 +152,7 @@ impl VerifyError {
         match self {
             Self::Damaged(_)
             | Self::Head { .. }
+            | Self::HeadDeleted { .. }
             | Self::Missing { .. }
             | Self::Begins { .. }
             | Self::Pruned { .. }
@@ -158,6 +167,7 @@ impl VerifyError {
         match self {
             Self::Checkpoint { why, .. } => why.headline(),
             Self::Begins { .. } => "Nothing vouches for the beginning.",
+            Self::HeadDeleted { .. } => "The head that was noted does not fit.",
             Self::Head { .. } => "The journal does not go on from the head that was noted.",
             _ => "The chain is broken.",
         }

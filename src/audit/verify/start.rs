@@ -40,7 +40,11 @@ impl Start {
         if first <= 1 {
             return Ok(Self::before(path, first, b""));
         }
-        let line = first_line(path).map_err(unread(path))?;
+        let line = match first_line(path) {
+            // The walk says so, by its number.
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Vec::new(),
+            line => line.map_err(unread(path))?,
+        };
         Ok(Self::before(path, first, line.trim_ascii_end()))
     }
 
@@ -96,6 +100,12 @@ impl Start {
             },
             None => Head::origin(),
         }
+    }
+
+    /// Whether a head is that of the last record before the first one that is there.
+    pub(super) fn is_behind(&self, noted: &NotedHead) -> bool {
+        let before = self.ends.first_key_value();
+        before.is_some_and(|(last, hash)| *last == noted.seq && noted.hash == hash.as_str())
     }
 
     pub(super) fn segment_ends(&mut self, head: &Head) {

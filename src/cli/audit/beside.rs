@@ -30,12 +30,18 @@ pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
             ));
         }
     }
-    if let Some(text) = &filter.text
-        && source.is_scope(text)?
-    {
-        note(&format!(
-            "--text does not look at scopes: --scope {text} does"
-        ));
+    if let Some(text) = &filter.text {
+        for option in source.found_by(text)? {
+            let what = match option {
+                "--scope" => "does not look at scopes",
+                "--caller" => "does not look at credentials of callers",
+                "--client" => "does not look at addresses",
+                // Names of tokens, and ids that were asked about, are looked at.
+                _ if !text.starts_with("dt0") => continue,
+                _ => "does not look at ids of tokens that were made",
+            };
+            note(&format!("--text {what}: {option} {text} does"));
+        }
     }
     Ok(())
 }
@@ -98,13 +104,13 @@ pub(super) fn lacking(source: &Source) -> anyhow::Result<Vec<Lacking>> {
         Source::Store { .. } => return lacking_of_gates(source),
     };
     let mut said = Vec::new();
-    for kind in ["start", "reload"] {
+    for kind in ["start", "reload", "pruned"] {
         let mut before = u64::MAX >> 1;
         for _ in 0..STARTS {
             let Some(seq) = index.last_before(kind, before)? else {
                 break;
             };
-            said.extend(index.line(seq)?.and_then(|line| Said::of(&line)));
+            said.extend(index.line(seq)?.iter().flat_map(|line| Said::all(line)));
             before = seq;
         }
     }

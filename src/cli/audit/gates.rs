@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::store::{self, StoreArgs};
@@ -48,6 +49,10 @@ impl Gates {
         let config = config.context("give --store URL, or --config FILE with a section [store]")?;
         let gates = store::open(&config)?.gates()?;
         let shown = self.times.shown();
+        let shown = Shown {
+            now: asked(&gates).unwrap_or(shown.now),
+            ..shown
+        };
         let looked: Vec<Looked<'_>> = self.looked(&gates, &shown);
         match self.format {
             Format::Json => {
@@ -80,6 +85,12 @@ impl Gates {
     }
 }
 
+/// When the server was asked, by its own clock, by which gates were seen: that of whoever asks may be another.
+fn asked(gates: &[Gate]) -> Option<Timestamp> {
+    let ms = gates.first()?.asked.millis()?;
+    Timestamp::from_millisecond(ms).ok()
+}
+
 /// The policies that most of these gates have, or else the newest gate.
 fn usual<'a>(gates: &[&'a Gate]) -> Option<&'a str> {
     let mut of: BTreeMap<&str, (usize, i64)> = BTreeMap::new();
@@ -108,6 +119,7 @@ impl Looked<'_> {
             shipped,
             started,
             seen,
+            asked: _,
             key,
         } = self.gate;
         json!({
@@ -215,6 +227,7 @@ mod tests {
             shipped: 1,
             started: crate::store::Moment::of_millis(started),
             seen: crate::store::Moment::of_millis(started),
+            asked: crate::store::Moment::of_millis(started),
             key: String::new(),
         };
         let (old, new) = (gate("a", 1), gate("b", 2));

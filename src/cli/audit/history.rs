@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
 use super::beside::NotShown;
@@ -35,7 +36,7 @@ use scopes::{Found, Tokens, What};
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct History {
     /// Public id or name of the token
-    #[arg(value_name = "TOKEN")]
+    #[arg(value_name = "TOKEN", value_parser = NonEmptyStringValueParser::new())]
     token: String,
     #[command(flatten)]
     from: Asking,

@@ -69,8 +69,9 @@ impl TypedValueParser for Operations {
         value: &OsStr,
     ) -> Result<Pattern, clap::Error> {
         let text = value.to_str().unwrap_or_default();
-        let pattern: Pattern = text.parse().unwrap_or_else(|never| match never {});
-        if Operation::recorded().any(|name| pattern.fits(name)) {
+        if let Ok(pattern) = text.parse::<Pattern>()
+            && Operation::recorded().any(|name| pattern.fits(name))
+        {
             return Ok(pattern);
         }
         // Those of the same family, if it is one: all of them fill a screen.

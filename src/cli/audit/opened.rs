@@ -14,7 +14,7 @@ use crate::value::{Visible, plain_words};
 
 /// The journal, for commands that need no index.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Journal {
+pub(in crate::cli) struct Journal {
     /// Configuration file of the gate: where its journal is
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// The command line goes before the configuration.
-    pub(super) fn find(&self) -> anyhow::Result<PathBuf> {
+    pub(in crate::cli) fn find(&self) -> anyhow::Result<PathBuf> {
         Ok(self.settings()?.directory)
     }
 

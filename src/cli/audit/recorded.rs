@@ -9,6 +9,7 @@ use super::source::Asking;
 use crate::app::generations;
 use crate::audit::proof::Wanted;
 use crate::policy::Input;
+use crate::replay;
 
 /// What a record has of it.
 pub(in crate::cli) struct Recorded {
@@ -19,6 +20,8 @@ pub(in crate::cli) struct Recorded {
     pub(in crate::cli) kept: Option<PathBuf>,
     /// What stands there for what was seen then: pseudonyms, and what mask rules have left.
     pub(in crate::cli) masked: Vec<String>,
+    /// Members whose texts were cut, because the record was to be short.
+    pub(in crate::cli) cut: Vec<String>,
 }
 
 /// Finds the decision of an id, or of the number of a record.
@@ -53,5 +56,6 @@ pub(in crate::cli) fn recorded(from: &Asking, id: &Wanted) -> anyhow::Result<Rec
         revision,
         kept: kept.filter(|path| path.is_file()),
         masked: masked.map(str::to_owned).collect(),
+        cut: replay::cut(&line),
     })
 }

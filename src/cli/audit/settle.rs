@@ -24,6 +24,7 @@ use super::table::{Table, terminal};
 use super::times::Times;
 use crate::app;
 use crate::audit::event::{self, Event, Settled};
+use crate::audit::index::is_same_id;
 use crate::audit::proof::Wanted;
 use crate::audit::{self, OpenError};
 use crate::cli::{Format, block_on, load, print_json};
@@ -118,9 +119,13 @@ impl Settle {
                  what you found by --found"
             );
         }
-        if let Some(held) = held.filter(|_| seen() > 0) {
+        let new = || {
+            let all = doubts.iter().zip(&looked);
+            all.filter(|(doubt, it)| it.is_seen && !doubt.is_told(it))
+        };
+        if let Some(held) = held.filter(|_| new().count() > 0) {
             let now = app::now();
-            let events = doubts.iter().zip(&looked).filter(|(_, it)| it.is_seen);
+            let events = new();
             let events = events.map(|(doubt, looked)| {
                 Event::Settled(Settled {
                     timestamp: rfc3339_millis(now),
@@ -136,8 +141,10 @@ impl Settle {
                 ..config.journal
             };
             audit::add(held, &config, events, app::now).map_err(|error| in_use(error, &place))?;
-            let written = counted(seen(), "record");
+            let written = counted(new().count(), "record");
             note(&format!("{written} written"));
+        } else if self.apply && seen() > 0 {
+            note("nothing is written: the journal says the same of them already");
         }
         let failed = looked.len() - seen();
         if credential.is_some() && failed > 0 {
@@ -155,7 +162,7 @@ impl Settle {
         };
         let is_meant = |doubt: &Doubt| match wanted {
             Wanted::Number(seq) => doubt.seq == *seq,
-            Wanted::Decision(id) => doubt.cells.decision_id == *id,
+            Wanted::Decision(id) => is_same_id(&doubt.cells.decision_id, id),
         };
         let meant: Vec<Doubt> = all.into_iter().filter(is_meant).collect();
         if meant.is_empty() {

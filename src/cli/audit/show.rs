@@ -11,6 +11,7 @@ use super::beside;
 use super::query::one_line;
 use super::source::{Asking, Source};
 use super::times::{Shown, Times};
+use crate::app::{self, generations};
 use crate::audit::proof::Wanted;
 use crate::audit::tail::render;
 use crate::cli::Format;
@@ -141,7 +142,10 @@ fn silent(out: &mut impl Write, source: &Source, key: &Key, record: &Value) -> a
     if record.get("input").is_none() || revision.is_none() || is_masked {
         return Ok(());
     }
-    let Some(policies) = named(source, key, revision)? else {
+    let bold = Style::new().bold();
+    let known = named(source, key, revision)?;
+    let Some(policies) = known.or_else(|| kept(source, revision)) else {
+        writeln!(out, "\n{bold}no objection{bold:#}\n  {NOT_KNOWN}")?;
         return Ok(());
     };
     let objecting: Vec<&Value> = violations(record)
@@ -154,7 +158,6 @@ fn silent(out: &mut impl Write, source: &Source, key: &Key, record: &Value) -> a
     });
     let names: Vec<String> = names.collect();
     if !names.is_empty() {
-        let bold = Style::new().bold();
         writeln!(out, "\n{bold}no objection{bold:#}\n  {}", names.join(", "))?;
     }
     Ok(())
@@ -181,6 +184,15 @@ fn named(
         }
     }
     Ok(None)
+}
+
+/// The same, as they are kept beside the journal: retention takes starts and reloads away, and not those.
+fn kept(source: &Source, revision: Option<&Value>) -> Option<Vec<Value>> {
+    let revision = revision?.as_str()?;
+    let is_digest = !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let path = generations::path(source.keys().filter(|_| is_digest)?, revision);
+    let policies = app::policies_with_those_of(&path, &[]).ok()?;
+    Some(policies.names().map(Value::from).collect())
 }
 
 /// Each member of a record, one a line: those that are known best first, then whatever else there is.
@@ -321,5 +333,7 @@ const KNOWN: [&str; 6] = ["input", "caller", "request", "bundles", "metrics", "l
 const IN_EVERY_HEAD: [&str; 3] = ["kind", "seq", "timestamp"];
 /// What the first lines of a decision say.
 const IN_HEAD: [&str; 4] = ["decision_id", "verdict", "operation", "error"];
+/// Where nothing says which policies there were.
+const NOT_KNOWN: &str = "which policies judged besides is not known: no start or reload before it that names them is there";
 /// Starts and reloads that are looked at.
 const LOOKED_AT: usize = 100;

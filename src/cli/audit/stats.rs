@@ -1,6 +1,6 @@
 //! `dtgate audit stats`: how many decisions, by what and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -30,9 +30,9 @@ pub(in crate::cli) struct Stats {
     /// How long a row of the plot is
     #[arg(long, value_enum, default_value_t = Bucket::Day)]
     bucket: Bucket,
-    /// Show COUNT names at most, those with the most decisions
-    #[arg(long, value_name = "COUNT", default_value = "20", value_parser = at_least_one)]
-    limit: usize,
+    /// Show COUNT names at most, those with the most decisions [default: 20; of json and csv all]
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
+    limit: Option<usize>,
     #[command(flatten)]
     from: Asking,
     #[command(flatten)]
@@ -62,11 +62,9 @@ impl Stats {
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
         beside::say(&source, &filter)?;
-        let sums = source.sums(&filter, self.by)?;
-        let over_time = match self.by {
-            By::Verdict => sums.clone(),
-            // One decision has several names, and counts once in time.
-            _ => source.sums(&filter, By::Verdict)?,
+        let sums = match (self.format, self.by) {
+            (Form::Csv, _) | (_, By::Verdict) => source.sums(&filter, self.by)?,
+            _ => source.totals(&filter, self.by)?,
         };
         let mut names: BTreeMap<&str, Counts> = BTreeMap::new();
         for sum in &sums {
@@ -74,9 +72,23 @@ impl Stats {
         }
         let mut names: Vec<(&str, Counts)> = names.into_iter().collect();
         names.sort_by_key(|(name, (allowed, denied))| (std::cmp::Reverse(allowed + denied), *name));
-        if self.format == Form::Csv {
-            return self.csv(out, &sums, &shown.zone);
+        if self.format != Form::Pretty {
+            let more = names.len() - names.len().min(self.limit.unwrap_or(usize::MAX));
+            if more > 0 {
+                note(&format!("and {more} more names: --limit leaves them out"));
+            }
+            names.truncate(self.limit.unwrap_or(usize::MAX));
         }
+        if self.format == Form::Csv {
+            let names: BTreeSet<&str> = names.iter().map(|(name, _)| *name).collect();
+            let sums = sums.iter().filter(|sum| names.contains(&*sum.name));
+            return self.csv(out, &sums.collect::<Vec<_>>(), &shown.zone);
+        }
+        let over_time = match self.by {
+            By::Verdict => sums.clone(),
+            // One decision has several names, and counts once in time.
+            _ => source.sums(&filter, By::Verdict)?,
+        };
         let (buckets, has_more) = self.buckets(&over_time, &shown.zone);
         if has_more {
             note(&format!(
@@ -113,7 +125,12 @@ impl Stats {
     }
 
     /// A line for each name in each bucket.
-    fn csv(&self, out: &mut impl Write, sums: &[Sum], zone: &TimeZone) -> anyhow::Result<ExitCode> {
+    fn csv(
+        &self,
+        out: &mut impl Write,
+        sums: &[&Sum],
+        zone: &TimeZone,
+    ) -> anyhow::Result<ExitCode> {
         let mut counts: BTreeMap<(ZonedDateTime, &str), Counts> = BTreeMap::new();
         for sum in sums {
             if let Some(begins) = self.bucket.of(sum.from, zone) {
@@ -156,7 +173,8 @@ impl Stats {
         };
         let table = Table::new(&[(title, 12), ("ALLOWED", 7), ("DENIED", 7)]);
         let mut table = table.numbers(&["ALLOWED", "DENIED"]);
-        for (name, (allowed, denied)) in names.iter().take(self.limit) {
+        let limit = self.limit.unwrap_or(NAMES);
+        for (name, (allowed, denied)) in names.iter().take(limit) {
             let name = if name.is_empty() { of_none } else { name };
             table.add(vec![
                 Visible(name).to_string().into(),
@@ -168,8 +186,8 @@ impl Stats {
             ]);
         }
         table.show(out, terminal())?;
-        if names.len() > self.limit {
-            writeln!(out, "and {} more", names.len() - self.limit)?;
+        if names.len() > limit {
+            writeln!(out, "and {} more", names.len() - limit)?;
         }
         Ok(())
     }
@@ -313,5 +331,7 @@ const PARTS: &str = " ▏▎▍▌▋▊▉";
 
 /// Columns for the time, for blanks, and for two bars of nearly nothing.
 const TIME: usize = 16 + 3 + 2;
+/// Of a table.
+const NAMES: usize = 20;
 /// Rows of a plot.
 const MOST: usize = 2000;

@@ -10,7 +10,7 @@ use crate::store::{Asked, Config, Url};
 
 /// The options by which a store is found.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct StoreArgs {
+pub(in crate::cli) struct StoreArgs {
     /// Ask the store, where gates meet: <postgres://user@host/database>, or `config`: the one that the file of --config names
     #[arg(long, value_name = "URL")]
     // Read later: what is wrong with it is said without it, because it may hold a password.
@@ -52,11 +52,16 @@ impl StoreArgs {
     }
 
     /// The store that is meant, if one is. The command line goes before the configuration.
-    pub(super) fn config(&self, file: Option<&PathBuf>) -> anyhow::Result<Option<Config>> {
+    pub(in crate::cli) fn config(&self, file: Option<&PathBuf>) -> anyhow::Result<Option<Config>> {
         let named = self.store.as_deref().map(Named::read).transpose()?;
         let configured = load(file)?.store;
         let mut config = match (&named, configured) {
             (None, _) => return Ok(None),
+            (Some(Named::Config), None) if file.is_none() => {
+                return Err(anyhow!(
+                    "--store config: say by --config FILE which configuration names the store"
+                ));
+            }
             (Some(Named::Config), None) => {
                 return Err(anyhow!(
                     "--store config: there is no section [store] in --config"
@@ -79,6 +84,6 @@ impl StoreArgs {
     }
 }
 
-pub(super) fn open(config: &Config) -> anyhow::Result<Asked> {
+pub(in crate::cli) fn open(config: &Config) -> anyhow::Result<Asked> {
     Asked::open(config).with_context(|| format!("store {}", config.url))
 }

@@ -17,7 +17,7 @@ use crate::audit::checkpoint::note::PublicKey;
 use crate::audit::index::Unnamed;
 use crate::audit::verify::{Late, Recovered, Removal, Report, Trust, read_kept, verify_by};
 use crate::cli::{Format, print_json};
-use crate::store::{Config, Verified};
+use crate::store::{Config, Earlier, Verified};
 use crate::value::{Duration, Visible, counted};
 
 #[derive(Debug, Args)]
@@ -152,6 +152,11 @@ fn to_json(verified: &Verified) -> serde_json::Value {
         "ok": verified.is_right(),
         "problems": verified.problems,
     });
+    if let (false, Some(members)) = (verified.earlier.is_empty(), json.as_object_mut()) {
+        let earlier = verified.earlier.iter();
+        let earlier = earlier.map(|it| json!({"gate": it.gate, "last": it.last}));
+        members.insert("earlier".to_owned(), earlier.collect());
+    }
     let chain = match &verified.chain {
         None => None,
         Some(Ok(report)) => Some(("report", json!(report))),
@@ -172,6 +177,13 @@ fn show_gate(verified: &Verified, keys: &[PublicKey], out: &mut impl Write) -> s
     }
     for problem in &verified.problems {
         writeln!(out, "  {}", Visible(problem))?;
+    }
+    for Earlier { gate, last } in &verified.earlier {
+        let gate = Visible(gate);
+        writeln!(
+            out,
+            "  its records up to {last} are here as those of gate {gate}"
+        )?;
     }
     match &verified.chain {
         None => writeln!(out, "There are no records of it.")?,
@@ -276,6 +288,12 @@ fn show_checkpoints(
     out: &mut impl Write,
 ) -> std::io::Result<()> {
     let checkpoints = &report.checkpoints;
+    if report.has_unseen_checkpoints {
+        return writeln!(
+            out,
+            "  checkpoints not looked at, because the beginning is not here"
+        );
+    }
     writeln!(out, "  checkpoints {:>6}", checkpoints.count)?;
     if let Some(key) = &checkpoints.key {
         let covered = checkpoints.covered;

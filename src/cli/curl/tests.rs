@@ -122,10 +122,35 @@ fn what_would_have_to_be_guessed_is_refused() {
             "by --token ID",
         ),
         ("curl $URL/api", "the URL has a variable"),
+        (
+            "curl http://x -d \"{\\\"name\\\": \\\"$NAME\\\"}\"",
+            "a variable or a command",
+        ),
+        (
+            "curl http://x -H \"X-A: `date`\"",
+            "a variable or a command",
+        ),
+        (
+            "curl http://x -d \"$(cat body.json)\"",
+            "a variable or a command",
+        ),
+        ("curl http://x -d ${BODY}", "a variable or a command"),
         ("curl http://x -d @/does/not/exist", "there is no such file"),
         ("curl http://x -d @-", "standard input is not read"),
     ] {
         let refused = format!("{:#}", parse(line).unwrap_err());
         assert!(refused.contains(said), "{line}: {refused}");
+    }
+}
+
+#[test]
+fn what_a_shell_leaves_alone_is_no_variable() {
+    for (line, body) in [
+        ("curl http://x -d '$NAME `date`'", "$NAME `date`"),
+        ("curl http://x -d \"\\$NAME \\`date\\`\"", "$NAME `date`"),
+        ("curl http://x -d \"5 $ and $\"", "5 $ and $"),
+        ("curl http://x -d $'a\\'$b'", "a'$b"),
+    ] {
+        assert_eq!(parse(line).unwrap().body(), body, "{line}");
     }
 }

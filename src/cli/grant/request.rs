@@ -12,11 +12,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::known::name_of;
-use super::{confirm, told};
+use super::{confirm, named, told};
 use crate::app;
 use crate::audit::checkpoint::key;
 use crate::audit::checkpoint::note::{Note, SigningKey};
 use crate::audit::proof::Wanted;
+use crate::cli::audit::note;
 use crate::cli::audit::source::{Asking, Source};
 use crate::cli::load;
 use crate::dynatrace::catalogue::Operation;
@@ -46,16 +47,10 @@ pub(in crate::cli) struct RequestArgs {
     /// Environment of the token
     #[arg(long, value_name = "NAME", default_value = DEFAULT, requires = "token")]
     environment: String,
-    /// Only by this caller: `request.caller_hash` of a record of its, or the public id of its credential, which others can
-    /// show, too
-    #[arg(
-        long,
-        value_name = "ID",
-        requires = "token",
-        required_unless_present_any = ["decision", "any_caller"]
-    )]
+    /// Only by this caller: `request.caller_hash` of a record of its
+    #[arg(long, value_name = "HASH", requires = "token")]
     caller: Option<String>,
-    /// By anybody: whoever asks for the change first uses it up
+    /// By anybody: whoever asks for the change first uses it up, also one whose credential Dynatrace refuses
     #[arg(long, requires = "token", conflicts_with = "caller")]
     any_caller: bool,
     /// Only this operation, as `dtgate endpoints` names it
@@ -91,18 +86,29 @@ pub(in crate::cli) struct RequestArgs {
 
 impl RequestArgs {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        self.check_arguments()?;
         let key = key::of_person(&self.key)?;
-        let config = load(self.from.place.config.as_ref())?.grants;
-        if self.from.place.config.is_some() && config.is_none() {
+        let config = load(self.from.place.config.as_ref())?;
+        if self.from.place.config.is_some() && config.grants.is_none() {
             bail!("the configuration has no [grants]: its gate takes none");
         }
+        let change = self.change()?;
+        if self.from.place.config.is_some() && change.is_some() {
+            named::environment(&config, &self.environment)?;
+        }
+        let config = config.grants;
         let source = self.from.find()?.open()?;
         let (at, line) = self.record(&source)?;
+        let behind = Key {
+            seq: at.seq.saturating_add(1),
+            ..at.clone()
+        };
+        named::policies(&source, &behind, &self.policy)?;
         let now = app::now().round(Unit::Second)?;
         let until = self.until(now)?;
-        let (allows, policies, failed_policies) = match &self.decision {
-            Some(id) => self.again(id, &line)?,
-            None => self.any_change(),
+        let (allows, policies, failed_policies) = match (&self.decision, change) {
+            (Some(id), _) => self.again(id, &line)?,
+            (None, change) => self.any_of(change.context("--token, or --decision")?),
         };
         let grant = Grant {
             id: Uuid::now_v7(),
@@ -126,6 +132,12 @@ impl RequestArgs {
             agree(config, &key, &signed)?;
         }
         told::show(out, &signed.grant, Some(&line))?;
+        if self.any_caller {
+            note(
+                "warning: anybody who reaches the gate can use this grant up, also with a credential that Dynatrace refuses; \
+                 --caller HASH keeps it for one",
+            );
+        }
         confirm(out, self.yes)?;
         let path = self.path(signed.grant.id);
         let shown = path.display();
@@ -136,10 +148,41 @@ impl RequestArgs {
             .map_err(|error| anyhow!("{shown}: {}", unwritten(&error)))?;
         writeln!(
             out,
-            "\n{shown} is signed by {}. Another approver looks at it and signs it, too:\n  dtgate grant approve {shown} --key FILE",
-            Visible(key.name())
+            "\n{shown} is signed by {}. Another approver looks at it and signs it, too:\n  dtgate grant approve {shown} --key FILE{}",
+            Visible(key.name()),
+            self.beside()
         )?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the parser of arguments would say in other words.
+    fn check_arguments(&self) -> anyhow::Result<()> {
+        if self.decision.as_ref().is_some_and(String::is_empty) {
+            bail!(
+                "--decision is empty: write the id of the decision, as `dtgate-decision-id` of the answer says it"
+            );
+        }
+        if self.token.is_some() && self.caller.is_none() && !self.any_caller {
+            bail!(
+                "whose change may pass? Write --caller HASH, or --any-caller for whoever comes first"
+            );
+        }
+        if let Some(file) = &self.output
+            && !file.is_dir()
+            && !file.to_string_lossy().ends_with(ENDING)
+        {
+            bail!(
+                "--output {}: its name has to end in {ENDING}, a gate takes no other file for a grant",
+                file.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the one who approves finds the gate, as the one who asks did.
+    fn beside(&self) -> String {
+        let config = self.from.place.config.as_ref();
+        config.map_or_else(String::new, |it| format!(" --config {}", it.display()))
     }
 
     /// The record behind which it can be used: that of the decision, or the last one.
@@ -232,7 +275,21 @@ impl RequestArgs {
         Ok((Allows::Request(Box::new(request)), names(false), failed))
     }
 
-    fn any_change(&self) -> (Allows, Vec<String>, Vec<String>) {
+    /// The next change of a token, where one is named.
+    fn change(&self) -> anyhow::Result<Option<Change>> {
+        let Some(token) = &self.token else {
+            return Ok(None);
+        };
+        let caller = self.caller.as_ref().map(|it| caller(it));
+        Ok(Some(Change {
+            environment: self.environment.clone(),
+            token: named::id("--token", token)?,
+            operation: self.operation.map(|it| it.as_str().to_owned()),
+            caller: caller.transpose()?,
+        }))
+    }
+
+    fn any_of(&self, change: Change) -> (Allows, Vec<String>, Vec<String>) {
         let mut policies = self.policy.clone();
         policies.sort();
         policies.dedup();
@@ -240,12 +297,6 @@ impl RequestArgs {
             policies.clone()
         } else {
             Vec::new()
-        };
-        let change = Change {
-            environment: self.environment.clone(),
-            token: self.token.clone().unwrap_or_default(),
-            operation: self.operation.map(|it| it.as_str().to_owned()),
-            caller: self.caller.clone(),
         };
         (Allows::Change(change), policies, failed)
     }
@@ -260,8 +311,20 @@ impl RequestArgs {
     }
 }
 
+/// A public id is no name for it: whoever shows that could use up what is for its holder. What is none is not repeated.
+fn caller(text: &str) -> anyhow::Result<String> {
+    let id = named::id("--caller", text)?;
+    if !id.starts_with("hmac-sha256:") {
+        bail!(
+            "--caller: write request.caller_hash of a record of that caller, hmac-sha256:…: `dtgate audit query --caller ID \
+             --format json` shows those of a public id, which others can show, too; or --any-caller"
+        );
+    }
+    Ok(id)
+}
+
 /// What the policies said, without the words of it: a mask may have taken those away.
-fn violations(record: &Value) -> Vec<Violation> {
+pub(super) fn violations(record: &Value) -> Vec<Violation> {
     let all = record.pointer("/result/violations");
     let all = all.and_then(Value::as_array).into_iter().flatten();
     let read = all.filter_map(|violation| {

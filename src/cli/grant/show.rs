@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
 
-use super::known::{Beside, Known};
+use super::known::{Beside, Standing};
 use super::told;
 use crate::app;
 use crate::cli::{Format, print_json};
@@ -70,9 +70,21 @@ impl List {
         let shown = directory.display().to_string();
         let listing =
             grant::read_all(&directory).map_err(|error| anyhow!("{shown}: {}", unread(&error)))?;
-        for (name, text) in listing.files {
+        let read = listing.files.into_iter().map(|(name, text)| {
             let signed = text.and_then(|text| Signed::parse(&text));
-            line(out, &known, &name, signed, self.format)?;
+            (name, signed)
+        });
+        let read: Vec<(String, Result<Signed, Flaw>)> = read.collect();
+        let grants: Vec<&Signed> = read.iter().filter_map(|(_, it)| it.as_ref().ok()).collect();
+        let mut standings = known.standings(&grants, app::now())?.into_iter();
+        for (name, signed) in &read {
+            match signed {
+                Ok(signed) => {
+                    let standing = standings.next().context("there is one for each grant")?;
+                    line(out, name, signed, &standing, self.format)?;
+                }
+                Err(flaw) => flawed(out, name, flaw, self.format)?,
+            }
         }
         if listing.has_more {
             super::super::audit::note(&format!(
@@ -85,31 +97,33 @@ impl List {
 
 fn line(
     out: &mut impl Write,
-    known: &Known,
     name: &str,
-    signed: Result<Signed, Flaw>,
+    signed: &Signed,
+    standing: &Standing,
     format: Format,
 ) -> anyhow::Result<()> {
-    let file = Visible(name);
-    let signed = match signed {
-        Err(flaw) if format == Format::Json => {
-            let reason = flaw.to_string();
-            let value = json!({"file": name, "usable": false, "reason": reason});
-            return Ok(print_json(out, &value)?);
-        }
-        Err(flaw) => return Ok(writeln!(out, "{file}: it cannot be used: {flaw}")?),
-        Ok(signed) => signed,
-    };
-    let standing = known.standing(&signed, app::now())?;
     if format == Format::Json {
-        let mut value = told::to_json(&signed, &standing);
+        let mut value = told::to_json(signed, standing);
         if let Some(members) = value.as_object_mut() {
             members.insert("file".to_owned(), name.into());
         }
         return Ok(print_json(out, &value)?);
     }
-    let (what, how) = (told::in_short(&signed), standing.text());
-    Ok(writeln!(out, "{file}: {what}: {how}")?)
+    let (what, how) = (told::in_short(signed), standing.text());
+    Ok(writeln!(out, "{}: {what}: {how}", Visible(name))?)
+}
+
+/// A file that holds no grant.
+fn flawed(out: &mut impl Write, name: &str, flaw: &Flaw, format: Format) -> anyhow::Result<()> {
+    if format == Format::Json {
+        let value = json!({"file": name, "usable": false, "reason": flaw.to_string()});
+        return Ok(print_json(out, &value)?);
+    }
+    Ok(writeln!(
+        out,
+        "{}: it cannot be used: {flaw}",
+        Visible(name)
+    )?)
 }
 
 /// Reads a grant that somebody names.

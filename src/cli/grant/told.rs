@@ -5,7 +5,7 @@ use std::io::Write;
 use anstyle::Style;
 use serde_json::{Value, json};
 
-use super::known::{Known, Standing};
+use super::known::{Known, Records, Standing};
 use crate::audit::tail::render;
 use crate::grant::{Allows, Grant, Signed};
 use crate::value::{Visible, rfc3339_millis};
@@ -42,7 +42,7 @@ pub(super) fn show(
             line("token", &change.token)?;
             line("environment", &change.environment)?;
             line("operation", change.operation.as_deref().unwrap_or("any"))?;
-            line("caller", change.caller.as_deref().unwrap_or("anybody"))?;
+            line("caller", change.caller.as_deref().unwrap_or(ANYBODY))?;
         }
     }
     line("overrides", &grant.policies.join(", "))?;
@@ -63,6 +63,10 @@ pub(super) fn show(
     }
     Ok(())
 }
+
+/// Whoever signs it has to know that.
+const ANYBODY: &str =
+    "anybody: whoever reaches the gate uses it up, also with a credential that Dynatrace refuses";
 
 fn caller(grant: &Grant) -> String {
     let Allows::Request(request) = &grant.allows else {
@@ -114,14 +118,17 @@ pub(super) fn to_json(signed: &Signed, standing: &Standing) -> Value {
 
 /// What the journal has about a grant, or that nobody knows.
 pub(super) fn record(known: &Known, grant: &Grant) -> anyhow::Result<Option<Vec<u8>>> {
-    let record = known.record(grant).map_err(anyhow::Error::msg)?;
+    let record = known.record(grant)?;
     if record.is_none() && matches!(grant.allows, Allows::Request(_)) {
-        super::super::audit::note(match &known.journal {
+        super::super::audit::note(match &known.records {
             None => {
-                "what the request asks for stands in the journal of its gate: --journal DIR shows it"
+                "what the request asks for stands in the journal of its gate: --journal DIR shows it, or --store URL"
             }
-            Some(_) => {
+            Some(Records::Journal(_)) => {
                 "what the request asks for cannot be shown: this journal does not have its record"
+            }
+            Some(Records::Store(_)) => {
+                "what the request asks for cannot be shown: the store does not have its record"
             }
         });
     }

@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::request::violations;
 use super::told;
+use crate::audit::index::Filter;
 use crate::audit::proof::Wanted;
-use crate::cli::audit::source::{Asking, Source};
-use crate::grant::{self, Facts, Gate, Signed};
-use crate::store::Key;
+use crate::cli::audit::source::{Asking, Before, Source};
+use crate::grant::{self, Approved, Facts, Gate, Grant, Signed};
+use crate::policy::Effect;
+use crate::store::{Found, Key};
 use crate::value::{Sha256Hex, Visible};
 
 #[derive(Debug, Args)]
@@ -70,11 +73,7 @@ fn check(
     let grant = &signed.grant;
     let gate = Gate { config, name: None };
     let approved = gate.approved(signed.clone())?;
-    let told = |name: &str| record.pointer(&format!("/grant/{name}"));
-    let is_told = |name: &str, text: &str| told(name).and_then(Value::as_str) == Some(text);
-    if !is_told("id", &grant.id.to_string()) || !is_told("approved_by", &approved.approved_by) {
-        bail!("the record says something else than its grant");
-    }
+    tells(record, &approved)?;
     let time = record.get("timestamp").and_then(Value::as_str);
     let time: Timestamp = time.unwrap_or_default().parse().context("timestamp")?;
     grant.is_timely(time)?;
@@ -91,7 +90,61 @@ fn check(
     if after.seq >= at.seq || !is_it {
         bail!("it is for another journal, or for later");
     }
+    if let Some(seq) = used_before(source, at, grant)? {
+        bail!("it was used before, by record {seq}");
+    }
     Ok(approved.approved_by)
+}
+
+/// The record says what was signed, and was denied by no other policies.
+fn tells(record: &Value, approved: &Approved) -> anyhow::Result<()> {
+    let granted = approved.granted();
+    let told = record.get("grant").and_then(Value::as_object);
+    let wanted = serde_json::to_value(&granted)?;
+    let wanted = wanted.as_object();
+    for name in told.into_iter().chain(wanted).flat_map(Map::keys) {
+        let values = [told, wanted].map(|members| members.and_then(|members| members.get(name)));
+        if values[0] != values[1] {
+            bail!(
+                "the record says something else than its grant: {}",
+                Visible(name)
+            );
+        }
+    }
+    if record.get("verdict").and_then(Value::as_str) != Some("allow") {
+        bail!("the record has a grant, and denies the request");
+    }
+    let violations = violations(record);
+    let mut denials = violations.iter().filter(|it| it.effect() == Effect::Deny);
+    let other =
+        denials.find(|it| it.is_of_lookup() || !granted.is_for(&it.policy, it.is_failure()));
+    match other {
+        Some(other) => bail!("it is for no objection of {}", Visible(&other.policy)),
+        None => Ok(()),
+    }
+}
+
+/// An earlier record of the same journal that has this grant.
+fn used_before(source: &Source, at: &Key, grant: &Grant) -> anyhow::Result<Option<u64>> {
+    let filter = Filter {
+        granted: true,
+        ..Filter::default()
+    };
+    let mut before: Option<Before> = None;
+    loop {
+        let page = source.find(&filter, before.as_ref(), AT_ONCE)?;
+        let of_gate = page.decisions.iter().map(Found::key);
+        for key in of_gate.filter(|key| key.gate == at.gate && key.seq < at.seq) {
+            let line = source.line(&key)?.unwrap_or_default();
+            if grant::used_by(grant, &line).is_some() {
+                return Ok(Some(key.seq));
+            }
+        }
+        match page.decisions.last() {
+            Some(last) if page.more => before = Some(source.next(last).parse()?),
+            _ => return Ok(None),
+        }
+    }
 }
 
 /// Who could sign grants at a record, and which record says so.
@@ -119,3 +172,6 @@ fn approvers(source: &Source, at: &Key) -> anyhow::Result<(u64, grant::Config)> 
         return Ok((at.seq, config));
     }
 }
+
+/// Decisions that are asked for at once.
+const AT_ONCE: usize = 100;

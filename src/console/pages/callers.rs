@@ -8,7 +8,7 @@ use crate::audit::index::{By, Filter, Pattern};
 use crate::console::page::Page;
 use crate::console::params::{Params, encoded};
 use crate::console::row::cut;
-use crate::console::search::span;
+use crate::console::search::{patterns, span};
 use crate::console::{Asked, Fault};
 use crate::trail::Source;
 
@@ -37,7 +37,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let filter = Filter {
         since: from,
         until,
-        environment: params.all("environment").map(exactly).collect(),
+        environment: patterns(&params, "environment"),
         ..Filter::default()
     };
     let source = asked.gate.open()?;
@@ -62,13 +62,9 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     Ok(Page::new("Callers", "Callers and teams", body))
 }
 
-fn exactly(text: &str) -> Pattern {
-    text.to_owned().into()
-}
-
 fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<Vec<Caller>, Fault> {
     let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for sum in source.sums(filter, kind.by)? {
+    for sum in source.totals(filter, kind.by)? {
         let (allowed, denied) = names.entry(sum.name).or_default();
         *allowed += sum.allowed;
         *denied += sum.denied;
@@ -108,7 +104,7 @@ fn objections(
         _ => filter.claim.push(name),
     }
     let mut policies: BTreeMap<String, u64> = BTreeMap::new();
-    for sum in source.sums(&filter, By::Policy)? {
+    for sum in source.totals(&filter, By::Policy)? {
         *policies.entry(sum.name).or_default() += sum.denied;
     }
     let mut policies: Vec<(String, u64)> = policies.into_iter().collect();

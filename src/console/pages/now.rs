@@ -6,10 +6,11 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::decisions::{rows, table};
-use crate::audit::index::{By, Filter, Pattern, Which};
+use crate::audit::index::{By, Filter, Which};
 use crate::console::page::{Page, shown};
 use crate::console::plot::Plot;
 use crate::console::row::{cut, time};
+use crate::console::search::patterns;
 use crate::console::{Asked, Fault};
 use crate::store::Found;
 use crate::trail::Source;
@@ -28,11 +29,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let span = span.ok_or_else(|| Fault::Invalid("last: write 24h, 7d or 30d".to_owned()))?;
     let now = asked.now.as_millisecond();
     let from = now.saturating_sub(span.hours * HOUR);
-    let environment: Vec<Pattern> = asked
-        .params
-        .all("environment")
-        .map(|it| it.to_owned().into())
-        .collect();
+    let environment = patterns(asked.params, "environment");
     let filter = Filter {
         since: Some(from),
         environment: environment.clone(),
@@ -77,7 +74,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
 /// Numbers, by environment.
 fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
     let mut environments: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for sum in source.sums(filter, By::Environment)? {
+    for sum in source.totals(filter, By::Environment)? {
         let (allowed, denied) = environments.entry(sum.name).or_default();
         *allowed += sum.allowed;
         *denied += sum.denied;
@@ -87,7 +84,7 @@ fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
         ..filter.clone()
     };
     let doubts: u64 = source
-        .sums(&doubtful, By::Verdict)?
+        .totals(&doubtful, By::Verdict)?
         .iter()
         .map(|it| it.allowed)
         .sum();

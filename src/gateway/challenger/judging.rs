@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Came, Challenger, Held, Job, Loaded, Said};
 use crate::audit::event::{Challenged, DecisionRecord};
-use crate::audit::{Audit, step_back};
+use crate::audit::{Audit, RecordError, step_back};
 use crate::dynatrace::token::HashKey;
 use crate::gateway::Ledger;
 use crate::gateway::cut::Cut;
-use crate::policy::POLICY_ERROR;
+use crate::policy::{Decision, Violation};
 use crate::telemetry::Limit;
 
 /// What judges, until it is started.
@@ -36,6 +36,8 @@ struct Done {
 struct Differs {
     record: DecisionRecord,
     decision_seq: u64,
+    /// Of the set that has judged: by its rules it was masked.
+    generation: u64,
     otherwise: &'static str,
 }
 
@@ -89,6 +91,13 @@ impl Challenger {
                 _held: job.held,
             };
         };
+        if !self.is_beside(job.generation) {
+            self.count(&loaded, Came::Dropped);
+            return Done {
+                differs: None,
+                _held: job.held,
+            };
+        }
         let asked = catch_unwind(AssertUnwindSafe(|| self.ask(&loaded, &job, now)));
         let (came, differs) = asked.unwrap_or((Came::Failed, None));
         self.count(&loaded, came);
@@ -101,12 +110,7 @@ impl Challenger {
     fn ask(&self, loaded: &Loaded, job: &Job, now: fn() -> Timestamp) -> (Came, Option<Differs>) {
         let decision = loaded.policy.replay(&job.input);
         let came = job.said.differs(&Said::of(&decision));
-        let fails = |code: Option<&str>| code == Some(POLICY_ERROR);
-        let has_failed = decision
-            .violations
-            .iter()
-            .any(|it| fails(it.code.as_deref()));
-        let counted = if has_failed { Came::Failed } else { came };
+        let counted = failure(&decision).unwrap_or(came);
         let Some(decision_seq) = job.sequence.filter(|_| came != Came::Same) else {
             return (counted, None);
         };
@@ -115,7 +119,8 @@ impl Challenger {
         let differs = record.map(|record| Differs {
             record,
             decision_seq,
-            otherwise: came.as_str(),
+            generation: job.generation,
+            otherwise: counted.as_str(),
         });
         (counted, differs)
     }
@@ -175,14 +180,30 @@ impl Challenger {
             differs: differs.otherwise,
         });
         let (audit, metrics) = (desk.audit.clone(), self.0.metrics.clone());
+        let generation = differs.generation;
         writing.spawn(async move {
-            // The journal says why in the log.
-            if audit.record(record).await.is_err() {
-                metrics.record_failed();
+            match audit.challenged(record, generation).await {
+                Ok(_) => {}
+                // Others are in force, which may have other masks: it was masked by the old ones.
+                Err(RecordError::Superseded) => {
+                    tracing::debug!(
+                        "what the challenger said is of policies that are not in force any more"
+                    );
+                }
+                // The journal says why in the log.
+                Err(_) => metrics.record_failed(),
             }
             drop(done);
         });
     }
+}
+
+/// What kept a policy from being asked. In force it denies; that says nothing about the request.
+fn failure(decision: &Decision) -> Option<Came> {
+    let any = |is_it: fn(&Violation) -> bool| decision.violations.iter().any(is_it);
+    let failed = any(Violation::is_failure).then_some(Came::Failed);
+    let timed_out = any(Violation::is_timeout).then_some(Came::TimedOut);
+    timed_out.or(failed)
 }
 
 /// Records that are written at once.

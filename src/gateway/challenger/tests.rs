@@ -57,6 +57,16 @@ fn operators_see_what_is_asked_and_what_is_refused() {
     assert_eq!(challenger.told(), Value::Null);
 }
 
+/// A reload changes what those in force say: beside others the challenger would differ in what it was never checked for.
+#[test]
+fn what_others_have_judged_than_those_it_was_checked_beside_is_not_asked() {
+    let (challenger, _judging) = challenger();
+    challenger.put(Some(policy(DENIES)), Timestamp::UNIX_EPOCH);
+    assert!(challenger.is_beside(0) && !challenger.is_beside(1));
+    challenger.checked_beside(1);
+    assert!(challenger.is_beside(1) && !challenger.is_beside(0));
+}
+
 #[test]
 fn what_differs_is_the_verdict_or_else_the_violations() {
     let said = |verdict, violations: &[(&str, Mode)]| Said {

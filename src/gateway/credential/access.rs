@@ -93,7 +93,7 @@ impl Access {
     ) -> Result<Self, CredentialError> {
         let files = Files::read(config.ca.as_deref(), config.client_certificate.as_ref())?;
         let path = &config.client_secret_file;
-        let text = std::fs::read_to_string(path).map_err(|error| CredentialError::Io {
+        let text = crate::value::read_setting(path).map_err(|error| CredentialError::Io {
             path: path.clone(),
             error,
         })?;

@@ -11,6 +11,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use memchr::memmem::find;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::table::{Minute, Table};
 use super::{Entry, counts};
@@ -36,6 +37,7 @@ struct Record<'a> {
     seq: u64,
     #[serde(borrow)]
     counted: Option<Counted<'a>>,
+    caller: Option<Shown>,
     decision_seq: u64,
     #[serde(borrow)]
     outcome: Cow<'a, str>,
@@ -52,13 +54,24 @@ struct Counted<'a> {
     amounts: Amounts,
 }
 
+/// What the caller has proven.
+#[derive(Deserialize)]
+struct Shown {
+    certificate: Option<IgnoredAny>,
+    jwt: Option<IgnoredAny>,
+}
+
 impl Restored {
-    pub(super) fn say(&self) {
+    /// `is_read`: policies ask for it. Where none does, and none did before, there is nothing to say.
+    pub(super) fn say(&self, is_read: bool) {
         let Self {
             changes,
             callers,
             is_part,
         } = self;
+        if !is_read && *changes == 0 {
+            return;
+        }
         tracing::info!(
             changes,
             callers,
@@ -110,6 +123,9 @@ fn see(line: &[u8], now: Timestamp, table: &mut Table, waiting: &mut HashMap<u64
                 // Nothing is counted for longer than an hour, whatever a clock said.
                 minute: Minute::of(time).min(Minute::of(now)),
                 amounts,
+                is_proven: record
+                    .caller
+                    .is_some_and(|it| it.certificate.is_some() || it.jwt.is_some()),
             };
             table.add(&entry);
             waiting.insert(record.seq, entry);
@@ -120,10 +136,15 @@ fn see(line: &[u8], now: Timestamp, table: &mut Table, waiting: &mut HashMap<u64
                 "outcome" => counts(record.outcome == "failed", record.status),
                 _ => record.found != "not_done",
             };
-            if let Some(entry) = waiting.remove(&record.decision_seq)
-                && !counts
-            {
-                table.take_back(&entry);
+            let is_taken = record
+                .status
+                .is_some_and(|status| (200..300).contains(&status));
+            match waiting.remove(&record.decision_seq) {
+                Some(entry) if !counts => table.take_back(&entry),
+                Some(entry) if is_taken => {
+                    table.accept(&entry);
+                }
+                _ => {}
             }
             false
         }

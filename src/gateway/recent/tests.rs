@@ -25,6 +25,14 @@ fn entry(caller: &str, at: i64, amounts: Amounts) -> Entry {
         caller: caller.into(),
         minute: minute(at),
         amounts,
+        is_proven: false,
+    }
+}
+
+fn proven(caller: &str, at: i64, amounts: Amounts) -> Entry {
+    Entry {
+        is_proven: true,
+        ..entry(caller, at, amounts)
     }
 }
 
@@ -63,6 +71,36 @@ fn the_caller_whose_last_change_is_longest_ago_is_forgotten_first() {
 }
 
 #[test]
+fn whoever_invents_credentials_pushes_out_nobody_who_is_known() {
+    let mut table = Table::new(3);
+    let taken = entry("taken", 1, created(1));
+    table.add(&taken);
+    assert!(!table.accept(&taken));
+    table.add(&proven("proven", 1, created(2)));
+    // A change of each was refused in between: they stay known.
+    for caller in ["taken", "proven"] {
+        table.add(&entry(caller, 1, created(7)));
+        table.take_back(&entry(caller, 1, created(7)));
+    }
+    let emptied = proven("emptied", 1, created(1));
+    table.add(&emptied);
+    table.take_back(&emptied);
+    table.add(&entry("emptied", 1, created(4)));
+    for number in 0..50 {
+        table.add(&entry(&format!("invented {number}"), 2, created(1)));
+    }
+    let now = minute(2);
+    let sums = ["taken", "proven", "emptied", "invented 0", "invented 49"];
+    assert_eq!(sums.map(|it| table.sum(it, now).created), [1, 2, 4, 0, 1]);
+    assert_eq!(table.len(), 6);
+    // Among those who are known, one goes for another, and that is told.
+    let last = entry("invented 49", 2, created(1));
+    assert!(table.accept(&last));
+    assert_eq!(table.sum("taken", now), created(0));
+    assert!(!table.accept(&last));
+}
+
+#[test]
 fn a_caller_who_did_nothing_in_the_end_takes_no_room() {
     let recent = Recent::new(Metrics::new("1.2.3"));
     let counting = |caller: &str| {
@@ -70,7 +108,7 @@ fn a_caller_who_did_nothing_in_the_end_takes_no_room() {
         Counting {
             recent: recent.clone(),
             entry: entry(caller, 7, created(1)),
-            name: crate::dynatrace::token::HashKey::new([1; 32]).name(caller),
+            name: HashKey::new([1; 32]).name(caller),
             _turn: turns.try_take(caller).unwrap(),
         }
     };
@@ -180,7 +218,7 @@ fn a_journal_tells_of_the_last_hour() {
     for cut in [0, 2, records.len()] {
         let directory = journal(&records, cut);
         let recent = Recent::new(Metrics::new("1.2.3"));
-        recent.restore(directory.path(), at(NOW));
+        recent.restore(directory.path(), at(NOW), true);
         let of = |caller: &str, now: &str| {
             let sum = recent.of(caller, at(now));
             [sum.created, sum.scopes_gained, sum.removed]
@@ -190,7 +228,42 @@ fn a_journal_tells_of_the_last_hour() {
         // Of whatever the clock said, nothing counts for longer than an hour from now.
         assert_eq!(of("b", "2026-11-24T11:01:30Z"), [0; 3]);
     }
-    Recent::new(Metrics::new("1.2.3")).restore(Path::new("/nowhere"), at(NOW));
+    Recent::new(Metrics::new("1.2.3")).restore(Path::new("/nowhere"), at(NOW), true);
+}
+
+#[test]
+fn who_is_known_is_read_from_a_journal_too() {
+    let caller = |name: &str, number: usize, shown: Value, status: u16| {
+        let mut record = decision(2 * number + 1, name, 5, [1, 0, 0]);
+        record["caller"] = shown;
+        let outcome = json!({"seq": 2 * number + 2, "kind": "outcome", "decision_seq": 2 * number + 1,
+            "outcome": "answered", "status": status});
+        [record, outcome]
+    };
+    let id = json!({"id": "dt0c01.A", "kind": "api-token"});
+    let mut records = Vec::new();
+    records.extend(caller("taken", 0, id.clone(), 201));
+    let jwt = json!({"jwt": {"issuer": "https://i", "subject": "s"}});
+    records.extend(caller("jwt", 1, jwt, 503));
+    let certificate = json!({"certificate": {"subject": "CN=a", "fingerprint": "aa"}});
+    records.extend(caller("certificate", 2, certificate, 503));
+    records.extend(caller("stranger", 3, id.clone(), 503));
+    for number in 4..MOST_CALLERS + 4 {
+        records.extend(caller(
+            &format!("invented {number}"),
+            number,
+            id.clone(),
+            503,
+        ));
+    }
+    let directory = journal(&records, 10);
+    let recent = Recent::new(Metrics::new("1.2.3"));
+    recent.restore(directory.path(), at(NOW), true);
+    let of = |name: &str| recent.of(name, at(NOW)).created;
+    assert_eq!(
+        ["taken", "jwt", "certificate", "stranger"].map(of),
+        [1, 1, 1, 0]
+    );
 }
 
 #[test]

@@ -12,14 +12,15 @@ use thiserror::Error;
 use super::{HOST_OF_ONE, Read, Supposed};
 use crate::dynatrace::current::{CurrentError, CurrentToken};
 use crate::dynatrace::redact::Redacted;
-use crate::gateway::Set;
 use crate::gateway::environment::{Entrance, RouteError};
 use crate::gateway::lookup::Found;
 use crate::gateway::rejection::read_status;
 use crate::gateway::unseen::{self, UnknownWrites};
+use crate::gateway::{Counts, Set};
 use crate::guard::ReadError;
 use crate::identity::Jwt;
 use crate::listener::{Certificate, Peer};
+use crate::policy::input::Amounts;
 use crate::policy::{Input, Remedy, Verdict, Violation};
 
 /// The request.
@@ -45,6 +46,18 @@ pub struct Supposition {
     /// The token that is to be changed, as Dynatrace would tell it.
     pub current: Option<Vec<u8>>,
     pub time: jiff::Timestamp,
+    /// What the caller did before it, where policies read that.
+    pub before: Before,
+}
+
+/// Where it is known from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Before {
+    Said(Amounts),
+    /// The gate counts it: the caller is known by what it has proven.
+    Counted,
+    /// The gate counts by whole credentials: zeros stand for it.
+    Unknown,
 }
 
 /// What would become of it.
@@ -74,6 +87,8 @@ pub enum Unknown {
     Host,
     /// The token as it is, of a request that changes it.
     Token,
+    /// What the caller did within the last hour.
+    Recent,
 }
 
 /// What a question says of these.
@@ -81,6 +96,7 @@ struct Said {
     address: bool,
     headers: bool,
     host: bool,
+    before: Before,
 }
 
 /// Why there is no opinion. It may hold text of whoever asks: what shows it has to take secrets out.
@@ -89,7 +105,7 @@ pub enum SupposeError {
     #[error("the token as it is cannot be read: {0}")]
     Current(#[from] CurrentError),
     #[error("{0}")]
-    Environment(&'static str),
+    Environment(String),
     #[error("this environment has a host of its own: leave the host out")]
     Host,
     #[error("this cannot be a request: {0}")]
@@ -104,6 +120,8 @@ pub enum SupposeError {
     #[error("the catalogue does not know this write, and unknown_writes is \"refuse\"")]
     UnknownWrite,
 }
+
+const ANOTHER: &str = "the path is one of another environment than the one that is asked about";
 
 impl SupposeError {
     /// What a request would be answered with, or the question is.
@@ -121,11 +139,13 @@ impl SupposeError {
 }
 
 impl Set {
-    /// What would become of a request. `stale`: why changes are refused, whatever the policies say.
+    /// What would become of a request. `stale`: why changes are refused, whatever the policies say; `counts`: what callers
+    /// did before.
     pub fn suppose(
         &self,
         supposition: Supposition,
         stale: &dyn Fn() -> Option<String>,
+        counts: &Counts,
     ) -> Result<Supposal, SupposeError> {
         let entrance = self
             .environments
@@ -135,7 +155,8 @@ impl Set {
         let found = current
             .transpose()?
             .map(|token| Found::rehearsed(Ok(token)));
-        let time = supposition.time;
+        let (time, before) = (supposition.time, supposition.before);
+        let wanted = supposition.environment.clone();
         let supposed = Supposed {
             jwt: supposition.jwt.clone(),
             teams: self.teams.clone(),
@@ -145,6 +166,7 @@ impl Set {
             address: supposition.address.is_some(),
             headers: supposition.headers.is_some(),
             host: supposition.host.is_some() || entrance.host.is_some(),
+            before,
         };
         let (method, target) = (supposition.method.clone(), supposition.target.clone());
         let request = request(supposition, &entrance)?;
@@ -155,7 +177,18 @@ impl Set {
         let environment = self.environments.guarded(&read.parts, head)?;
         let redactor = read.recorder.redactor();
         let told = environment.input(head, redactor);
-        let input = read.input(told, found.as_ref(), self.reads_envoy, time)?;
+        if wanted.is_some_and(|wanted| wanted != told.name) {
+            return Err(SupposeError::Environment(ANOTHER.to_owned()));
+        }
+        let mut input = read.input(told, found.as_ref(), self.reads_envoy, time)?;
+        if self.reads_recent {
+            let counted = || counts.of(read.recorder.identity(), time);
+            input.caller.recent = Some(match before {
+                Before::Said(amounts) => amounts,
+                Before::Counted => counted().unwrap_or_default(),
+                Before::Unknown => Amounts::default(),
+            });
+        }
         if !input.only_disables()
             && let Some(reason) = stale()
         {
@@ -201,6 +234,10 @@ impl Set {
             (
                 Unknown::Token,
                 policy.reads_the_token() && input.was_not_looked_up(),
+            ),
+            (
+                Unknown::Recent,
+                said.before == Before::Unknown && self.reads_recent,
             ),
         ];
         let unknown = all.into_iter().filter(|(_, is_unknown)| *is_unknown);

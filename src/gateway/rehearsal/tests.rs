@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::dynatrace::catalogue::{Handling, Overrides};
 use crate::telemetry::Metrics;
@@ -29,7 +27,7 @@ fn said(policy: &Policy, environments: Option<&Environments>) -> Vec<String> {
         environments,
         now: || "2026-11-24T10:00:00Z".parse().unwrap(),
     });
-    let lines = rehearsed.map_or_else(|Failures(lines)| lines, |()| Vec::new());
+    let lines = rehearsed.map_or_else(|Failures(lines)| lines, |_unsent| Vec::new());
     let without_directory = |line: &String| {
         let (before, after) = line.split_once(": /").unwrap_or((line, ""));
         let after = after.split_once("mine.rego").unwrap_or_default().1;

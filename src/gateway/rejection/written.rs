@@ -29,7 +29,11 @@ pub(super) fn status(decision: &Decision) -> Option<StatusCode> {
 
 /// By which entrypoint an answer was written that is not sent, and why.
 pub(super) fn unsent(decision: &Decision) -> Option<(&str, &'static str)> {
-    let denial = only(decision)?;
+    of_one(only(decision)?)
+}
+
+/// The same of one denial, whoever else denies.
+pub(in crate::gateway) fn of_one(denial: &Violation) -> Option<(&str, &'static str)> {
     let reason = match denial.answer.as_deref() {
         Some(answer) => parts(answer, &Redactor::default()).err()?,
         None if denial.code.as_deref() == Some("not-allowed") && !denial.details.is_empty() => KIND,

@@ -2,9 +2,9 @@
 //!
 //! Everything that is read goes into one digest, so that a change of any of it is noticed.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use jiff::Timestamp;
 use rustls::RootCertStore;
@@ -21,7 +21,7 @@ use x509_cert::der::Decode;
 use super::clients::Verifier;
 use crate::listener::certificate::{Server, moment};
 use crate::listener::config::{Clients, Files};
-use crate::value::unread;
+use crate::value::{LONGEST_SETTING, read_file, unread};
 
 /// A file that cannot be used for TLS.
 #[derive(Debug, thiserror::Error)]
@@ -253,8 +253,8 @@ impl Reading {
     }
 
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, LoadError> {
-        let bytes =
-            fs::read(path).map_err(|error| LoadError::new(path, LoadErrorKind::Read(error)))?;
+        let bytes = read_file(path, LONGEST_SETTING)
+            .map_err(|error| LoadError::new(path, LoadErrorKind::Read(error)))?;
         self.feed(&bytes);
         Ok(bytes)
     }

@@ -53,8 +53,13 @@ pub(super) struct Followed<'p, 'a> {
 }
 
 impl<'p, 'a> Followed<'p, 'a> {
-    /// Follows what these rules of one policy say.
-    pub(super) fn of(policies: &'p Policies<'a>, rules: &[usize], lookup_required: bool) -> Self {
+    /// Follows what these rules of one policy say, used like this.
+    pub(super) fn of(
+        policies: &'p Policies<'a>,
+        rules: &[usize],
+        used: Use,
+        lookup_required: bool,
+    ) -> Self {
         let mut followed = Self {
             policies,
             lookup_required,
@@ -64,7 +69,7 @@ impl<'p, 'a> Followed<'p, 'a> {
             asked: BTreeSet::new(),
         };
         for rule in rules {
-            followed.enter(&[*rule], &Here::default(), Use::OBJECTION);
+            followed.enter(&[*rule], &Here::default(), used);
         }
         followed
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::policy::bundle::{Bundle, tests::directory};
-use crate::policy::{Engine, Input};
+use crate::policy::{Engine, Input, Sources};
 
 /// What is told of a policy with these rules, without the name of the directory.
 fn told_of(files: &[(&str, &str)]) -> Vec<String> {
@@ -517,4 +517,37 @@ fn the_shipped_policies_are_told_nothing_of() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let bundle = Bundle::load(root.join("policies")).unwrap();
     assert_eq!(bundle.warnings, []);
+}
+
+/// An entrypoint denies where it says nothing; what it must not find may be silent.
+#[test]
+fn entrypoints_are_followed_through_what_they_must_not_find() {
+    let told = |rules: &str| {
+        let policy = format!("package envoy.authz\n\ndefault allow := false\n\n{rules}\n");
+        let directory = directory(&[("p.rego", &policy), ("data.yaml", DATA)]);
+        let sources = Sources::at(directory.path());
+        let sources = sources.with(&["envoy/authz/allow".parse().unwrap()]);
+        let bundle = Bundle::load_all(&sources).unwrap();
+        let told = bundle.warnings.iter().map(|it| it.message.clone());
+        told.filter(|it| it.starts_with("silent"))
+            .collect::<Vec<String>>()
+    };
+    for silent in [
+        "allow if not forbidden\n\nforbidden if input.change.name.requested != \"ci\"",
+        "allow := {\"allowed\": true} if count(reasons) == 0\n\nreasons contains \"no\" if not startswith(input.change.name.requested, \"team-\")",
+        "allow if not forbidden\n\nforbidden if not input.change.name.requested in data.allowed",
+    ] {
+        let told = told(silent);
+        assert!(
+            told.len() == 1 && told[0].starts_with(NO_NAME),
+            "{silent}: {told:?}"
+        );
+    }
+    for loud in [
+        "allow if input.change.name.requested != \"ci\"",
+        "allow if not forbidden\n\nforbidden if input.change.name.requested != \"ci\"\n\nforbidden if not input.change.name.requested",
+        "allow if startswith(input.change.name.requested, \"team-\")",
+    ] {
+        assert_eq!(told(loud), Vec::<String>::new(), "{loud}");
+    }
 }

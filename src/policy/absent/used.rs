@@ -37,6 +37,13 @@ pub(super) struct Use {
 impl Use {
     pub(super) const OBJECTION: Self = Self::plain(Effect::Silent);
 
+    /// What has to be true, or the request is denied.
+    pub(super) const PERMISSION: Self = Self {
+        undefined: Effect::Loud,
+        negated: true,
+        ..Self::plain(Effect::Silent)
+    };
+
     pub(super) const fn plain(effect: Effect) -> Self {
         Self {
             undefined: effect,

@@ -15,7 +15,7 @@ use super::algorithm::{Algorithm, Family};
 use super::{Archive, Refusal, canonical};
 use crate::policy::builtins::jwt::keys;
 use crate::policy::builtins::jwt::signature::Key;
-use crate::value::unread;
+use crate::value::{LONGEST_SETTING, read_file, unread};
 
 /// More than a bundle of as many files as may be needs.
 const MOST: usize = 4 << 20;
@@ -237,7 +237,8 @@ fn files(archive: &Archive, signed: Vec<Signed>) -> Result<(), Refusal> {
 fn keys_of(signer: &Signer) -> Result<Vec<Key>, String> {
     let path = signer.key_file.display();
     let wrong = |reason: &str| format!("key_file {path}: {reason}");
-    let read = std::fs::read(&signer.key_file).map_err(|error| wrong(&unread(&error)))?;
+    let read =
+        read_file(&signer.key_file, LONGEST_SETTING).map_err(|error| wrong(&unread(&error)))?;
     if signer.algorithm.family() == Family::Secret {
         let line = read.strip_suffix(b"\n").unwrap_or(&read);
         let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();

@@ -8,11 +8,15 @@ use crate::policy::input::Input;
 use crate::policy::source::about::About;
 
 impl Engine {
-    /// When modes and exceptions begin and end, after this moment.
-    pub fn moments(&self, after: jiff::Timestamp) -> BTreeSet<jiff::Timestamp> {
-        let modes = self.policies.values();
-        let about = modes.flat_map(|it| it.enforcement.about());
-        let about = about.chain(self.exceptions.about());
+    /// When modes and exceptions begin and end that are about this request, after this moment.
+    pub fn moments(&self, input: &Input, after: jiff::Timestamp) -> BTreeSet<jiff::Timestamp> {
+        let modes = self.policies.iter();
+        let modes = modes.flat_map(|(name, it)| {
+            let about = it.enforcement.about();
+            about.filter(move |about| about.is(input, name))
+        });
+        let exceptions = self.exceptions.about();
+        let about = modes.chain(exceptions.filter(|about| about.is(input, "")));
         let moments = about.flat_map(About::moments);
         moments.filter(|moment| *moment > after).collect()
     }

@@ -226,7 +226,7 @@ fn collect(path: &str, here: &Json, found: &mut Vec<String>) {
 }
 
 /// A document in which every member that has a promised shape is present.
-static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
+pub(super) static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
     let text = Redacted::default;
     let texts = || Some(vec![text()]);
     let document = Input {

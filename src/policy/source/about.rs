@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
+use crate::dynatrace::token::{canonical_id, is_hashed};
 use crate::policy::input::{Input, guess};
 
 /// What is not said is everybody, everywhere, always.
@@ -45,7 +46,12 @@ impl About {
             }
             _ => return None,
         };
-        Some(texts(name, value).map(|texts| *place = texts))
+        let read = texts(name, value).map(|texts| *place = texts);
+        // A UUID may be written in large letters: it would be about nothing.
+        for token in &mut self.tokens {
+            *token = canonical_id(token).into_owned();
+        }
+        Some(read)
     }
 
     /// Refuses what contradicts itself, and teams that nobody can belong to.
@@ -68,6 +74,26 @@ impl About {
     /// Whether it is about everything, always.
     pub(in crate::policy) fn is_everything(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether it is about all that another one is about.
+    pub(in crate::policy) fn covers(&self, other: &Self) -> bool {
+        let has = |wider: &[String], those: &[String]| {
+            wider.is_empty() || !those.is_empty() && those.iter().all(|it| wider.contains(it))
+        };
+        // A share of all of them is a step on the way: what is behind it is left as it was.
+        let share = self
+            .percent
+            .is_none_or(|wider| other.percent.is_some_and(|it| wider >= it));
+        let begins = |about: &Self| about.from.unwrap_or(jiff::Timestamp::MIN);
+        let ends = |about: &Self| about.until.unwrap_or(jiff::Timestamp::MAX);
+        has(&self.environments, &other.environments)
+            && has(&self.teams, &other.teams)
+            && has(&self.callers, &other.callers)
+            && has(&self.tokens, &other.tokens)
+            && share
+            && begins(self) <= begins(other)
+            && ends(self) >= ends(other)
     }
 
     /// Whether it names a token or who asks.
@@ -132,8 +158,9 @@ pub(in crate::policy) fn teams(data: &Map<String, Json>) -> Vec<&str> {
     names.collect()
 }
 
-/// A caller's number from 0 to 99, which stays the same: by the first of what it has proven to be, the token that it
-/// shows, and its address.
+/// A caller's number from 0 to 99, which stays the same at every gate: by the first of what it has proven to be, the public
+/// id of the token that it shows, and its address. The hash of a credential without a public id is another one at each gate
+/// and for each access token of OAuth.
 fn drawn(lot: &str, input: &Input) -> u64 {
     let caller = &input.caller;
     let (jwt, certificate) = (&caller.jwt, &caller.certificate);
@@ -147,7 +174,8 @@ fn drawn(lot: &str, input: &Input) -> u64 {
         ],
         ["token", "", caller.token.id.as_str()],
     ];
-    let who = who.into_iter().find(|[_, _, name]| !name.is_empty());
+    let is_stable = |name: &str| !name.is_empty() && !is_hashed(name);
+    let who = who.into_iter().find(|[_, _, name]| is_stable(name));
     let mut hash = Sha256::new();
     for part in who
         .unwrap_or(["address", "", &caller.address])

@@ -2,18 +2,19 @@
 //! same revision.
 //!
 //! It is an archive as bundles are, with a folder for each source: `0000` is the directory, `0001` the first bundle. The
-//! file `.dtgate-set` says what they are. Nothing of it is checked again when it is read: it is for looking at what was in
-//! force, and is never put in force.
+//! file `.dtgate-set` says what they are, and the digest of all files. It is for looking at what was in force, and is never
+//! put in force.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 
+use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::data;
 use super::files::{File, Kind, Tree};
 use super::packed::Release;
-use crate::policy::archive::{Archive, Refusal, write};
+use crate::policy::archive::{Archive, Refusal, content_without, write};
 use crate::policy::problem::Problem;
 
 /// What says that an archive is a set, and of what it was made.
@@ -28,36 +29,53 @@ struct Said {
     /// Rules that judge besides the policies.
     #[serde(default)]
     entrypoints: Vec<String>,
+    /// SHA-256 of all its files: the revision says nothing of tests and masks.
+    files: String,
 }
 
 impl Tree {
     /// Everything that it was made from, in one file.
     pub(in crate::policy) fn kept(&self, revision: &str) -> io::Result<Vec<u8>> {
-        let mut files = BTreeMap::new();
+        let mut files = self.kept_files();
         let said = Said {
             revision: revision.to_owned(),
             bundles: self.parts.iter().map(|it| it.release.clone()).collect(),
             entrypoints: self.entrypoints.iter().map(ToString::to_string).collect(),
+            files: content_without(&files, NAME),
         };
         files.insert(NAME.to_owned(), serde_json::to_vec(&said)?);
+        write::packed(&files)
+    }
+
+    /// SHA-256 of what such a file holds.
+    pub(in crate::policy) fn kept_content(&self) -> String {
+        content_without(&self.kept_files(), NAME)
+    }
+
+    fn kept_files(&self) -> BTreeMap<String, Vec<u8>> {
         let texts = [&self.policies, &self.masks, &self.tests, &self.data_files];
-        for file in texts.into_iter().flatten() {
+        let files = texts.into_iter().flatten().map(|file| {
             let source = self.parts.iter().position(|part| {
                 let below = file.path.strip_prefix(&part.place);
                 below.is_some_and(|below| below.starts_with('/'))
             });
             let number = source.map_or(0, |source| source + 1);
             let name = format!("{number:04}/{}", file.name);
-            files.insert(name, file.text.clone().into_bytes());
-        }
-        write::packed(&files)
+            (name, file.text.clone().into_bytes())
+        });
+        files.collect()
     }
 
     /// Puts in what another tree was made from. `place` is what stands before the names of files.
     pub(in crate::policy) fn add_kept(&mut self, place: &str, archive: Archive) {
-        let said = archive.text(NAME).ok().flatten();
-        let said: Option<Said> = said.and_then(|text| serde_json::from_str(text).ok());
-        let entrypoints = said.into_iter().flat_map(|said| said.entrypoints);
+        let set = match archive.set() {
+            Ok(set) => set,
+            Err(refusal) => {
+                let problem = Problem::new(place, 0, 0, refusal.message);
+                return self.unread.push(problem);
+            }
+        };
+        let entrypoints = set.into_iter().flat_map(|set| set.entrypoints);
         for entrypoint in entrypoints.filter_map(|it| it.parse().ok()) {
             if !self.entrypoints.contains(&entrypoint) {
                 self.entrypoints.push(entrypoint);
@@ -92,14 +110,51 @@ impl Tree {
     }
 }
 
+/// What a set says of the bundles that it was made of: that stands at its beginning, and no more is read.
+pub(in crate::policy) fn bundles(set: impl Read) -> Option<Vec<Release>> {
+    let mut archive = tar::Archive::new(GzDecoder::new(set));
+    let mut first = archive.entries().ok()?.next()?.ok()?;
+    if first.path_bytes() != NAME.as_bytes() {
+        return None;
+    }
+    let mut text = Vec::new();
+    first.by_ref().take(LONGEST).read_to_end(&mut text).ok()?;
+    let said: Said = serde_json::from_slice(&text).ok()?;
+    Some(said.bundles)
+}
+
+/// Of what a set says of itself, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// A set, as far as it says itself what it is, with the files that it says it has.
+pub(in crate::policy) struct Set {
+    pub(in crate::policy) revision: String,
+    pub(in crate::policy) bundles: Vec<Release>,
+    /// SHA-256 of its files.
+    pub(in crate::policy) content: String,
+    entrypoints: Vec<String>,
+}
+
 impl Archive {
-    /// The revision that a set says it has, and the bundles that it was made of. `None`: the archive is no set.
-    pub(in crate::policy) fn set(&self) -> Result<Option<(String, Vec<Release>)>, Refusal> {
+    /// What a set says of itself; one whose files are others is refused. `None`: the archive is no set.
+    pub(in crate::policy) fn set(&self) -> Result<Option<Set>, Refusal> {
         let Some(text) = self.text(NAME)? else {
             return Ok(None);
         };
         let said: Said = serde_json::from_str(text)
             .map_err(|error| Refusal::of_file(NAME, error.to_string()))?;
-        Ok(Some((said.revision, said.bundles)))
+        let content = self.content_without(NAME);
+        if said.files != content {
+            return Err(Refusal::new(format!(
+                "somebody has changed it: it says that its files have the digest {}, and they have {content}",
+                said.files
+            )));
+        }
+        Ok(Some(Set {
+            revision: said.revision,
+            bundles: said.bundles,
+            content,
+            entrypoints: said.entrypoints,
+        }))
     }
 }

@@ -133,9 +133,10 @@ fn enforcement(setting: &Json, teams: &[&str]) -> Result<Enforcement, String> {
     if entries.is_empty() {
         return Err("the list is empty: name a mode, or leave the policy out".to_owned());
     }
-    let mut before = entries.iter().rev().skip(1);
-    if before.any(|entry| entry.about.is_everything()) {
-        return Err("entries behind one that is about everything are never reached".to_owned());
+    if let Some((before, number)) = never_reached(&entries) {
+        return Err(format!(
+            "entry {number} is never reached: entry {before} is about all that it is about"
+        ));
     }
     if says_nothing(&entries) {
         return Err(
@@ -145,6 +146,15 @@ fn enforcement(setting: &Json, teams: &[&str]) -> Result<Enforcement, String> {
         );
     }
     Ok(Enforcement(entries))
+}
+
+/// An entry that another one before it leaves nothing, and that one, counted from 1.
+fn never_reached(entries: &[Entry]) -> Option<(usize, usize)> {
+    entries.iter().enumerate().find_map(|(at, entry)| {
+        let mut before = entries.iter().take(at);
+        let covering = before.position(|before| before.about.covers(&entry.about));
+        covering.map(|covering| (covering + 1, at + 1))
+    })
 }
 
 /// Who writes when or for whom a policy is enforced means that it is not, otherwise.

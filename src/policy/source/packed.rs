@@ -4,11 +4,13 @@
 //! belongs to whom is checked in [`super::roots`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::files::{File, Kind, Tree};
+use super::older::{Least, content};
 use super::{data, kept, roots};
 use crate::policy::archive::manifest::{self, Manifest};
 use crate::policy::archive::signature::{self, Signer};
@@ -37,8 +39,8 @@ pub struct Packed {
     pub roots: Option<Vec<String>>,
     /// Whether there are other sources beside it.
     pub is_shared: bool,
-    /// What was in force: a bundle that counts less is older.
-    pub least: Option<u64>,
+    /// What was in force: nothing older may take its place.
+    pub least: Option<Least>,
 }
 
 /// How a bundle has to be signed.
@@ -60,8 +62,14 @@ pub struct Release {
     pub revision: Option<String>,
     /// SHA-256 of the archive.
     pub digest: String,
+    /// SHA-256 of what is in it, its signature aside: the same files, signed again, have the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// The archive: what is put in force is kept as it was judged, and another may have come into its place meanwhile.
+    #[serde(skip)]
+    pub packed: Arc<[u8]>,
 }
 
 /// The same, as a part of a tree.
@@ -173,6 +181,7 @@ impl Tree {
             Ok(read) => read,
             Err(refusal) => return self.unread.push(problem(&place, &refusal)),
         };
+        let content = content(&archive);
         let mut own = (Map::new(), Vec::new());
         for (name, bytes) in archive.files {
             self.packed_file(&place, name, bytes, &mut own);
@@ -186,7 +195,9 @@ impl Tree {
                 name: bundle.name.clone(),
                 revision: manifest.revision.clone(),
                 digest: archive.digest,
+                content,
                 sequence: manifest.sequence,
+                packed: archive.packed,
             },
             place,
             manifest,
@@ -285,19 +296,8 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
         );
         return Err(Refusal::of_file(manifest::NAME, message));
     }
-    if let Some(least) = bundle.least
-        && manifest.sequence.is_none_or(|sequence| sequence < least)
-    {
-        let own = manifest.sequence.map_or_else(
-            || "it has no sequence".to_owned(),
-            |sequence| format!("its sequence is {sequence}"),
-        );
-        return Err(Refusal::of_file(
-            manifest::NAME,
-            format!(
-                "{own}, and {least} was in force already: it is older; to go back to it, say why in policies.allow_rollback"
-            ),
-        ));
+    if let Some(least) = &bundle.least {
+        least.permit(archive, &manifest)?;
     }
     Ok(manifest)
 }

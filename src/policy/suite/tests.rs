@@ -327,7 +327,7 @@ fn the_json_report_is_that_of_opa() {
 
 #[test]
 fn cases_that_cannot_be_listed_are_an_error_and_never_pass() {
-    let tests = "package a_test\n\ntest_x[note] if {\n\tcases := {\"one\": 1, \"two\": 2}\n\tsome note, case in cases\n\tcase == 1\n}\n\ntest_y[note] if note := \"a\"\n";
+    let tests = "package a_test\n\ntest_x[note] if {\n\tsome n in [1]\n\tcases := {\"one\": n, \"two\": 2}\n\tsome note, case in cases\n\tcase == 1\n}\n\ntest_y[note] if note := \"a\"\n";
     let (outcome, text) = report(&[("a_test.rego", tests)], &Options::default());
     assert_eq!(outcome, Outcome::Failed);
     assert!(text.ends_with("ERROR: 2/2\n"), "{text}");
@@ -638,4 +638,167 @@ fn no_test_is_a_failure_only_for_who_says_so() {
         ..options
     };
     assert_eq!(report(&both(), &options).0, Outcome::Passed);
+}
+
+/// Whatever is called like a test, in shapes that are none, and with names that stand twice.
+const SHAPES: &str = "package a_test
+
+test_x if 1 == 2
+
+test_x if 1 == 1
+
+test_p[note] if {
+\tsome note, case in {\"one\": 1, \"two\": 2}
+\tcase == 1
+}
+
+test_p[note] if {
+\tsome note, case in {\"three\": 1, \"two\": 2}
+\tcase == 2
+}
+
+test_set contains 1 if true
+
+test_dot.a if true
+
+test_dot.b if false
+
+test_const := {\"a\": 1}
+
+test_fun(x) if x == 1
+
+test_ok if true
+
+default test_def := false
+
+test_def if true
+
+test_true := true
+
+test_local[note] if {
+\tcases := {\"one\": 1, \"two\": 2}
+\tsome note, case in cases
+\tcase > 0
+}
+";
+
+/// The same name in another file, and in another package.
+const ANOTHER: &str = "package a_test
+
+test_x if 2 == 2
+";
+
+const APART: &str = "package b_test
+
+test_x if 2 == 2
+
+test_y if data.a_test.test_ok
+";
+
+/// Each test by its name, and how it went, with its cases.
+fn went(json: &str) -> Vec<String> {
+    let results: Json = serde_json::from_str(json).unwrap();
+    let mut went: Vec<String> = results
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| {
+            let how = ["fail", "error", "skip"];
+            let how = how.iter().find(|how| result.get(how).is_some());
+            let cases = result["sub_results"].as_object().into_iter().flatten();
+            let cases = cases.map(|(name, case)| format!(" {name}:{}", case["fail"] == true));
+            let cases: String = cases.collect();
+            let name = result["name"].as_str().unwrap();
+            let package = result["package"].as_str().unwrap();
+            format!("{package}.{name} {}{cases}", how.unwrap_or(&"pass"))
+        })
+        .collect();
+    went.sort();
+    went
+}
+
+const OTHERS: [(&str, &str); 3] = [
+    ("a_test.rego", SHAPES),
+    ("another_test.rego", ANOTHER),
+    ("apart_test.rego", APART),
+];
+
+#[test]
+fn a_test_is_asked_by_itself_whatever_else_has_its_name() {
+    let json = Options {
+        format: Format::Json,
+        ..Options::default()
+    };
+    let (outcome, text) = report(&OTHERS, &json);
+    assert_eq!(outcome, Outcome::Failed);
+    let wanted = [
+        "data.a_test.test_const fail",
+        "data.a_test.test_def fail",
+        "data.a_test.test_def#01 pass",
+        "data.a_test.test_dot fail",
+        "data.a_test.test_dot#01 fail",
+        "data.a_test.test_fun error",
+        "data.a_test.test_local pass one:false two:false",
+        "data.a_test.test_ok pass",
+        "data.a_test.test_p fail one:false two:true",
+        "data.a_test.test_p#01 fail three:true two:false",
+        "data.a_test.test_set fail",
+        "data.a_test.test_true pass",
+        "data.a_test.test_x fail",
+        "data.a_test.test_x#01 pass",
+        "data.a_test.test_x#02 pass",
+        "data.b_test.test_x pass",
+        "data.b_test.test_y pass",
+    ];
+    assert_eq!(went(&text), wanted);
+    // What is told of one that fails is where it stands.
+    let (_, text) = report(&OTHERS, &options("test_x"));
+    assert!(
+        text.contains("a_test.rego:3: not true: test_x if 1 == 2"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "needs OPA"]
+fn needs_opa_it_tests_what_opa_tests() {
+    let directory = directory(&OTHERS);
+    let opa = std::env::var("OPA").unwrap_or_else(|_| "opa".to_owned());
+    let tested = std::process::Command::new(opa)
+        .args(["test", "--format", "json"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let json = Options {
+        format: Format::Json,
+        ..Options::default()
+    };
+    let (_, ours) = report(&OTHERS, &json);
+    // OPA reads the files in any order: which of the twins of two files is the third is nobody's.
+    let theirs = went(&String::from_utf8(tested.stdout).unwrap());
+    assert_eq!(went(&ours).len(), theirs.len());
+    let apart = |went: &[String]| -> Vec<String> {
+        let all = went.iter().filter(|it| !it.contains("a_test.test_x"));
+        all.cloned().collect()
+    };
+    assert_eq!(apart(&went(&ours)), apart(&theirs));
+}
+
+#[test]
+fn a_test_whose_cases_nobody_can_list_spoils_no_other() {
+    let files = [(
+        "a_test.rego",
+        "package a_test\n\ntest_a[note] if {\n\tsome x in [1]\n\tcases := {\"one\": x}\n\tsome note, case in cases\n\tcase == 1\n}\n\n\
+         test_b[note] if {\n\tsome note, case in {\"one\": 1}\n\tcase == 1\n}\n",
+    )];
+    let json = Options {
+        format: Format::Json,
+        ..Options::default()
+    };
+    let (_, text) = report(&files, &json);
+    let wanted = [
+        "data.a_test.test_a error",
+        "data.a_test.test_b pass one:false",
+    ];
+    assert_eq!(went(&text), wanted);
 }

@@ -30,6 +30,11 @@ pub(super) struct Session {
 }
 
 impl Of {
+    /// What nobody changes: it is taken to find out whether turns can be had.
+    pub(super) fn nothing(gate: &str) -> Self {
+        Self::new("", gate)
+    }
+
     pub(super) fn new(environment: &str, token: &str) -> Self {
         Self {
             environment: environment.to_owned(),
@@ -149,7 +154,7 @@ impl Session {
             .await
     }
 
-    /// Removes what nobody has had for long: whoever asks for tokens that do not exist leaves rows.
+    /// Removes what nobody has had for long: rows that another gate waited for, and those of gates that were killed.
     pub(super) async fn clean(&self) -> Result<u64, Error> {
         self.connected.client.execute(CLEAN, &[]).await
     }
@@ -182,16 +187,35 @@ UPDATE dtgate.turn SET until = clock_timestamp() + make_interval(secs => $4)
 WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid AND until > '-infinity'";
 
 /// A session may hold a lock several times: once for each turn that was had, and never for one that was not.
+///
+/// The row goes with the turn, unless another gate waits for it: then it says so to whoever comes first. It is locked
+/// before it is looked at, so that nobody begins to wait in between.
 const RELEASE: &str = "
-WITH released AS (
-  UPDATE dtgate.turn SET until = '-infinity'
-  WHERE environment = $2 AND token = $3 AND holder = ($4::text)::uuid RETURNING holder
+WITH mine AS MATERIALIZED (
+  SELECT wanted_by IS NOT NULL AS is_wanted FROM dtgate.turn
+  WHERE environment = $2 AND token = $3 AND holder = ($4::text)::uuid FOR UPDATE
+),
+gone AS (
+  DELETE FROM dtgate.turn WHERE environment = $2 AND token = $3 AND holder = ($4::text)::uuid
+    AND NOT (SELECT is_wanted FROM mine) RETURNING holder
+),
+kept AS (
+  UPDATE dtgate.turn SET until = '-infinity' WHERE environment = $2 AND token = $3 AND holder = ($4::text)::uuid
+    AND (SELECT is_wanted FROM mine) RETURNING holder
 )
-SELECT pg_advisory_unlock($1) WHERE $5 OR EXISTS (SELECT FROM released)";
+SELECT pg_advisory_unlock($1) WHERE $5 OR EXISTS (SELECT FROM gone UNION ALL SELECT FROM kept)";
 
 const FORGET: &str = "
-UPDATE dtgate.turn SET until = '-infinity'
-WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid";
+WITH mine AS MATERIALIZED (
+  SELECT wanted_by IS NOT NULL AS is_wanted FROM dtgate.turn
+  WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid FOR UPDATE
+),
+gone AS (
+  DELETE FROM dtgate.turn WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid
+    AND NOT (SELECT is_wanted FROM mine)
+)
+UPDATE dtgate.turn SET until = '-infinity' WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid
+  AND (SELECT is_wanted FROM mine)";
 
 const CLEAN: &str = "
 DELETE FROM dtgate.turn WHERE since < clock_timestamp() - interval '1 hour' AND until < clock_timestamp()

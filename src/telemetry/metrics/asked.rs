@@ -16,6 +16,7 @@ pub(super) struct Sources {
     load: OnceLock<Box<dyn Fn() -> Load + Send + Sync>>,
     ready: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
     sinks: OnceLock<Box<dyn Fn() -> Vec<SinkLoad> + Send + Sync>>,
+    turns: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 /// What requests hold at a moment.
@@ -103,6 +104,11 @@ impl Metrics {
         self.0.sources.sinks.get_or_init(|| Box::new(ask));
     }
 
+    /// Where to ask whether turns can be had when the metrics are read. Only the first counts.
+    pub fn turns_from(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
+        self.0.sources.turns.get_or_init(|| Box::new(ask));
+    }
+
     /// Asks them all.
     pub(super) fn ask(&self) {
         let (sources, families) = (&self.0.sources, &self.0.families);
@@ -137,6 +143,9 @@ impl Metrics {
         }
         if let Some(ask) = sources.ready.get() {
             families.ready.set(ask().into());
+        }
+        if let Some(ask) = sources.turns.get() {
+            families.turns_ok.set(ask().into());
         }
         if let Some(ask) = sources.sinks.get() {
             for load in ask() {

@@ -76,6 +76,8 @@ pub(super) struct Families {
     pub(super) sink_missing: Family<SinkLabels, Counter>,
     pub(super) sink_records: Family<SinkLabels, Counter>,
     pub(super) upstream: HistogramWithExemplars<DecisionId>,
+    pub(super) turns_local: Counter,
+    pub(super) turns_ok: Gauge,
     pub(super) upstream_connections: Gauge,
     pub(super) violations: Family<ViolationLabels, Counter>,
 }
@@ -364,6 +366,16 @@ impl Families {
                 "Records that a sink will never get: refused and left out, damaged, or deleted before it was there",
             ),
             sink_records: add(to, "sink_records", "Records that have arrived at a sink"),
+            turns_local: add(
+                to,
+                "turns_local",
+                "Changes that went on without a turn among all gates, where gates take turns by the store",
+            ),
+            turns_ok: add(
+                to,
+                "turns_ok",
+                "1 when turns can be had from the store, or the gate takes turns by itself",
+            ),
             upstream: add_examples(
                 to,
                 "upstream",

@@ -44,6 +44,8 @@ fn counted() -> Metrics {
             seconds: 7,
         }]
     });
+    metrics.goes_on(true);
+    metrics.turns_from(|| true);
     metrics.reloaded(2, jiff::Timestamp::UNIX_EPOCH);
     metrics.reload_failed();
     metrics.connections_from(|| 7);

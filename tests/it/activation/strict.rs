@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{BOTH, Files, MORE, ONE, grant, refused, request, said, scopes, status};
+use super::{BOTH, Files, MORE, ONE, grant, printed, refused, request, said, scopes, status};
 use crate::harness::{Gate, TOKEN, eventually, serving};
 
 impl Files {
@@ -209,4 +209,90 @@ fn a_restart_does_not_put_in_force_what_was_refused() {
     let command = command();
     let gate = Gate::spawn(directory, command);
     assert_eq!(grant(&gate, "apiTokens.write"), 403);
+}
+
+/// Each test is quick enough, and together they are not.
+#[test]
+fn tests_that_take_too_long_together_keep_policies_from_being_in_force() {
+    let files = Files::new(&scopes(ONE), "");
+    let configuration = fs::read_to_string(files.path("dtgate.toml")).unwrap();
+    files.write(
+        "dtgate.toml",
+        &format!("reload.test_timeout = \"200ms\"\n{configuration}"),
+    );
+    let gate = files.gate();
+    let head = "package dtgate.scopes_test\n\nimport data.dtgate.scopes\n".to_owned();
+    let tests = (0..20).map(|number| {
+        format!(
+            "\ntest_{number} if count([a | some a in numbers.range(1, 20000); a % 7 == {number}]) >= 0\n"
+        )
+    });
+    let slow: Vec<String> = std::iter::once(head).chain(tests).collect();
+    files.write("policies/scopes_test.rego", &slow.concat());
+    let told = refused(&gate, "its tests take too long");
+    assert!(
+        told.contains(" of 20 tests were done after 200ms") && told.contains("reload.test_timeout"),
+        "{told}"
+    );
+    let limit = "dtgate_limit_reached_total{limit=\"tests\"}";
+    assert_eq!(crate::tls::clients::metric(&gate, limit), 1);
+    let checked = files.check();
+    assert!(
+        said(&checked).contains("tests were done after 200ms")
+            || printed(&checked).contains("tests were done after 200ms"),
+        "{checked:?}"
+    );
+}
+
+/// The name of an entrypoint is as many directories.
+#[test]
+fn requests_can_have_to_be_denied_by_an_entrypoint() {
+    let files = Files::new(&scopes(ONE), "requests = 'REQUESTS'");
+    let configuration = fs::read_to_string(files.path("dtgate.toml")).unwrap();
+    files.write(
+        "dtgate.toml",
+        &format!("policies.entrypoints = [\"envoy/authz/allow\"]\n{configuration}"),
+    );
+    let allow = |scope: &str| {
+        format!(
+            "package envoy.authz\n\ndefault allow := false\n\nallow if not \"{scope}\" in input.change.scopes.requested\n"
+        )
+    };
+    files.write("policies/envoy.rego", &allow("metrics.read"));
+    files.write(
+        "requests/deny/envoy/authz/allow/metrics.http",
+        &request("metrics.read"),
+    );
+    files.write("requests/deny/scopes/config.http", &request("WriteConfig"));
+    files.is_right();
+    files.write("policies/envoy.rego", &allow("logs.read"));
+    files.is_wrong("envoy/authz/allow has to deny it, and does not");
+    // A link back to where it stands.
+    std::os::unix::fs::symlink(
+        files.path("requests/deny"),
+        files.path("requests/deny/envoy/up"),
+    )
+    .unwrap();
+    files.is_wrong("directories within each other");
+}
+
+#[test]
+fn a_check_says_that_an_answer_of_an_entrypoint_cannot_be_sent() {
+    let files = Files::new(&scopes(ONE), "");
+    let configuration = fs::read_to_string(files.path("dtgate.toml")).unwrap();
+    files.write(
+        "dtgate.toml",
+        &format!("policies.entrypoints = [\"envoy/authz/allow\"]\n{configuration}"),
+    );
+    let answer = |status: u16| {
+        format!(
+            "package envoy.authz\n\nallow := {{\"allowed\": false, \"http_status\": {status}}}\n"
+        )
+    };
+    files.write("policies/envoy.rego", &answer(401));
+    let told = "envoy/authz/allow: the answer that it writes cannot be sent";
+    assert!(!printed(&files.check()).contains("cannot be sent"));
+    files.write("policies/envoy.rego", &answer(200));
+    let checked = files.check();
+    assert!(printed(&checked).contains(told), "{checked:?}");
 }

@@ -1,7 +1,7 @@
 //! What makes each alarm go off, made to happen in a gate: what Prometheus reads before and after.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,6 +54,25 @@ fn small(upstream: &Upstream, configuration: &str) -> Gate {
     Gate::start(directory, upstream.address, &arguments)
 }
 
+/// The store by which gates take turns is there, and then it is not.
+pub(super) fn store_gone() -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    // It answers nothing.
+    let store = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://dtgate@{}/dtgate", store.local_addr().unwrap());
+    let gate = small(
+        &upstream,
+        &format!("[store]\nurl = \"{url}\"\nturns = \"store\"\ntimeout = \"10m\"\n"),
+    );
+    let before = look(gate.admin);
+    drop(store);
+    let after = eventually("turns cannot be had", || {
+        let seen = look(gate.admin);
+        (seen.get(&series("dtgate_turns_ok", "")) == Some(&0.0)).then_some(seen)
+    });
+    [before, after]
+}
+
 pub(super) fn gate_gone() -> [Scrape; 2] {
     let upstream = Upstream::lenient();
     let mut gate = small(&upstream, "");
@@ -104,7 +123,7 @@ pub(super) fn no_checkpoints() -> [Scrape; 2] {
 /// Nobody listens where checkpoints are sent.
 pub(super) fn checkpoints_not_sent() -> [Scrape; 2] {
     let upstream = Upstream::lenient();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
     let text = format!(

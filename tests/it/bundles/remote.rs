@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::{Works, after, in_force, named, status};
 use crate::alerts::{Scrape, look};
 use crate::harness::{Gate, Seen, TOKEN, Upstream, eventually, gate, program, verify};
+use crate::tls::clients::metric;
 
 /// What a server does.
 #[derive(Clone)]
@@ -583,6 +584,42 @@ fn a_server_that_can_wait_is_asked_to() {
     );
 }
 
+/// The files are the same, and the archive is another each time.
+#[test]
+fn a_server_with_ever_new_bundles_keeps_no_core_busy_and_each_that_was_in_force_is_kept() {
+    let works = Works::new();
+    let bundle = works.bundle("names", "a", 3);
+    let sent = Mutex::new(0_u8);
+    let upstream = Upstream::answering_all(move |_| {
+        let mut sent = sent.lock().unwrap();
+        *sent = sent.wrapping_add(1);
+        let mut bytes = bundle.clone();
+        // The moment in the head of gzip.
+        bytes[4] = *sent;
+        let length = bytes.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/gzip\r\nContent-Length: {length}\r\n\r\n"
+        );
+        [head.as_bytes(), &bytes].concat()
+    });
+    let server = Server {
+        upstream,
+        ..Server::new(Vec::new(), "")
+    };
+    server.configure(&works, "");
+    let gate = serve(&works, &Upstream::lenient());
+    let generation = || status(&gate)["generation"].as_u64().unwrap();
+    eventually("a few were in force", || (generation() >= 4).then_some(()));
+    let limit = "dtgate_limit_reached_total{limit=\"activations\"}";
+    assert!(metric(&gate, limit) >= 3);
+    let log = gate.log();
+    assert!(
+        !log.contains("somebody has put another in its place"),
+        "{log}"
+    );
+    assert_eq!(named(&gate, "a"), 204);
+}
+
 /// Its server answers once, and not again.
 pub(crate) fn bundle_not_fetched() -> [Scrape; 2] {
     let upstream = Upstream::lenient();
@@ -598,4 +635,122 @@ pub(crate) fn bundle_not_fetched() -> [Scrape; 2] {
         download(&gate)["error"].as_str().map(str::to_owned)
     });
     [before, look(gate.admin)]
+}
+
+/// Every part of it is well but what the policy says.
+fn broken(works: &Works) -> Vec<u8> {
+    works.write(
+        "broken/names.rego",
+        "package dtgate.names\n\ndeny contains \"no\" if input.nobody_has_this == 1\n",
+    );
+    let made = program()
+        .args(["build", "--revision", "broken", "--sequence", "7"])
+        .args(["--signing-alg", "ES256", "--root", "dtgate/names"])
+        .arg("--signing-key")
+        .arg(works.path("key.pem"))
+        .arg("--output")
+        .arg(works.path("broken.tar.gz"))
+        .arg(works.path("broken"))
+        .output()
+        .unwrap();
+    if made.status.success() {
+        return std::fs::read(works.path("broken.tar.gz")).unwrap();
+    }
+    panic!("{made:?}");
+}
+
+#[test]
+fn a_first_start_that_was_refused_is_repaired_by_its_server() {
+    let works = Works::new();
+    let server = Server::new(broken(&works), "\"broken\"");
+    server.configure(&works, "");
+    let upstream = Upstream::lenient();
+    let directory: TempDir = tempfile::tempdir().unwrap();
+    let refused = works.serving(&upstream, &directory).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("nobody_has_this"), "{said}");
+    assert!(works.path("state/platform.tar.gz").exists());
+    // Without an answer, what is there is read, and refused as before.
+    server.show(Shown::Raw(
+        b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    let refused = works.serving(&upstream, &directory).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("nobody_has_this"), "{said}");
+    server.show(Shown::Bundle(works.bundle("names", "a", 8), "\"good\""));
+    let gate = serve(&works, &upstream);
+    assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403));
+}
+
+#[test]
+fn a_bundle_that_is_added_and_refused_is_repaired_by_its_server() {
+    let works = Works::new();
+    let server = Server::new(broken(&works), "\"broken\"");
+    works.put("local.tar.gz", &works.bundle("other", "a", 1));
+    works.configuration(&["local"]);
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let local = std::fs::read_to_string(works.path("dtgate.toml")).unwrap();
+    server.configure(&works, "roots = [\"dtgate/names\"]\n");
+    let remote = std::fs::read_to_string(works.path("dtgate.toml")).unwrap();
+    let section = remote.split_once("[policies.bundles.platform]").unwrap().1;
+    works.write(
+        "dtgate.toml",
+        &format!("{local}[policies.bundles.platform]{section}"),
+    );
+    eventually("it is refused", || {
+        let told = status(&gate);
+        let error = told["reload"]["last"]["error"].as_str().unwrap_or_default();
+        error.contains("nobody_has_this").then_some(())
+    });
+    server.show(Shown::Bundle(works.bundle("names", "a", 8), "\"good\""));
+    gate.signal("HUP");
+    eventually("it is in force", || {
+        let told = status(&gate);
+        let bundles = told["policies"]["bundles"].as_array().map(Vec::len);
+        (bundles == Some(2)).then_some(())
+    });
+}
+
+#[test]
+fn a_restart_makes_no_stale_gate_fresh() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
+    server.configure(&works, "max_age = \"3s\"\n");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    assert_eq!(gate.ready().status, 200);
+    // What it has now is refused: it does not vouch for what is in force.
+    server.show(Shown::Bundle(broken(&works), "\"broken\""));
+    let not_ready = || {
+        let ready = gate.ready();
+        (ready.status == 503).then_some(())
+    };
+    eventually("it is not ready", not_ready);
+    drop(gate);
+    let gate = serve(&works, &upstream);
+    let ready = gate.ready();
+    assert_eq!(ready.status, 503, "{}", ready.body);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_bundle_stops_no_reload() {
+    let works = Works::new();
+    works.put("platform.tar.gz", &works.bundle("names", "a", 1));
+    works.configuration(&["platform"]);
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let (mode, kind) = (rustix::fs::Mode::RUSR, rustix::fs::FileType::Fifo);
+    let pipe = works.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    std::fs::rename(pipe, works.path("platform.tar.gz")).unwrap();
+    eventually("it is refused", || {
+        let told = status(&gate);
+        let error = told["reload"]["last"]["error"].as_str().unwrap_or_default();
+        error.contains("it is no regular file").then_some(())
+    });
+    works.put("platform.tar.gz", &works.bundle("names", "b", 2));
+    eventually("the next one is in force", || {
+        (named(&gate, "b") == 204).then_some(())
+    });
 }

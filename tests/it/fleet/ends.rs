@@ -8,7 +8,7 @@ use crate::harness::{GOOD, Gate, Upstream, eventually};
 use crate::postgres::{Postgres, database};
 
 /// Changes of token 5 last until they may end.
-fn held() -> (Watched, Arc<(Mutex<bool>, Condvar)>) {
+pub(super) fn held() -> (Watched, Arc<(Mutex<bool>, Condvar)>) {
     let may_end = Arc::new((Mutex::new(false), Condvar::new()));
     let waits = may_end.clone();
     let watched = Watched::of(Upstream::forgetting, move |seen| {
@@ -51,8 +51,8 @@ fn needs_postgres_a_question_for_a_turn_that_fails_leaves_no_lock_behind() {
             (database.asked(sql).as_deref() == Ok(wanted)).then_some(())
         });
     };
-    // Rows that are locked for longer than a question may take, and a full disk.
-    let blocks = "BEGIN; SELECT FROM dtgate.turn FOR UPDATE; SELECT pg_sleep(4); COMMIT";
+    // A table that is locked for longer than a question may take, and a full disk.
+    let blocks = "BEGIN; LOCK TABLE dtgate.turn IN EXCLUSIVE MODE; SELECT pg_sleep(4); COMMIT";
     let fails = "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE disk_full; END';
                  CREATE TRIGGER fail BEFORE INSERT ON dtgate.turn FOR EACH ROW WHEN (NEW.gate = 'ends-a')
                    EXECUTE FUNCTION public.fail()";

@@ -1,6 +1,8 @@
 //! Grants that are none: edited, signed by too few, for somebody or something else, ended. Each is told with its reason,
 //! and none lets anything pass.
 
+use dtgate::audit::checkpoint::key::of_person;
+
 use super::{Desk, id_of, looked, usable};
 use crate::harness::{BAD, Gate, TOKEN, Upstream, eventually, verify};
 
@@ -317,6 +319,27 @@ fn the_next_change_can_be_kept_for_whoever_has_the_whole_credential() {
     let asked = desk.request(&gate, &next);
     let said = String::from_utf8_lossy(&asked.stderr).into_owned();
     assert!(said.contains("--caller"), "{said}");
+    // A public id is no name: whoever shows it with another secret would use up what is for its holder.
+    let public = denial["caller"]["id"].as_str().unwrap();
+    let asked = desk.request(&gate, &[&next[..], &["--caller", public]].concat());
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(
+        !asked.status.success() && said.contains("request.caller_hash"),
+        "{said}"
+    );
+    // Whoever asks for one that anybody can use up is told so, and so is whoever approves it.
+    let asked = desk.request(&gate, &[&next[..], &["--any-caller"]].concat());
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(
+        asked.status.success() && said.contains("warning: anybody who reaches the gate can use"),
+        "{said}"
+    );
+    let approved = desk.approve(&gate);
+    let said = String::from_utf8_lossy(&approved.stdout).into_owned();
+    assert!(
+        said.contains("anybody: whoever reaches the gate uses it up"),
+        "{said}"
+    );
     let grant = desk.granted(&gate, &[&next[..], &["--caller", &hash]].concat());
     desk.give(&gate, "a.grant", &grant);
     let plain = crate::harness::put(BAD);
@@ -324,6 +347,112 @@ fn the_next_change_can_be_kept_for_whoever_has_the_whole_credential() {
     let wrong = secret.replace(&secret[secret.len() - 8..], "AAAAAAAA");
     assert_eq!(gate.raw(plain.replace(&secret, &wrong)).status, 403);
     assert!(upstream.seen().is_empty());
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
+    verify(&gate.journal());
+}
+
+/// Whoever has both signatures writes one id into two grants: the journal knows a grant by its id.
+#[test]
+fn two_grants_with_one_id_are_none_and_whoever_approves_the_second_is_told() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let decision = ["--decision", &id_of(&gate.send("PUT", TOKEN, BAD))];
+    let first = desk.granted(&gate, &decision);
+    let asked = desk.request(&gate, &decision);
+    assert!(asked.status.success(), "{asked:?}");
+    // As the program never writes it: with the id of the first.
+    let read = |text: &str| dtgate::grant::Signed::parse(text).unwrap().grant;
+    let asked = std::fs::read_to_string(desk.path("asked.grant")).unwrap();
+    let grant = dtgate::grant::Grant {
+        id: read(&first).id,
+        ..read(&asked)
+    };
+    let [alice, bob] = ["alice.key", "bob.key"].map(|name| of_person(&desk.path(name)).unwrap());
+    let mut signed = dtgate::grant::Signed::new(grant, &alice);
+    std::fs::write(desk.path("asked.grant"), signed.to_string()).unwrap();
+    std::fs::write(desk.grants().join("a.grant"), &first).unwrap();
+    let approved = desk.approve(&gate);
+    let said = String::from_utf8_lossy(&approved.stderr).into_owned();
+    assert!(
+        !approved.status.success() && said.contains("another grant has its id"),
+        "{approved:?}"
+    );
+    signed.approve(&bob).unwrap();
+    refused(
+        &desk,
+        &gate,
+        "b",
+        &signed.to_string(),
+        "another grant has its id",
+    );
+    let (is_usable, shown) = desk.show(&gate, &desk.grants().join("a.grant"));
+    assert!(
+        !is_usable && shown.contains("another grant has its id"),
+        "{shown}"
+    );
+    eventually("the log says so", || {
+        let log = gate.log();
+        (log.matches("another grant has its id").count() >= 2).then_some(())
+    });
+    looked(&desk, &gate);
+    assert_eq!(usable(&gate), 0);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    std::fs::remove_file(desk.grants().join("b.grant")).unwrap();
+    looked(&desk, &gate);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
+    verify(&gate.journal());
+}
+
+/// What no request ever is grants nothing: whoever asks learns it at once.
+#[test]
+fn what_is_asked_for_is_named_as_records_name_it() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    let token = TOKEN.rsplit('/').next().unwrap();
+    let asks = |more: &[&str]| {
+        let asked = desk.request(&gate, &[&["--policy", "forbidden_scopes"], more].concat());
+        let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+        (asked.status.success(), said)
+    };
+    let secret = credential_of(&crate::harness::put(BAD));
+    let hidden = secret.rsplit('.').next().unwrap();
+    for flags in [
+        &["--token", &*secret, "--any-caller"][..],
+        &["--token", hidden, "--any-caller"],
+        &["--token", token, "--caller", &secret],
+        &["--token", token, "--caller", hidden],
+    ] {
+        let (is_made, said) = asks(flags);
+        assert!(!is_made && !said.contains(&hidden[..20]), "{said}");
+    }
+    let elsewhere = ["--token", token, "--any-caller", "--environment", "prod"];
+    let with = ["--config", "dtgate.toml"];
+    let (is_made, said) = asks(&[&elsewhere[..], &with].concat());
+    assert!(
+        !is_made && said.contains("no environment prod: --environment is one of default"),
+        "{said}"
+    );
+    let unknown = ["--token", token, "--any-caller", "--policy", "forbiden"];
+    let (is_made, said) = asks(&unknown);
+    assert!(
+        is_made && said.contains("no policy forbiden was in force"),
+        "{said}"
+    );
+    assert!(!said.contains("no policy forbidden_scopes"), "{said}");
+    // A UUID in large letters is the same one.
+    let large = token.to_uppercase();
+    let next = [
+        "--token",
+        &large,
+        "--any-caller",
+        "--policy",
+        "forbidden_scopes",
+    ];
+    let grant = desk.granted(&gate, &next);
+    desk.give(&gate, "a.grant", &grant);
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
     verify(&gate.journal());
 }

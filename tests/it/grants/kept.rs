@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Desk, id_of};
 use crate::asked::said;
-use crate::harness::{BAD, TOKEN, Upstream, copy, eventually, policies, verify};
+use crate::harness::{BAD, TOKEN, Upstream, copy, eventually, policies, put, verify};
 
 #[test]
 #[cfg_attr(
@@ -76,6 +76,39 @@ fn ordinary_masks_leave_a_request_that_can_be_granted() {
     assert!(said.contains("a mask has changed /caller/id"), "{said}");
 }
 
+/// A field of a client can be what two people have signed with: the record would have a note that proves nothing.
+#[test]
+fn a_request_that_shows_a_part_of_its_grant_as_a_secret_does_not_use_it() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let denied = gate.send("PUT", TOKEN, BAD);
+    let grant = desk.granted(&gate, &["--decision", &id_of(&denied)]);
+    desk.give(&gate, "a.grant", &grant);
+    let signature = grant.lines().last().unwrap().rsplit(' ').next().unwrap();
+    let plain = put(BAD);
+    for field in ["X-Secret: ", "Cookie-Token: ", "X-Api-Key: "] {
+        let shows = format!("Host: gate\r\n{field}{signature}\r\n");
+        let request = plain.replacen("Host: gate\r\n", &shows, 1);
+        assert_ne!(request, plain);
+        let answer = gate.raw(request);
+        assert_eq!(answer.status, 403, "{answer:?}");
+    }
+    assert!(
+        gate.log()
+            .contains("a grant is not used: the request shows a part of it as a secret")
+    );
+    assert!(upstream.seen().is_empty());
+    // It is not used up.
+    let passed = gate.send("PUT", TOKEN, BAD);
+    assert_eq!(passed.status, 204);
+    let journal = gate.journal();
+    let arguments = ["grant", "verify", &id_of(&passed), "--journal"];
+    let verified = desk.run(&[&arguments[..], &[journal.to_str().unwrap()]].concat());
+    assert!(verified.status.success(), "{verified:?}");
+    verify(&gate.journal());
+}
+
 #[test]
 fn nobody_puts_a_request_among_those_that_passed_by_a_grant() {
     let upstream = Upstream::lenient();
@@ -118,4 +151,40 @@ fn with_grants_records_are_on_disk_before_anything_is_sent() {
             "{command:?}: {said}"
         );
     }
+}
+
+/// As at a start: what the journal runs with counts, also where the file says otherwise by then.
+#[test]
+fn a_reload_that_adds_grants_is_refused_where_the_journal_is_buffered() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let grants = std::fs::read_to_string(desk.config()).unwrap();
+    let url = format!("[upstream]\nurl = \"http://{}\"\n", upstream.address);
+    let with = |durability: &str, grants: &str| {
+        let text = format!("{url}[journal]\ndurability = \"{durability}\"\n{grants}");
+        std::fs::write(desk.path("new"), text).unwrap();
+        std::fs::rename(desk.path("new"), desk.config()).unwrap();
+    };
+    with("buffered", "[reload]\ninterval = \"1s\"\n");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    for (durability, refusals) in [("buffered", 1), ("synced", 2)] {
+        with(durability, &grants);
+        gate.signal("HUP");
+        eventually("it is refused", || {
+            let records = gate.records();
+            let refused = records
+                .iter()
+                .filter(|it| it["kind"] == "reload" && it["ok"] == false);
+            let refused: Vec<String> = refused.map(ToString::to_string).collect();
+            (refused.len() == refusals
+                && refused
+                    .iter()
+                    .all(|it| it.contains("grants that were used would be good again")))
+            .then_some(())
+        });
+        let denied = gate.send("PUT", TOKEN, BAD);
+        assert_eq!(denied.status, 403);
+        assert!(!denied.body.contains("grant request"), "{denied:?}");
+    }
+    verify(&gate.journal());
 }

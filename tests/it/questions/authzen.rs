@@ -37,6 +37,7 @@ fn an_evaluation_says_what_a_request_would_be_told() {
     let mut both = update(r#"{"name":"payments-prod-ci","scopes":["metrics.read","WriteConfig"]}"#);
     both["resource"]["properties"]["current"] =
         json!({"name": "payments-prod-ci", "scopes": ["metrics.read"]});
+    both["subject"]["properties"]["recent"] = json!({"created": 0});
     let both = evaluate(&gate, &both);
     assert_eq!(
         both["context"]["remedy"]["scopes"],
@@ -178,9 +179,40 @@ fn an_environment_is_asked_by_its_name() {
         "{unnamed}"
     );
     for (name, decision) in [("prod", true), ("stage", true), ("test", false)] {
-        question["context"] = json!({"environment": name});
-        assert_eq!(evaluate(&gate, &question)["decision"], decision, "{name}");
+        question["context"] = json!({"environment": name, "enviroment": "prod"});
+        let answer = evaluate(&gate, &question);
+        assert_eq!(answer["decision"], decision, "{name}");
+        // What is not used is said in any case: it may be why there is an error.
+        assert_eq!(
+            answer["context"]["ignored"],
+            json!(["context.enviroment"]),
+            "{answer}"
+        );
     }
+    let message = evaluate(&gate, &question)["context"]["error"]["message"].clone();
+    assert!(
+        message
+            .as_str()
+            .unwrap()
+            .ends_with("there is \"prod\", \"stage\""),
+        "{message}"
+    );
+    // A path that is one of another environment is no request for this one.
+    let path = format!("/e/def67890/api/v1/tokens/{ID}");
+    question["action"]["properties"] = json!({"api": "v1", "method": "PUT", "path": path});
+    for (name, decision) in [("prod", false), ("stage", true)] {
+        question["context"] = json!({"environment": name});
+        let answer = evaluate(&gate, &question);
+        assert_eq!(answer["decision"], decision, "{name}: {answer}");
+    }
+    question["action"] = json!({"name": "token.creat"});
+    question["subject"]["properties"] = json!({"department": "x"});
+    let answer = evaluate(&gate, &question);
+    assert_eq!(
+        answer["context"]["ignored"],
+        json!(["subject.properties.department"]),
+        "{answer}"
+    );
 }
 
 /// The shapes that the certification of `AuthZEN` sends, with operations of the catalogue in the place of its own.

@@ -1,6 +1,7 @@
 //! Stores that cannot be used: each says why, and everything stays in the journal.
 
-use dtgate::store::{Config, StoreError, Url};
+use dtgate::audit::verify::Trust;
+use dtgate::store::{Asked, Config, StoreError, Url};
 use serde_json::json;
 
 use super::rows::{config, outgoing, run, sink};
@@ -150,6 +151,9 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
         roles[2]
     ));
     assert_eq!(counted.as_deref(), Ok("3"));
+    let asked = Asked::open(&auditor).unwrap();
+    assert!(!asked.gates().unwrap().is_empty());
+    assert!(asked.verify("adds", None, &Trust::default()).is_ok());
     let refused = said_of(&auditor);
     assert!(refused.contains("permission denied"), "{refused}");
     drop(directory);

@@ -109,7 +109,12 @@ fn an_outcome_is_about_an_earlier_decision() {
         found: "not_done".to_owned(),
     };
     assert_eq!(facts(&settled).unwrap().about, About::Settled(wanted));
-    for (said, differs) in [("would_allow", "would_allow"), ("odd", "violations")] {
+    for (said, differs) in [
+        ("would_allow", "would_allow"),
+        ("failed", "failed"),
+        ("timed_out", "timed_out"),
+        ("odd", "violations"),
+    ] {
         let record = json!({"seq": 9, "kind": "challenger", "decision_seq": 3, "differs": said});
         let wanted = Challenged { of: 3, differs };
         assert_eq!(facts(&record).unwrap().about, About::Challenged(wanted));

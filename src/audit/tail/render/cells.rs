@@ -32,7 +32,7 @@ pub struct Cells {
 /// What a challenger would have decided otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Otherwise {
-    /// `would_deny`, `would_allow` or `violations`.
+    /// `would_deny`, `would_allow`, `violations`, `failed` or `timed_out`.
     pub differs: String,
     /// In words.
     words: &'static str,

@@ -33,6 +33,8 @@ pub(super) fn otherwise(record: &Value) -> &'static str {
     match text(record, "/differs") {
         "would_deny" => "would deny it",
         "would_allow" => "would allow it",
+        "failed" => "could not be asked",
+        "timed_out" => "took too long",
         _ => "has other objections",
     }
 }

@@ -7,6 +7,7 @@ use super::scopes::{After, Found, What};
 use super::{Happened, Step};
 use crate::cli::audit::table::Cell;
 use crate::cli::audit::times::Shown;
+use crate::cli::scopes::is_legacy;
 use crate::store::Key;
 use crate::trail::told::{self, scopes as scopes_of};
 use crate::value::Visible;
@@ -233,8 +234,16 @@ fn words(found: &Found, from: &str, to: &str) -> String {
                 let scopes = scopes.iter().map(|scope| format!(" {sign}{scope}"));
                 scopes.collect::<String>()
             };
+            let perhaps = match legacy(removed).as_slice() {
+                [] => String::new(),
+                // A gate cannot tell one from the other.
+                these => format!(
+                    " (or Dynatrace left out what it gives to no token any more: {})",
+                    these.join(", ")
+                ),
+            };
             format!(
-                "{elsewhere}: scopes{}{}, between {from} and {to}",
+                "{elsewhere}: scopes{}{}{perhaps}, between {from} and {to}",
                 signed('+', added),
                 signed('-', removed)
             )
@@ -247,6 +256,12 @@ fn words(found: &Found, from: &str, to: &str) -> String {
             "{elsewhere}, between {from} and {to}, whatever became of #{since}: record {seq} found it so"
         ),
     }
+}
+
+/// Those that Dynatrace still takes in a request, and may leave out of the token.
+fn legacy(scopes: &[String]) -> Vec<&str> {
+    let legacy = |scope: &&String| is_legacy(scope);
+    scopes.iter().filter(legacy).map(String::as_str).collect()
 }
 
 /// A record by its number, and its gate where it has a name.

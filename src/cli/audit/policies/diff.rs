@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -10,10 +10,10 @@ use clap::Args;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::show::Kept;
+use super::show::{Kept, is_it};
 use crate::app;
 use crate::cli::{Format, print_json};
-use crate::policy::{Decision, Effect, Entrypoint, Example, Policy, Requests};
+use crate::policy::{Decision, Effect, Entrypoint, Example, Generation, Policy, Requests};
 use crate::value::{Visible, VisibleLines, counted};
 
 #[derive(Debug, Args)]
@@ -42,8 +42,7 @@ pub(in crate::cli) struct Diff {
 
 impl Diff {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let old = app::policies_with_those_of(&self.place(&self.old)?, &self.entrypoints)?;
-        let new = app::policies_with_those_of(&self.place(&self.new)?, &self.entrypoints)?;
+        let (old, new) = (self.read(&self.old)?, self.read(&self.new)?);
         self.exist(&old, &new)?;
         let diff = crate::policy::Diff::of(&old, &new, self.requests, self.seed);
         match self.format {
@@ -74,15 +73,17 @@ impl Diff {
         lacks.collect()
     }
 
-    /// A path that is there, or what was in force.
-    fn place(&self, given: &str) -> anyhow::Result<PathBuf> {
+    /// Those of a path that is there, or those that were in force.
+    fn read(&self, given: &str) -> anyhow::Result<Policy> {
         let path = Path::new(given);
         let is_path = path.exists() || given.contains(['/', '.']) || given.is_empty();
         if is_path {
-            Ok(path.to_owned())
-        } else {
-            self.from.find(given)
+            return app::policies_with_those_of(path, &self.entrypoints);
         }
+        let path = self.from.find(given)?;
+        // As it was kept: entrypoints of today would be in its revision.
+        is_it(&path, &Generation::open(&path)?.revision)?;
+        app::policies_with_those_of(&path, &self.entrypoints)
     }
 
     fn told(&self, old: &Policy, new: &Policy, diff: &crate::policy::Diff) -> Value {

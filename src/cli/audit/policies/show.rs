@@ -1,5 +1,6 @@
 //! `dtgate policies show`: sets of policies that were in force, and what was in them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -102,6 +103,17 @@ fn revision(path: &Path) -> String {
     name.trim_end_matches(generations::ENDING).to_owned()
 }
 
+/// Whether the file that was found by a revision is the set of that.
+pub(super) fn is_it(path: &Path, found: &str) -> anyhow::Result<()> {
+    if found != revision(path) {
+        bail!(
+            "{}: it is the set {found}: somebody has renamed it, or changed what it says that it is",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 impl Show {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let Some(digest) = &self.digest else {
@@ -109,13 +121,7 @@ impl Show {
         };
         let path = self.from.find(digest)?;
         let set = Generation::open(&path)?;
-        if set.revision != revision(&path) {
-            bail!(
-                "{}: it is the set {}: somebody has renamed it",
-                path.display(),
-                set.revision
-            );
-        }
+        is_it(&path, &set.revision)?;
         if let Some(name) = &self.file {
             return print(out, &set, name);
         }
@@ -182,11 +188,12 @@ impl Show {
                 .iter()
                 .map(|(name, text)| json!({"name": name, "text": text}))
                 .collect();
-            let told = json!({"revision": set.revision, "bundles": set.bundles, "policies": policies, "files": files});
+            let told = json!({"revision": set.revision, "kept": set.content, "bundles": set.bundles, "policies": policies, "files": files});
             print_json(out, &told)?;
             return Ok(ExitCode::SUCCESS);
         }
         writeln!(out, "revision {}", set.revision)?;
+        writeln!(out, "kept {}", set.content)?;
         for bundle in &set.bundles {
             let revision = bundle.revision.as_deref().unwrap_or("-");
             writeln!(
@@ -242,8 +249,13 @@ fn extract(set: &Generation, directory: &Path) -> anyhow::Result<usize> {
             directory.display()
         );
     }
-    // Where there is one source, its files are the directory that it was.
-    let is_one = set.files.iter().all(|(name, _)| name.starts_with("0000/"));
+    // Where there is one source, its files are the directory, or the bundle, that it was.
+    let sources = set
+        .files
+        .iter()
+        .filter_map(|(name, _)| name.split_once('/'));
+    let sources: BTreeSet<&str> = sources.map(|(source, _)| source).collect();
+    let is_one = sources.len() == 1;
     for (name, text) in &set.files {
         let name = match name.split_once('/') {
             Some((_, name)) if is_one => name,

@@ -27,6 +27,8 @@ pub(super) struct Doubt {
     again: bool,
     /// What a later record of the journal tells of it.
     known: Option<Looked>,
+    /// Why nobody could tell, by the record that was written of it last.
+    unknown: Option<String>,
 }
 
 /// What was found out about it.
@@ -93,6 +95,9 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
         let outcome = decided.outcome.map(|seq| index.line(seq)).transpose()?;
         let outcome = outcome.flatten().filter(|it| is_about(it, decided.seq));
         let outcome = outcome.and_then(|line| serde_json::from_slice::<Value>(&line).ok());
+        let settled = decided.settled.map(|seq| index.line(seq)).transpose()?;
+        let settled = settled.flatten().filter(|it| is_about(it, decided.seq));
+        let settled = settled.and_then(|line| serde_json::from_slice::<Value>(&line).ok());
         let id = record.pointer("/input/token/id").and_then(Value::as_str);
         let again = match id {
             Some(id) => is_changed_again(index, decided.seq, id)?,
@@ -115,6 +120,7 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
             record,
             again,
             known,
+            unknown: settled.as_ref().and_then(detail),
         });
     }
     not_shown.say();
@@ -141,6 +147,7 @@ fn deleted(index: &Index) -> anyhow::Result<Vec<Doubt>> {
                 ended: None,
                 again: false,
                 known: None,
+                unknown: None,
             });
         }
     })?;
@@ -151,6 +158,13 @@ fn deleted(index: &Index) -> anyhow::Result<Vec<Doubt>> {
     each(index, "settled", |record| {
         if record["found"] != "unknown" {
             ended.extend(record["decision_id"].as_str().map(str::to_owned));
+        } else if let Some(doubt) = record["decision_id"]
+            .as_str()
+            .and_then(|id| doubts.get_mut(id))
+            && doubt.unknown.is_none()
+        {
+            // The newest comes first.
+            doubt.unknown = detail(record);
         }
     })?;
     // A kill, or somebody who put segments back, leaves what is said to be deleted.
@@ -179,6 +193,11 @@ fn each(index: &Index, kind: &str, mut see: impl FnMut(&Value)) -> anyhow::Resul
     Ok(())
 }
 
+/// What was seen, by a `settled` record.
+fn detail(record: &Value) -> Option<String> {
+    record.get("detail")?.as_str().map(str::to_owned)
+}
+
 /// When a record was written, by its own word.
 fn written(record: Option<&Value>) -> Option<Timestamp> {
     record?.get("timestamp")?.as_str()?.parse().ok()
@@ -196,6 +215,11 @@ fn is_changed_again(index: &Index, seq: u64, id: &str) -> anyhow::Result<bool> {
 }
 
 impl Doubt {
+    /// Whether the journal says already that nobody can tell, for the same reason.
+    pub(super) fn is_told(&self, looked: &Looked) -> bool {
+        looked.found == event::Found::Unknown && self.unknown.as_ref() == Some(&looked.why)
+    }
+
     /// The number of its record, if that is there.
     pub(super) fn number(&self) -> Option<u64> {
         (self.seq > 0).then_some(self.seq)

@@ -88,6 +88,85 @@ fn a_share_of_callers_is_drawn_once_and_only_grows() {
     assert!((0..50).all(|number| known(&number.to_string()) == first));
 }
 
+/// The hash of a credential is another one at each gate, and of an access token with each of them.
+#[test]
+fn a_caller_without_a_name_that_stays_is_drawn_by_its_address() {
+    let setting = json!([{"mode": "enforce", "percent": 50}, "warn"]);
+    let of = |token: &str, address: &str| {
+        mode(&setting, "2027-01-01T00:00:00Z", |input| {
+            input.caller.token.id = serde_json::from_value(json!(token)).unwrap();
+            input.caller.address = serde_json::from_value(json!(address)).unwrap();
+        })
+    };
+    for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"] {
+        let first = of("", address);
+        let hashes = (0..50).map(|number| format!("hmac-sha256:{number:032x}"));
+        assert!(hashes.into_iter().all(|hash| of(&hash, address) == first));
+    }
+    let differ = (0..50).any(|number| of("", &format!("192.0.2.{number}")) == Mode::Warn);
+    assert!(differ);
+}
+
+#[test]
+fn an_entry_that_is_never_reached_is_refused() {
+    let read = |before: Json, entry: Json| {
+        let setting = json!([before, entry, "dry_run"]);
+        enforcement(&setting, &["payments", "web"]).map(drop)
+    };
+    let entry = json!({
+        "mode": "warn", "environment": ["a", "b"], "team": "web", "caller": "dt0c01.A", "token": "dt0c01.T",
+        "percent": 20, "from": "2027-01-01", "until": "2027-01-31",
+    });
+    // One member more narrow than the entry's, or none of them: what it leaves is reached.
+    for (name, narrow, wide) in [
+        ("environment", json!("a"), json!(["a", "b", "c"])),
+        ("team", json!("payments"), json!(["payments", "web"])),
+        ("caller", json!("dt0c01.B"), json!(["dt0c01.A", "dt0c01.B"])),
+        ("token", json!("dt0c01.S"), json!(["dt0c01.S", "dt0c01.T"])),
+        ("percent", json!(19), json!(20)),
+        ("from", json!("2027-01-02"), json!("2027-01-01")),
+        ("until", json!("2027-01-30"), json!("2027-02-01")),
+    ] {
+        let with = |value: Json| {
+            let mut before = entry.clone();
+            before["mode"] = json!("enforce");
+            before[name] = value;
+            before
+        };
+        let mut without = with(Json::Null);
+        without.as_object_mut().unwrap().remove(name);
+        read(with(narrow), entry.clone()).unwrap();
+        for before in [with(wide), without.clone()] {
+            let why = read(before, entry.clone()).unwrap_err();
+            assert!(why.contains("entry 2 is never reached"), "{name}: {why}");
+        }
+        // The other way round.
+        read(entry.clone(), without).unwrap();
+    }
+    // The last step of a share, whose number alone was changed.
+    read(
+        json!({"mode": "enforce", "percent": 100}),
+        json!({"mode": "warn", "team": "web"}),
+    )
+    .unwrap();
+    // Not by its own mode: what it says does not matter.
+    read(
+        json!({"mode": "warn", "team": "web"}),
+        json!({"mode": "warn", "team": "web"}),
+    )
+    .unwrap_err();
+}
+
+#[test]
+fn a_uuid_in_large_letters_is_the_same_token() {
+    let id = "d5836312-5790-4e80-afcf-09971954c3ea";
+    let setting = json!([{"mode": "dry_run", "token": [id.to_uppercase(), "dt0c01.X"]}, "warn"]);
+    let found = mode(&setting, "2027-01-01T00:00:00Z", |input| {
+        input.token.as_mut().unwrap().id = serde_json::from_value(json!(id)).unwrap();
+    });
+    assert_eq!(found, Mode::DryRun);
+}
+
 #[test]
 fn a_mode_that_cannot_be_understood_is_refused() {
     for (wrong, why) in [

@@ -142,7 +142,7 @@ fn what_lies_beyond_the_roots_is_refused_with_its_place() {
     for (more, said) in [
         (
             Y,
-            "one.tar.gz/a/y.rego:1:1: package dtgate.y lies beyond the roots of the bundle: \"dtgate/x\", \"guardrails/x\"",
+            "one.tar.gz/a/y.rego:1:1: package dtgate.y lies beyond the roots of the bundle, \"dtgate/x\", \"guardrails/x\": build it with --root dtgate/y, too",
         ),
         (
             ("y_test.rego", "package dtgate.y_test\n\ntest_a if true\n"),
@@ -242,17 +242,28 @@ fn an_older_bundle_is_refused() {
         let manifest = format!("{{\"metadata\": {{\"dtgate\": {{{text}}}}}}}");
         shelf.put("one", &[(manifest::NAME, &manifest), X])
     };
+    let same = Archive::open(&sequence("\"sequence\": 7").file).unwrap();
+    let seven = Least {
+        sequence: 7,
+        // Packed by somebody else.
+        digest: "00".to_owned(),
+        content: content(&same),
+    };
     for (text, said) in [
         (
             "\"sequence\": 6",
             Some("its sequence is 6, and 7 was in force already"),
         ),
         ("", Some("it has no sequence, and 7 was")),
+        (
+            "\"sequence\": 7}, \"more\": {",
+            Some("its sequence is 7, as that of what was in force, and its files are others"),
+        ),
         ("\"sequence\": 7", None),
         ("\"sequence\": 8", None),
     ] {
         let bundle = Packed {
-            least: Some(7),
+            least: Some(seven.clone()),
             ..sequence(text)
         };
         match (shelf.load(None, vec![bundle]), said) {

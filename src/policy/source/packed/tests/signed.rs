@@ -197,7 +197,11 @@ fn bundles_that_opa_made_are_accepted() {
                     signature: Signature::By(Box::new(signer)),
                     roots: None,
                     is_shared: false,
-                    least: Some(7),
+                    least: Some(Least {
+                        sequence: 6,
+                        digest: String::new(),
+                        content: String::new(),
+                    }),
                 }],
                 ..Sources::default()
             })

@@ -1,0 +1,130 @@
+//! Whoever owns the tables can make something else of them, which shows one thing to one role and another to the next:
+//! then nothing is asked.
+
+use super::{Way, decision, journal};
+use crate::postgres::database;
+
+/// What is made of the tables, how that is undone, and what is said of it.
+const MADE: &[(&str, &str, &str)] = &[
+    (
+        "ALTER TABLE dtgate.record RENAME TO kept;
+         CREATE VIEW dtgate.record AS SELECT * FROM dtgate.kept WHERE seq <> 2",
+        "DROP VIEW dtgate.record; ALTER TABLE dtgate.kept RENAME TO record",
+        "dtgate.record is not as dtgate made it: it is a view",
+    ),
+    (
+        "ALTER TABLE dtgate.name RENAME TO kept; CREATE VIEW dtgate.name AS SELECT * FROM dtgate.kept",
+        "DROP VIEW dtgate.name; ALTER TABLE dtgate.kept RENAME TO name",
+        "dtgate.name is not as dtgate made it: it is a view",
+    ),
+    (
+        "ALTER TABLE dtgate.record RENAME TO kept; CREATE TABLE dtgate.record AS SELECT * FROM dtgate.kept",
+        "DROP TABLE dtgate.record; ALTER TABLE dtgate.kept RENAME TO record",
+        "or else no such table",
+    ),
+    (
+        "ALTER TABLE dtgate.record ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE dtgate.record DISABLE ROW LEVEL SECURITY",
+        "row-level security",
+    ),
+    (
+        "CREATE POLICY hides ON dtgate.name USING (value <> 'ci')",
+        "DROP POLICY hides ON dtgate.name",
+        "row-level security",
+    ),
+    (
+        "CREATE RULE hides AS ON INSERT TO dtgate.gate DO INSTEAD NOTHING",
+        "DROP RULE hides ON dtgate.gate",
+        "it has a rule",
+    ),
+    (
+        "CREATE TABLE dtgate.more() INHERITS (dtgate.name)",
+        "DROP TABLE dtgate.more",
+        "dtgate.more is not as dtgate made it: it is a part of another table",
+    ),
+    (
+        "ALTER TABLE dtgate.record ALTER caller TYPE text COLLATE \"C\"",
+        "ALTER TABLE dtgate.record ALTER caller TYPE text COLLATE \"default\"",
+        "compares texts otherwise",
+    ),
+    (
+        "ALTER TABLE dtgate.version ADD more integer GENERATED ALWAYS AS (1) STORED",
+        "ALTER TABLE dtgate.version DROP more",
+        "is generated",
+    ),
+];
+
+fn shipped(way: &Way, gate: &str) {
+    let records = [0, 1, 2].map(|second| decision(second, "payments", "ci"));
+    let (directory, hash) = journal(&records);
+    way.ship(gate, directory.path(), 3, &hash);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_nothing_is_asked_of_tables_that_could_hide_rows() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, "a");
+    for (made, undone, wanted) in MADE {
+        assert!(way.audit(&["verify"]).status.success(), "before {made}");
+        database.sql(made);
+        for arguments in [&["query"][..], &["verify"], &["gates"]] {
+            let output = way.audit(arguments);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{made}: {said}");
+            assert!(said.contains(wanted), "{made}: {said}");
+        }
+        database.sql(undone);
+    }
+    assert!(way.audit(&["verify"]).status.success());
+}
+
+/// What stands in another schema is not taken for the server's own, by a gate or by a command.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_functions_and_operators_are_the_servers_own() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, "a");
+    let name = &database.name;
+    database.sql(&format!(
+        "CREATE SCHEMA evil;
+         CREATE FUNCTION evil.never(text, text) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT false';
+         CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.never);
+         ALTER DATABASE {name} SET search_path = evil, pg_catalog"
+    ));
+    let found = way.said(&["query", "--format", "csv"]);
+    assert_eq!(found.lines().count(), 4, "{found}");
+    shipped(&way, "b");
+    shipped(&way, "b");
+    let verified = way.audit(&["verify"]);
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{said}");
+}
+
+/// An index that misses rows, as a damaged one does.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_an_index_that_misses_decisions_is_found() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, "a");
+    let name = &database.name;
+    database.sql(&format!("ALTER DATABASE {name} SET enable_seqscan = off"));
+    assert!(way.audit(&["verify"]).status.success());
+    database.sql(
+        "CREATE INDEX missing ON dtgate.record_2026_11(gate) WHERE kind = 'decision' AND seq > 1;
+         UPDATE pg_index SET indpred = (
+           SELECT indpred FROM pg_index WHERE indrelid = 'dtgate.record_2026_11'::regclass
+             AND pg_get_expr(indpred, indrelid) = '(kind = ''decision''::text)' LIMIT 1
+         ) WHERE indexrelid = 'dtgate.missing'::regclass",
+    );
+    let verified = way.audit(&["verify"]);
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("a question for its decisions finds 2, and 3 are there"),
+        "{said}"
+    );
+}
