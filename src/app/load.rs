@@ -47,9 +47,7 @@ pub(super) fn load(
         None => Tokens::new(&config.identity, metrics, super::now)?,
     };
     let teams = teams(&policy, Some(&tokens))?;
-    config.check_callers(&teams)?;
-    config.check_grants()?;
-    config.check_filters()?;
+    config.check_together(&teams)?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
     let reading = activation::Reading {
         catalogue: &catalogue,
