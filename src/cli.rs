@@ -231,7 +231,8 @@ impl Serve {
         let (file, is_given) = (self.config.clone(), self.policies.is_some());
         let prepared = self.config()?;
         if !prepared.policies.bundles.is_empty() {
-            block_on(async { Ok(app::prepare(&prepared, true).await?) })?;
+            let fetched = block_on(async { Ok(app::prepare(&prepared, true).await?) });
+            fetched.map_err(|error| prepared.hidden().error(error))?;
         }
         let (source, config) = app::Source::new(file, move || self.config())?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
@@ -263,6 +264,7 @@ impl Serve {
         // What still blocks a thread (a disk that hangs) has had its time.
         runtime.shutdown_background();
         Ok(ended.unwrap_or_else(|error| {
+            let error = config.hidden().error(error);
             // By the log's way: who reads it may not read, and the end must not wait for that.
             log.say(format_args!(
                 "dtgate: {}",

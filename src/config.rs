@@ -4,6 +4,8 @@
 //! names file, line and column.
 
 mod callers;
+mod filters;
+mod hidden;
 mod place;
 mod restart;
 mod sections;
@@ -15,11 +17,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use hidden::Hidden;
 pub use restart::NEEDS_A_RESTART;
 
 use crate::audit::Durability;
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
+use crate::identity::Teams;
 use crate::policy::{AnswersFor, Entrypoint, LoadError};
 use crate::value::{Duration, Size, likeness, unread};
 use crate::{admin, audit, bundles, gateway, grant, identity, listener, ship, store, telemetry};
@@ -226,7 +230,9 @@ impl Config {
                 path: path.to_owned(),
                 line,
                 column,
-                message: in_plain_words(error.message()),
+                message: Hidden::of(&text)
+                    .text(&in_plain_words(error.message()))
+                    .to_string(),
             }
         });
         let file = Some(place::File::new(path, text));
@@ -238,7 +244,7 @@ impl Config {
                 path: path.to_owned(),
                 line: problem.line,
                 column: problem.column,
-                message: problem.message,
+                message: config.hidden().text(&problem.message).to_string(),
             });
         }
         Ok(config)
@@ -246,6 +252,13 @@ impl Config {
 }
 
 impl Config {
+    /// Finds what does not fit together: sections with one another, and with the data of the policies.
+    pub fn check_together(&self, teams: &Teams) -> Result<(), LoadError> {
+        self.check_callers(teams)?;
+        self.check_grants()?;
+        self.check_filters()
+    }
+
     /// A grant is good once: that it was used must not be lost with the power.
     pub fn check_grants(&self) -> Result<(), LoadError> {
         if self.grants.is_none() || self.journal.durability == Durability::Synced {
@@ -281,7 +294,7 @@ const SUBJECT: &str = "caller.jwt.subject";
 /// What the parser says, without the names of types that nobody but a programmer knows, and with the nearest of the
 /// names that it lists.
 fn in_plain_words(message: &str) -> String {
-    let mut message = message.to_owned();
+    let mut message = without_value(message);
     for (theirs, ours) in WORDS {
         message = message.replace(theirs, ours);
     }
@@ -308,12 +321,34 @@ fn in_plain_words(message: &str) -> String {
     }
 }
 
-const WORDS: [(&str, &str); 11] = [
+/// A text in the place of something else is not repeated: it may be a secret.
+fn without_value(message: &str) -> String {
+    for what in ["type", "value"] {
+        let begin = format!("invalid {what}: string \"");
+        // What is expected has no quotes: the last one ends the text.
+        if let Some((_value, expected)) =
+            (message.strip_prefix(&begin)).and_then(|rest| rest.rsplit_once("\", expected "))
+        {
+            return format!("invalid {what}: a text, expected {expected}");
+        }
+    }
+    message.to_owned()
+}
+
+const WORDS: [(&str, &str); 13] = [
     ("a nonzero u16", "a whole number from 1 to 65535"),
     ("a nonzero u32", "a whole number, 1 or more"),
     ("a nonzero usize", "a whole number, 1 or more"),
     ("a boolean", "true or false"),
     ("path string", "a path in quotes"),
+    (
+        "expected struct Target",
+        "expected a table with a name of yours, [ship.otlp.NAME] or [ship.opa.NAME], with `url` in it",
+    ),
+    (
+        "expected struct Webhook",
+        "expected a table with a name of yours, [ship.webhook.NAME], with `shape` in it",
+    ),
     (
         "expected struct Tls",
         "expected the table [listener.tls.files] with `certificate` and `key`",

@@ -197,7 +197,8 @@ impl Keeper {
 /// Reads it and checks it as those in force are.
 fn checked(wanted: &bundles::Challenger, in_force: &InForce) -> anyhow::Result<Policy> {
     let (config, set) = (&in_force.config, &in_force.set);
-    load::challenger(wanted, config, set.policy(), Some(set.environments()))
+    let checked = load::challenger(wanted, config, set.policy(), Some(set.environments()));
+    checked.map_err(|error| config.hidden().error(error))
 }
 
 /// Files that change are looked at again after this time, and so often at most.

@@ -45,8 +45,7 @@ pub(super) fn load(
         None => Tokens::new(&config.identity, metrics, super::now)?,
     };
     let teams = teams(&policy, Some(&tokens))?;
-    config.check_callers(&teams)?;
-    config.check_grants()?;
+    config.check_together(&teams)?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
     let reading = activation::Reading {
         catalogue: &catalogue,
@@ -265,6 +264,7 @@ pub fn teams(policy: &Policy, tokens: Option<&Tokens>) -> anyhow::Result<Teams> 
 /// What the configuration and the data say about callers, and may not be meant.
 pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
     let mut doubts = config.doubts();
+    doubts.extend(config.doubt_filters(policy));
     for name in policy.environments() {
         if !config.has_environment(name) {
             let message = format!(
@@ -315,8 +315,10 @@ pub fn ended(policy: &Policy) -> Vec<Problem> {
 
 /// What is in force and may not be meant, for the log.
 pub(super) fn say_doubts(config: &Config, set: &Set) {
+    let hidden = config.hidden();
     for doubt in doubts(config, set.policy(), set.teams()) {
-        tracing::warn!(at = %doubt.place(), "configuration: {}", doubt.message);
+        let message = hidden.text(&doubt.message);
+        tracing::warn!(at = %doubt.place(), "configuration: {message}");
     }
     let policy = set.policy();
     for warning in policy.warnings().iter().chain(&ended(policy)) {

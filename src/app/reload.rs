@@ -280,17 +280,21 @@ impl Reloader {
         let reading = move || {
             let running = state.in_force.load_full();
             let mut config = super::within_descriptors(&(source.read)()?);
+            let hidden = config.hidden();
             let restart = config.keep_what_needs_a_restart(&running.config);
-            tokio::runtime::Handle::current().block_on(load::prepare(&config, false))?;
-            super::check_listeners(&config)?;
-            let before = Some((&running.config, &*running.set));
-            let wanted = load::load(&config, &metrics, before)?;
-            Ok(Fresh {
-                tested: tested.with(&config)?,
-                config,
-                wanted,
-                restart,
-            })
+            let fresh = || {
+                tokio::runtime::Handle::current().block_on(load::prepare(&config, false))?;
+                super::check_listeners(&config)?;
+                let before = Some((&running.config, &*running.set));
+                let wanted = load::load(&config, &metrics, before)?;
+                Ok(Fresh {
+                    tested: tested.with(&config)?,
+                    config,
+                    wanted,
+                    restart,
+                })
+            };
+            fresh().map_err(|error| hidden.error(error))
         };
         off_thread(reading)
             .await
@@ -303,7 +307,8 @@ impl Reloader {
         read: anyhow::Result<Fresh>,
     ) -> anyhow::Result<(Fresh, Vec<&'static str>)> {
         let fresh = read?;
-        let renewed = self.renew_certificates(&fresh.config).await?;
+        let renewed = self.renew_certificates(&fresh.config).await;
+        let renewed = renewed.map_err(|error| fresh.config.hidden().error(error))?;
         Ok((fresh, renewed))
     }
 

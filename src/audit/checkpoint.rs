@@ -159,7 +159,12 @@ impl TryFrom<String> for WitnessKey {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let key: PublicKey = text.parse().map_err(|error: NoteError| error.to_string())?;
+        let key: PublicKey = text.parse().map_err(|error| match error {
+            NoteError::Private => format!(
+                "it is a {error}; and make a new pair, since this one has been written here"
+            ),
+            _ => error.to_string(),
+        })?;
         match key.kind() {
             Kind::Cosignature => Ok(Self(key)),
             Kind::Plain => Err("it is the key of a log, not of a witness: the base64 of a witness' key begins with B".to_owned()),

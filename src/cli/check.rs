@@ -72,8 +72,17 @@ struct Checked {
 }
 
 impl Check {
+    /// Whatever is said holds no secret that stands in the configuration by mistake.
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let mut config = load(self.config.as_ref())?;
+        let config = load(self.config.as_ref())?;
+        let hidden = config.hidden();
+        let mut said = Vec::new();
+        let checked = self.check(config, &mut said);
+        write!(out, "{}", hidden.text(&String::from_utf8_lossy(&said)))?;
+        checked.map_err(|error| hidden.error(error))
+    }
+
+    fn check(self, mut config: Config, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         config.policies.directory_is_given = self.policies.is_some();
         set(&mut config.policies.directory, self.policies.clone());
         (config.policies.entrypoints).extend(self.entrypoints.iter().cloned());
@@ -107,8 +116,7 @@ impl Check {
         };
         // Without a configuration nobody knows the issuers.
         let teams = app::teams(&policy, self.config.as_ref().map(|_| &tokens))?;
-        let checked = config.check_callers(&teams);
-        if let Err(error) = checked.and_then(|()| config.check_grants()) {
+        if let Err(error) = config.check_together(&teams) {
             return self.refuse_all(out, &error.problems);
         }
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;

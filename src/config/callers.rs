@@ -220,7 +220,7 @@ impl<'c> Reached<'c> {
     }
 }
 
-fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(super) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let likely = names.map(|known| (strsim::jaro_winkler(name, known), known));
     likely
         .filter(|(likeness, _)| *likeness >= super::NEAR)

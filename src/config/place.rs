@@ -12,7 +12,7 @@ use crate::policy::Problem;
 #[derive(Clone, Debug)]
 pub(super) struct File {
     path: PathBuf,
-    text: Arc<str>,
+    pub(super) text: Arc<str>,
 }
 
 /// Where something stands changes nothing.

@@ -9,6 +9,7 @@ pub(crate) mod encode;
 mod once;
 mod own;
 mod path;
+mod private;
 mod reading;
 mod shape;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::audit::checkpoint::note::{Kind, PublicKey};
+use crate::audit::checkpoint::note::{Kind, NoteError, PublicKey};
 use crate::value::{Duration, Visible};
 
 /// Where grants are, who may sign them, and how long they may be good.
@@ -48,10 +48,16 @@ impl TryFrom<Vec<String>> for Approvers {
 
     fn try_from(texts: Vec<String>) -> Result<Self, String> {
         let mut keys: Vec<PublicKey> = Vec::new();
-        for text in texts {
-            let key: PublicKey = text
-                .parse()
-                .map_err(|_no_key| format!("{text:?} is no public key: {WANTED}"))?;
+        for (number, text) in texts.iter().enumerate() {
+            let key: PublicKey = text.parse().map_err(|error| match error {
+                // Neither is repeated: the other one may be a secret, too.
+                NoteError::Private => format!(
+                    "entry {} of grants.approvers is a private key: put the line there that `dtgate grant key` printed; \
+                     and make a new pair, since this one has been written here",
+                    number + 1
+                ),
+                _ => format!("entry {} of grants.approvers is no public key: {WANTED}", number + 1),
+            })?;
             let name = key.name();
             if key.kind() != Kind::Plain {
                 return Err(format!("the key of {name} is one of a witness: {WANTED}"));
@@ -89,7 +95,7 @@ impl HowToAsk {
 
 impl Default for HowToAsk {
     fn default() -> Self {
-        Self("To ask for a one-time grant: dtgate grant request --decision {decision}".to_owned())
+        Self("To ask for a one-time grant: dtgate grant request --decision {decision} --config FILE --key FILE --reason TEXT --ticket TEXT".to_owned())
     }
 }
 

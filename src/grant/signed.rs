@@ -41,7 +41,9 @@ impl Signed {
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         let note = Note::parse(text).map_err(|error| match error {
             NoteError::Long => Flaw::Long,
-            NoteError::Key | NoteError::Name | NoteError::Note => Flaw::NoGrant,
+            NoteError::Key | NoteError::Name | NoteError::Note | NoteError::Private => {
+                Flaw::NoGrant
+            }
         })?;
         let grant = Grant::parse(&note.text)?;
         Ok(Self { grant, note })

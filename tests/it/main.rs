@@ -66,6 +66,7 @@ mod masks;
 #[cfg(target_os = "linux")]
 mod memory;
 mod messages;
+mod misplaced;
 mod ordinary;
 mod otlp;
 mod pages;

@@ -3,6 +3,7 @@
 //! Whoever has it can write a journal anew as the gate's own, so a file that others may read is refused. A new key waits
 //! in `checkpoint.key.next` until a start has put on record that the old one names it.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -121,13 +122,25 @@ fn agree(path: &Path, name: &str, origin: Option<&Origin>) -> Result<(), OpenErr
 /// Makes the key of a person, in a file of its own. One that is there is kept.
 pub fn make_for_person(path: &Path, name: &str) -> Result<SigningKey, OpenError> {
     if std::fs::symlink_metadata(path).is_ok() {
-        return Err(refused(path, "is there already: name another file"));
+        return Err(refused(
+            path,
+            "is there already: name another file with --output",
+        ));
     }
     make(path, name)
 }
 
 /// The key of a person.
 pub fn of_person(path: &Path) -> Result<SigningKey, OpenError> {
+    let is_public = File::open(path).and_then(|file| {
+        let mut text = String::new();
+        file.take(LONGEST).read_to_string(&mut text)?;
+        Ok(text.parse::<PublicKey>().is_ok())
+    });
+    if is_public.unwrap_or(false) {
+        let reason = "holds a public key: --key takes the private one, which `dtgate grant key NAME` wrote into NAME.key";
+        return Err(refused(path, reason));
+    }
     let key = read_as(path, "holds no key: `dtgate grant key NAME` makes one")?;
     key.ok_or_else(|| refused(path, "is not there: `dtgate grant key NAME` makes one"))
 }

@@ -60,6 +60,10 @@ pub struct Signature {
 pub enum NoteError {
     #[error("it is no key: write it as `dtgate audit key` prints it, NAME+HASH+BASE64")]
     Key,
+    #[error(
+        "private key where a public one belongs: write the line there that was printed when it was made"
+    )]
+    Private,
     #[error("the name of a key is a text without blanks and `+`, of 1 to {LONGEST_NAME} bytes")]
     Name,
     #[error("it is no signed note: a text, an empty line, and lines that begin with `— `")]
@@ -138,6 +142,9 @@ impl FromStr for PublicKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
+        if text.trim_start().starts_with(SECRET) {
+            return Err(NoteError::Private);
+        }
         let (name, hash, bytes) = parts(text.trim())?;
         let (kind, key) = bytes.split_first().ok_or(NoteError::Key)?;
         let read = Self {

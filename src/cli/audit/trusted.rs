@@ -6,9 +6,9 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
-use crate::audit::checkpoint::note::{Kind, PublicKey};
+use crate::audit::checkpoint::note::{Kind, NoteError, PublicKey};
 
 /// What stands on the command line.
 #[derive(Clone, Debug)]
@@ -56,6 +56,13 @@ fn keys(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
             }
             KeyOrFile::File(path) => path,
         };
+        if path
+            .to_string_lossy()
+            .trim_start()
+            .starts_with("PRIVATE+KEY+")
+        {
+            bail!("what is given is a {}", NoteError::Private);
+        }
         let shown = path.display();
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
@@ -70,7 +77,10 @@ fn keys(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
             .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
         let before = keys.len();
         for line in lines {
-            let key = line.parse().with_context(|| format!("{shown}"))?;
+            let key = line.parse().map_err(|error| match error {
+                NoteError::Private => anyhow!("{shown} holds a {error}"),
+                _ => anyhow!("{shown}: {error}"),
+            })?;
             keys.push(key);
         }
         if keys.len() == before {

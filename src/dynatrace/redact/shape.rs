@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::Sought;
 use super::encode::{BEFORE, base64};
+use super::private;
 use crate::dynatrace::token::is_any_prefix;
 
 /// Letters, digits, `-` and `_`, as long as they go on.
@@ -14,8 +15,8 @@ struct Run {
     end: usize,
 }
 
-/// Finds the secret part of every token, the key of every link without login, every bearer JWT, and what follows the
-/// name of a scheme. Public parts stay.
+/// Finds the secret part of every token, the key of every link without login, every bearer JWT, every private key, and
+/// what follows the name of a scheme. Public parts stay.
 pub(super) fn find(bytes: &[u8], sought: Sought, found: &mut impl FnMut(Range<usize>)) {
     let mut before = [Run::default(); 2];
     let (mut end, mut plain) = (0, 0);
@@ -31,6 +32,7 @@ pub(super) fn find(bytes: &[u8], sought: Sought, found: &mut impl FnMut(Range<us
             key(bytes, run).filter(|_| sought == Sought::All),
             credential(bytes, second, run, &mut plain),
             folded(bytes, run),
+            private::key(bytes, second.start..second.end, run.start..run.end),
         ];
         let both = |one: Range<usize>, other: Range<usize>| {
             one.start.min(other.start)..one.end.max(other.end)
@@ -63,7 +65,7 @@ fn runs(bytes: &[u8]) -> impl Iterator<Item = Run> {
     })
 }
 
-fn length(bytes: &[u8], from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+pub(super) fn length(bytes: &[u8], from: usize, belongs: impl Fn(u8) -> bool) -> usize {
     let rest = bytes.get(from..).unwrap_or_default().iter();
     rest.take_while(|byte| belongs(**byte)).count()
 }

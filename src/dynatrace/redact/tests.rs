@@ -634,3 +634,35 @@ fn a_dot_too_many_shows_no_part_of_a_token() {
         nobody().text(&encoded)
     );
 }
+
+#[test]
+fn a_private_key_is_hidden_and_words_about_one_are_not() {
+    let digits = "AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+    let note = format!("PRIVATE+KEY+gate.example/prod+c74f20a3+{digits}");
+    for text in [
+        format!("{note:?} is no public key"),
+        format!("of {note}, and"),
+        format!("?key={}", note.replace('+', "%2B")),
+        format!("a {}", note.to_ascii_lowercase()),
+        format!("cut {}", part(&note, 0..40)),
+        format!("-----BEGIN PRIVATE KEY-----\n{digits}\n-----END PRIVATE KEY-----\n"),
+        format!(
+            "{:?}",
+            format!("-----BEGIN EC PRIVATE KEY-----\n{digits}\n{digits}\n")
+        ),
+    ] {
+        let clean = nobody().text(&text);
+        assert!(clean.contains("[secret]"), "{clean}");
+        assert!(
+            !shows(&clean, digits, 10) && !clean.contains("c74f20a3"),
+            "{clean}"
+        );
+    }
+    for text in [
+        "it holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)",
+        "write no PRIVATE+KEY+ here",
+        "alice+4bfc43ae+AZRv5NysLF8FhllmG12FmSiEFXxYBqe23U7Fb4Y+aP1/",
+    ] {
+        assert_eq!(nobody().text(text).as_str(), text);
+    }
+}
