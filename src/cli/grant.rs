@@ -64,7 +64,8 @@ impl KeyArgs {
         let key = key::make_for_person(&path, &self.name)?;
         writeln!(out, "{}", key.public())?;
         super::audit::note(&format!(
-            "the private key is in {}: keep it. The line above belongs into grants.approvers of the gate's configuration",
+            "the private key is in {}: keep it. The line that was printed is the public key: it belongs into grants.approvers of the \
+             gate's configuration",
             path.display()
         ));
         Ok(ExitCode::SUCCESS)

@@ -266,7 +266,8 @@ impl Grants {
     /// Says why a grant is not used that somebody may have meant for a request: once a second at most.
     fn say_unused(&self, ready: &Ready, request: &Facts) {
         let mut near = ready.usable.iter();
-        let Some((it, other)) = near.find_map(|it| Some((it, it.grant.differs(request)?))) else {
+        let Some((it, reason)) = near.find_map(|it| Some((it, self.why_unused(it, request)?)))
+        else {
             return;
         };
         let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,9 +276,20 @@ impl Grants {
         }
         *said = Some(Instant::now());
         tracing::info!(
-            grant.id = %it.grant.id, ticket = %Visible(&it.grant.ticket), other,
+            grant.id = %it.grant.id, ticket = %Visible(&it.grant.ticket), reason,
             "a grant names this token or path, and is not for this request"
         );
+    }
+
+    /// Why a grant that names what a request names is not used for it. The last look may have found it free, and another
+    /// request has had it since.
+    pub(super) fn why_unused(&self, it: &Approved, request: &Facts) -> Option<String> {
+        let differs = it.grant.differs(request)?;
+        let taken = self.stands(it).and_then(Result::err);
+        Some(taken.map_or_else(
+            || format!("it is not for {differs} of this one"),
+            |flaw| flaw.to_string(),
+        ))
     }
 
     fn takes(&self, id: Uuid) -> bool {

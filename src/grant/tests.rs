@@ -489,6 +489,27 @@ fn a_grant_is_claimed_by_one_and_never_again_once_it_may_be_on_record() {
     assert!(claim.is_none(), "it is on record");
 }
 
+/// Until the next look it is among those that were found.
+#[test]
+fn a_grant_that_was_just_used_is_said_to_be_used() {
+    let place = Place::new();
+    let signed = place.signed(Place::asked());
+    place.put("a.grant", &signed.to_string());
+    place.look();
+    let approved = place.stands(&signed).unwrap();
+    let why = |facts: &Facts| place.grants.why_unused(&approved, facts).unwrap();
+    let mut other = facts();
+    other.body_sha256 = "x".to_owned();
+    assert_eq!(why(&other), "it is not for the body of this one");
+    let mut claim = place.claim().unwrap();
+    claim.hand_over();
+    claim.used("d1");
+    assert!(place.claim().is_none());
+    for facts in [facts(), other] {
+        assert_eq!(why(&facts), "it was used, by decision d1");
+    }
+}
+
 #[test]
 fn a_used_grant_stays_used_whatever_becomes_of_its_file_and_the_clock() {
     let place = Place::new();

@@ -178,6 +178,78 @@ pub(crate) fn looked(desk: &Desk, gate: &Gate) {
     }
 }
 
+/// What people do at first, and what they are told then.
+#[test]
+fn slips_around_a_grant_are_named() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let id = id_of(&gate.send("PUT", TOKEN, BAD));
+    std::fs::write(
+        desk.path("bob.public"),
+        desk.run(&["grant", "key", "bob2"]).stdout,
+    )
+    .unwrap();
+    let said = |output: Output| {
+        assert!(!output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let token = ["--token", "x", "--policy", "naming"];
+    for (more, wanted) in [
+        (&["--decision", ""][..], "--decision is empty"),
+        (&token[..], "Write --caller ID, or --any-caller"),
+    ] {
+        let said = said(desk.request(&gate, more));
+        assert!(said.contains(wanted), "{said}");
+    }
+    let journal = gate.journal();
+    let ask = |output: &str, key: &str| {
+        let journal = journal.to_str().unwrap();
+        desk.run(&[
+            "grant",
+            "request",
+            "--journal",
+            journal,
+            "--decision",
+            &id,
+            "--reason",
+            "r",
+            "--ticket",
+            "t",
+            "--key",
+            key,
+            "--output",
+            output,
+            "--yes",
+        ])
+    };
+    let wrong = said(ask("asked.txt", "alice.key"));
+    assert!(wrong.contains("its name has to end in .grant"), "{wrong}");
+    assert!(!desk.path("asked.txt").exists());
+    let public = said(ask("asked.grant", "bob.public"));
+    assert!(
+        public.contains("holds a public key: --key takes the private one"),
+        "{public}"
+    );
+    let again = said(desk.run(&["grant", "key", "alice"]));
+    assert!(again.contains("--output"), "{again}");
+    // Also where nobody knows whose signatures are good.
+    let asked = ask("asked.grant", "alice.key");
+    assert!(asked.status.success(), "{asked:?}");
+    let shown = desk.run(&[
+        "grant",
+        "show",
+        "asked.grant",
+        "--journal",
+        journal.to_str().unwrap(),
+    ]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.contains("it cannot be used: only alice has signed it"),
+        "{shown}"
+    );
+}
+
 #[test]
 fn what_is_denied_passes_once_by_a_grant_and_is_denied_again() {
     let upstream = Upstream::lenient();
@@ -186,7 +258,9 @@ fn what_is_denied_passes_once_by_a_grant_and_is_denied_again() {
     let denied = gate.send("PUT", TOKEN, BAD);
     assert_eq!(denied.status, 403);
     let id = id_of(&denied);
-    let ask = format!("To ask for a one-time grant: dtgate grant request --decision {id}");
+    let ask = format!(
+        "To ask for a one-time grant: dtgate grant request --decision {id} --config FILE --key FILE --reason TEXT --ticket TEXT"
+    );
     assert!(denied.message().ends_with(&ask), "{denied:?}");
 
     let asked = desk.request(&gate, &["--decision", &id]);

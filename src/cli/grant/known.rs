@@ -88,7 +88,12 @@ impl Known {
             }
             None => unknown.push("whether it was used: give --journal DIR"),
         }
-        let unapproved = gate.and_then(|gate| gate.approved(signed.clone()).err());
+        let unapproved = match gate {
+            Some(gate) => gate.approved(signed.clone()).err(),
+            // Whether they hold, nobody knows here. How many there are, everybody can see.
+            None => (signed.signers().count() < 2)
+                .then(|| Flaw::OnlyRequester(grant.requested_by.clone())),
+        };
         let flaw = flaw.or(unapproved);
         Ok(Standing { flaw, unknown })
     }

@@ -48,12 +48,7 @@ pub(in crate::cli) struct RequestArgs {
     environment: String,
     /// Only by this caller: `request.caller_hash` of a record of its, or the public id of its credential, which others can
     /// show, too
-    #[arg(
-        long,
-        value_name = "ID",
-        requires = "token",
-        required_unless_present_any = ["decision", "any_caller"]
-    )]
+    #[arg(long, value_name = "ID", requires = "token")]
     caller: Option<String>,
     /// By anybody: whoever asks for the change first uses it up
     #[arg(long, requires = "token", conflicts_with = "caller")]
@@ -91,6 +86,7 @@ pub(in crate::cli) struct RequestArgs {
 
 impl RequestArgs {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        self.check_arguments()?;
         let key = key::of_person(&self.key)?;
         let config = load(self.from.place.config.as_ref())?.grants;
         if self.from.place.config.is_some() && config.is_none() {
@@ -136,10 +132,41 @@ impl RequestArgs {
             .map_err(|error| anyhow!("{shown}: {}", unwritten(&error)))?;
         writeln!(
             out,
-            "\n{shown} is signed by {}. Another approver looks at it and signs it, too:\n  dtgate grant approve {shown} --key FILE",
-            Visible(key.name())
+            "\n{shown} is signed by {}. Another approver looks at it and signs it, too:\n  dtgate grant approve {shown} --key FILE{}",
+            Visible(key.name()),
+            self.beside()
         )?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the parser of arguments would say in other words.
+    fn check_arguments(&self) -> anyhow::Result<()> {
+        if self.decision.as_ref().is_some_and(String::is_empty) {
+            bail!(
+                "--decision is empty: write the id of the decision, as `dtgate-decision-id` of the answer says it"
+            );
+        }
+        if self.token.is_some() && self.caller.is_none() && !self.any_caller {
+            bail!(
+                "whose change may pass? Write --caller ID, or --any-caller for whoever comes first"
+            );
+        }
+        if let Some(file) = &self.output
+            && !file.is_dir()
+            && !file.to_string_lossy().ends_with(ENDING)
+        {
+            bail!(
+                "--output {}: its name has to end in {ENDING}, a gate takes no other file for a grant",
+                file.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the one who approves finds the gate, as the one who asks did.
+    fn beside(&self) -> String {
+        let config = self.from.place.config.as_ref();
+        config.map_or_else(String::new, |it| format!(" --config {}", it.display()))
     }
 
     /// The record behind which it can be used: that of the decision, or the last one.
