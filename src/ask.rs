@@ -139,9 +139,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.shared.api(request.uri().path()) {
-            None => Box::pin(self.rest.call(request)),
-            Some(api) => {
+        let path = request.uri().path();
+        match (self.shared.api(path), switch(path)) {
+            // It is off, or it would be answered.
+            (None, Some(key)) => Box::pin(std::future::ready(Ok(reply::off(key)))),
+            (None, None) => Box::pin(self.rest.call(request)),
+            (Some(api), _) => {
                 let shared = self.shared.clone();
                 Box::pin(async move { Ok(shared.answer(api, request).await) })
             }
@@ -156,9 +159,9 @@ impl Shared {
             data_api, authzen, ..
         } = self.config;
         match path {
-            "/access/v1/evaluation" if authzen => Some(Api::Evaluation),
-            "/access/v1/evaluations" if authzen => Some(Api::Evaluations),
-            "/.well-known/authzen-configuration" if authzen => Some(Api::Discovery),
+            EVALUATION if authzen => Some(Api::Evaluation),
+            EVALUATIONS if authzen => Some(Api::Evaluations),
+            DISCOVERY if authzen => Some(Api::Discovery),
             _ if data_api && (path == DATA || path.starts_with(BELOW_DATA)) => Some(Api::Data),
             _ => None,
         }
@@ -315,6 +318,15 @@ impl Api {
     }
 }
 
+/// The key of the configuration that lets such a path be answered.
+fn switch(path: &str) -> Option<&'static str> {
+    match path {
+        EVALUATION | EVALUATIONS | DISCOVERY => Some("admin.authzen"),
+        _ if path == DATA || path.starts_with(BELOW_DATA) => Some("admin.data_api"),
+        _ => None,
+    }
+}
+
 /// By which name it is asked.
 fn host(parts: &Parts) -> Option<Authority> {
     let host = parts.headers.get(HOST);
@@ -338,6 +350,9 @@ fn is_pretty(parts: &Parts) -> bool {
     pretty.is_some_and(|value| matches!(&*value, "" | "true" | "1"))
 }
 
+const EVALUATION: &str = "/access/v1/evaluation";
+const EVALUATIONS: &str = "/access/v1/evaluations";
+const DISCOVERY: &str = "/.well-known/authzen-configuration";
 const DATA: &str = "/v1/data";
 const BELOW_DATA: &str = "/v1/data/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -21,6 +21,7 @@ use crate::telemetry::{Limit, Metrics};
 pub(super) struct Flaw {
     status: u16,
     message: String,
+    ignored: Vec<String>,
 }
 
 impl Flaw {
@@ -28,12 +29,24 @@ impl Flaw {
         Self {
             status,
             message: message.into(),
+            ignored: Vec::new(),
+        }
+    }
+
+    /// The same, with what of the question means nothing: it may be why.
+    pub(super) fn with(self, ignored: &[String]) -> Self {
+        Self {
+            ignored: ignored.to_vec(),
+            ..self
         }
     }
 
     fn to_json(&self) -> Value {
         let message = Redactor::default().text(&self.message).cut(MOST_TEXT);
-        json!({"decision": false, "context": {"error": {"status": self.status, "message": message}}})
+        let error = json!({"status": self.status, "message": message});
+        let mut context = Map::from_iter([("error".to_owned(), error)]);
+        tell_ignored(&mut context, &self.ignored);
+        json!({"decision": false, "context": context})
     }
 }
 
@@ -221,13 +234,9 @@ fn evaluate(question: &Question, asked: &Map<String, Value>) -> Result<Value, Fl
         "path": shown(&wanted.supposition.target),
     });
     let supposal = question.set.suppose(wanted.supposition, &*question.stale);
-    let supposal =
-        supposal.map_err(|error| Flaw::new(error.status().as_u16(), error.to_string()))?;
-    let ignored = wanted.ignored.iter();
-    let ignored: Vec<_> = ignored
-        .map(|name| Redactor::default().text(name).cut(MOST_NAME))
-        .take(MOST_IGNORED)
-        .collect();
+    let ignored = wanted.ignored;
+    let supposal = supposal
+        .map_err(|error| Flaw::new(error.status().as_u16(), error.to_string()).with(&ignored))?;
     let operation = match &supposal {
         Supposal::Open(operation) => operation.as_deref(),
         Supposal::Judged(opinion) => Some(opinion.operation.as_str()),
@@ -235,17 +244,27 @@ fn evaluate(question: &Question, asked: &Map<String, Value>) -> Result<Value, Fl
     if operation != Some(wanted.operation.as_str()) {
         let operation = operation.unwrap_or("nothing in the catalogue");
         let message = format!("this is a request for {operation}, and action.name says otherwise");
-        return Err(Flaw::new(400, message));
+        return Err(Flaw::new(400, message).with(&ignored));
     }
     let (decision, mut context) = match supposal {
         Supposal::Open(_) => (true, Map::from_iter([("open".to_owned(), true.into())])),
         Supposal::Judged(opinion) => (opinion.allowed, told(&opinion)),
     };
     context.insert("request".to_owned(), request);
+    tell_ignored(&mut context, &ignored);
+    Ok(json!({"decision": decision, "context": context}))
+}
+
+/// What of the question means nothing.
+fn tell_ignored(context: &mut Map<String, Value>, ignored: &[String]) {
+    let ignored: Vec<_> = ignored
+        .iter()
+        .map(|name| Redactor::default().text(name).cut(MOST_NAME))
+        .take(MOST_IGNORED)
+        .collect();
     if !ignored.is_empty() {
         context.insert("ignored".to_owned(), json!(ignored));
     }
-    Ok(json!({"decision": decision, "context": context}))
 }
 
 /// A text of whoever asks.

@@ -40,6 +40,12 @@ impl AsRef<[u8]> for Held {
     }
 }
 
+/// That nobody is answered there, and what answers would take.
+pub(super) fn off(key: &str) -> Response<Body> {
+    let text = format!("{{\"error\":\"{key} is off: nothing is answered here\"}}\n");
+    response(StatusCode::NOT_FOUND, Bytes::from(text))
+}
+
 /// The text of a value, for programs or for people.
 pub(super) fn written(value: &Value, is_pretty: bool) -> Result<Vec<u8>, Refusal> {
     let mut text = Text(Vec::new());

@@ -54,21 +54,22 @@ impl Entities<'_> {
     /// The request that is meant.
     pub(super) fn wanted(&self, now: Timestamp) -> Result<Wanted, Flaw> {
         let mut ignored = Vec::new();
-        let who = self.who(&mut ignored)?;
+        let wanted = self.wanted_of(now, &mut ignored);
+        let wanted = wanted.map_err(|flaw| flaw.with(&ignored))?;
+        Ok(Wanted { ignored, ..wanted })
+    }
+
+    fn wanted_of(&self, now: Timestamp, ignored: &mut Vec<String>) -> Result<Wanted, Flaw> {
+        let who = self.who(ignored)?;
         let name = text(self.action, "name");
         let operation: Operation = name
             .parse()
             .map_err(|_unknown| Flaw::new(404, format!("action.name is no operation of the catalogue (`dtgate endpoints` lists them): {name}")))?;
-        let target = self.target(operation, &mut ignored)?;
-        let properties = properties(
-            "resource",
-            self.resource,
-            &["body", "current"],
-            &mut ignored,
-        )?;
+        let target = self.target(operation, ignored)?;
+        let properties = properties("resource", self.resource, &["body", "current"], ignored)?;
         let body = properties.and_then(|it| it.get("body"));
         let current = properties.and_then(|it| it.get("current"));
-        let (environment, time) = self.circumstances(now, &mut ignored)?;
+        let (environment, time) = self.circumstances(now, ignored)?;
         let certificate = who
             .certificate
             .map(|members| certificate(members.into(), now));
@@ -93,7 +94,7 @@ impl Entities<'_> {
                 current: current.map(|current| current.to_string().into_bytes()),
                 time,
             },
-            ignored,
+            ignored: Vec::new(),
         })
     }
 

@@ -6,7 +6,7 @@
 mod config;
 mod routing;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -243,11 +243,17 @@ impl Environments {
     }
 
     /// By what an environment can be reached; where there is one only, it needs no name.
-    pub(super) fn entrance(&self, name: Option<&str>) -> Result<Entrance, &'static str> {
+    pub(super) fn entrance(&self, name: Option<&str>) -> Result<Entrance, String> {
+        let said = |what: &str| {
+            let there = self.by_name();
+            let there: BTreeSet<&str> = there.into_keys().collect();
+            let there: Vec<String> = there.into_iter().map(|it| format!("{it:?}")).collect();
+            format!("{what}: there is {}", there.join(", "))
+        };
         let table = match (&self.0, name) {
-            (Table::One(one), Some(name)) if one.name != name => return Err(NO_ENVIRONMENT),
+            (Table::One(one), Some(name)) if one.name != name => return Err(said(NO_ENVIRONMENT)),
             (Table::One(_), _) => return Ok(Entrance::default()),
-            (Table::Several(_), None) => return Err(WHICH),
+            (Table::Several(_), None) => return Err(said(WHICH)),
             (Table::Several(table), Some(_)) => table,
         };
         let named = table.iter().filter(|(_, it)| Some(&*it.name) == name);
@@ -255,7 +261,7 @@ impl Environments {
             id: id.clone(),
             host: host.clone(),
         });
-        entrances.min().ok_or(NO_ENVIRONMENT)
+        entrances.min().ok_or_else(|| said(NO_ENVIRONMENT))
     }
 
     /// The credentials that the gate has for its callers, by the names of environments.

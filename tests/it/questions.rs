@@ -3,6 +3,7 @@
 
 mod authzen;
 mod hostile;
+mod page;
 
 use std::net::SocketAddr;
 
@@ -104,6 +105,19 @@ fn nobody_is_answered_who_was_not_let() {
             let status = post(gate.admin, path, "", &update(GOOD).to_string()).status;
             // Without the path there is nothing that could take a body either.
             assert_eq!(status, if authzen == 200 { 200 } else { 404 }, "{config}");
+        }
+        // Who asks where nothing is answered is told why.
+        for (path, status, key) in [
+            ("/v1/data/guardrails", data, "admin.data_api"),
+            (
+                "/.well-known/authzen-configuration",
+                authzen,
+                "admin.authzen",
+            ),
+        ] {
+            let answer = get(gate.admin, path);
+            let is_off = answer.body.contains(&format!("{key} is off"));
+            assert_eq!(is_off, status == 404, "{config}: {answer:?}");
         }
         // Not where clients are.
         let strange = gate.raw("GET /v1/data HTTP/1.1\r\nHost: gate\r\n\r\n");

@@ -89,7 +89,7 @@ pub enum SupposeError {
     #[error("the token as it is cannot be read: {0}")]
     Current(#[from] CurrentError),
     #[error("{0}")]
-    Environment(&'static str),
+    Environment(String),
     #[error("this environment has a host of its own: leave the host out")]
     Host,
     #[error("this cannot be a request: {0}")]

@@ -178,9 +178,32 @@ fn an_environment_is_asked_by_its_name() {
         "{unnamed}"
     );
     for (name, decision) in [("prod", true), ("stage", true), ("test", false)] {
-        question["context"] = json!({"environment": name});
-        assert_eq!(evaluate(&gate, &question)["decision"], decision, "{name}");
+        question["context"] = json!({"environment": name, "enviroment": "prod"});
+        let answer = evaluate(&gate, &question);
+        assert_eq!(answer["decision"], decision, "{name}");
+        // What is not used is said in any case: it may be why there is an error.
+        assert_eq!(
+            answer["context"]["ignored"],
+            json!(["context.enviroment"]),
+            "{answer}"
+        );
     }
+    let message = evaluate(&gate, &question)["context"]["error"]["message"].clone();
+    assert!(
+        message
+            .as_str()
+            .unwrap()
+            .ends_with("there is \"prod\", \"stage\""),
+        "{message}"
+    );
+    question["action"] = json!({"name": "token.creat"});
+    question["subject"]["properties"] = json!({"department": "x"});
+    let answer = evaluate(&gate, &question);
+    assert_eq!(
+        answer["context"]["ignored"],
+        json!(["subject.properties.department"]),
+        "{answer}"
+    );
 }
 
 /// The shapes that the certification of `AuthZEN` sends, with operations of the catalogue in the place of its own.
