@@ -188,7 +188,9 @@ pub fn start(
         let keep = making.keep(made)?;
         state.begins(&keep.name, keep.bookmark.seq(), is_waited_for);
         metrics.will_be_shipped(&keep.name);
-        tracing::info!(sink = %keep.name, behind = keep.bookmark.seq(), "records are sent");
+        let after = keep.bookmark.seq();
+        let behind = (journal.on_disk)().saturating_sub(after);
+        tracing::info!(sink = %keep.name, after_record = after, behind, "records are sent");
         all.push(keep);
     }
     state.tell_shipped();

@@ -118,7 +118,7 @@ fn headers(path: &Path) -> Result<HeaderMap, OutboundError> {
         });
         let Some((name, value)) = field else {
             let reason = format!(
-                "line {} is not a header field: write name: value",
+                "line {} is not a header field: write one a line, as in Authorization: Api-Token …",
                 number + 1
             );
             return Err(wrong(reason));

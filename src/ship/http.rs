@@ -23,6 +23,12 @@ pub(super) fn taken<T>(
         StatusCode::BAD_REQUEST
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNPROCESSABLE_ENTITY => Err(Refusal::Records(reason)),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let reason = format!(
+                "{reason}: it wants another secret (headers_file, url_file, routing_key_file)"
+            );
+            Err(Refusal::Now(reason, patience(&headers)))
+        }
         _ => Err(Refusal::Now(reason, patience(&headers))),
     }
 }

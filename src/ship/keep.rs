@@ -96,7 +96,7 @@ impl Keep {
                 tracing::warn!(
                     sink = %self.name,
                     records = batch.missing,
-                    behind = self.bookmark.seq(),
+                    after_record = self.bookmark.seq(),
                     "records are not in the journal any more, or damaged, and are not sent"
                 );
             }
@@ -133,15 +133,15 @@ impl Keep {
         if let Some(seq) = self.lost
             && self.bookmark.lost(seq)?
         {
-            let behind = self.bookmark.seq();
-            self.state.goes_back(&self.name, behind);
+            let after = self.bookmark.seq();
+            self.state.goes_back(&self.name, after);
             self.save();
             self.metrics.shipping_failed(&self.name);
             let pause = self.losses.another();
             // Once, however often it happens.
             if pause.is_zero() {
                 tracing::warn!(
-                    sink = %self.name, behind, sent,
+                    sink = %self.name, after_record = after, sent,
                     "records that were sent are not there any more: they are sent again"
                 );
             }

@@ -57,6 +57,11 @@ impl StoreArgs {
         let configured = load(file)?.store;
         let mut config = match (&named, configured) {
             (None, _) => return Ok(None),
+            (Some(Named::Config), None) if file.is_none() => {
+                return Err(anyhow!(
+                    "--store config: say by --config FILE which configuration names the store"
+                ));
+            }
             (Some(Named::Config), None) => {
                 return Err(anyhow!(
                     "--store config: there is no section [store] in --config"

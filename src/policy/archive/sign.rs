@@ -84,7 +84,20 @@ fn signed(by: &SignedBy, message: &[u8]) -> Result<Vec<u8>, String> {
         Family::Elliptic => elliptic(&key, name, message),
         Family::Rsa | Family::Secret => rsa(&key, name, message),
     };
-    made.ok_or_else(|| format!("it is no key for {name}"))
+    made.ok_or_else(|| match meant(&key) {
+        Some(meant) => format!(
+            "it is no key for {name}: it is one for --signing-alg {meant} (the default is RS256)"
+        ),
+        None => format!("it is no key for {name}"),
+    })
+}
+
+/// What a key signs, where that can be told.
+fn meant(key: &PrivateKeyDer<'_>) -> Option<&'static str> {
+    let elliptics = ["ES256", "ES384", "ES512"];
+    let mut all = elliptics.into_iter();
+    let is_elliptic = all.find(|name| elliptic(key, name, b"").is_some());
+    is_elliptic.or_else(|| rsa(key, "RS256", b"").map(|_signed| "RS256"))
 }
 
 fn elliptic(key: &PrivateKeyDer<'_>, name: &str, message: &[u8]) -> Option<Vec<u8>> {

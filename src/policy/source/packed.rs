@@ -295,7 +295,9 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
         return Err(Refusal::of_file(
             manifest::NAME,
             format!(
-                "{own}, and {least} was in force already: it is older; to go back to it, say why in policies.allow_rollback"
+                "{own}, and {least} was in force already: it is older; if it is new, build it with `--sequence {}` or \
+                 higher; to go back on purpose, say why in policies.allow_rollback",
+                least.saturating_add(1)
             ),
         ));
     }

@@ -103,8 +103,9 @@ fn misplaced(tree: &Tree, module: &Module) -> Option<Problem> {
     let message = match tree.part_of(path) {
         Some(part) if part.manifest.permits(steps) => return None,
         Some(part) => format!(
-            "package {name} lies beyond the roots of the bundle: {}",
-            part.manifest.roots()
+            "package {name} lies beyond the roots of the bundle, {}: build it with --root {}, too",
+            part.manifest.roots(),
+            steps.join("/")
         ),
         None => {
             let overlaps = |root: &&Root| root.overlaps(steps);

@@ -88,7 +88,7 @@ fn what_cannot_be_made_into_a_bundle_is_refused() {
     for (arguments, wanted) in [
         (
             &["build", "--root", "dtgate/other"][..],
-            "lies beyond the roots of the bundle: \"dtgate/other\"",
+            "lies beyond the roots of the bundle",
         ),
         (&["build", "nowhere"], "there is no such directory"),
         (&["build", "policies", "policies"], "is already defined by"),
@@ -98,7 +98,7 @@ fn what_cannot_be_made_into_a_bundle_is_refused() {
         ),
         (
             &["build", "--signing-key", "key.pem"],
-            "signing: key.pem: it is no key for RS256",
+            "signing: key.pem: it is no key for RS256: it is one for --signing-alg ES256 (the default is RS256)",
         ),
         (
             &["build", "--output", "nowhere/b.tar.gz"],

@@ -142,7 +142,7 @@ fn what_lies_beyond_the_roots_is_refused_with_its_place() {
     for (more, said) in [
         (
             Y,
-            "one.tar.gz/a/y.rego:1:1: package dtgate.y lies beyond the roots of the bundle: \"dtgate/x\", \"guardrails/x\"",
+            "one.tar.gz/a/y.rego:1:1: package dtgate.y lies beyond the roots of the bundle, \"dtgate/x\", \"guardrails/x\": build it with --root dtgate/y, too",
         ),
         (
             ("y_test.rego", "package dtgate.y_test\n\ntest_a if true\n"),
