@@ -235,6 +235,21 @@ fn every_answer_of_the_page_is_what_the_program_says() {
     }
 }
 
+/// Whoever reads the page can ask the same questions.
+#[test]
+fn the_journal_of_the_page_is_there_to_be_had() {
+    let directory = journal();
+    let segment = directory.path().join("journal/00000000000000000001.jsonl");
+    let lines = std::fs::read_to_string(segment).unwrap();
+    let place = page().with_file_name("audit-journal.jsonl");
+    if is_writing() {
+        std::fs::write(&place, &lines).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(place).unwrap(), lines);
+    let text = std::fs::read_to_string(page()).unwrap();
+    assert!(text.contains("cp docs/audit-journal.jsonl journal/00000000000000000001.jsonl"));
+}
+
 #[test]
 fn every_form_says_the_same_decisions() {
     let directory = journal();
