@@ -23,6 +23,7 @@ pub use restart::NEEDS_A_RESTART;
 use crate::audit::Durability;
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
+use crate::identity::Teams;
 use crate::policy::{AnswersFor, Entrypoint, LoadError};
 use crate::value::{Duration, Size, likeness, read_setting, unread};
 use crate::{
@@ -273,6 +274,13 @@ impl Config {
 }
 
 impl Config {
+    /// Finds what does not fit together: sections with one another, and with the data of the policies.
+    pub fn check_together(&self, teams: &Teams) -> Result<(), LoadError> {
+        self.check_callers(teams)?;
+        self.check_grants()?;
+        self.check_filters()
+    }
+
     /// A grant is good once: that it was used must not be lost with the power.
     pub fn check_grants(&self) -> Result<(), LoadError> {
         if self.grants.is_none() || self.journal.durability == Durability::Synced {

@@ -47,9 +47,7 @@ pub(super) fn load(
         None => Tokens::new(&config.identity, metrics, super::now)?,
     };
     let teams = teams(&policy, Some(&tokens))?;
-    config.check_callers(&teams)?;
-    config.check_grants()?;
-    config.check_filters()?;
+    config.check_together(&teams)?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
     let reading = activation::Reading {
         catalogue: &catalogue,
@@ -288,7 +286,10 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
         let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
         let same = before.filter(|before| before.digest == now.digest);
         now.since = same.as_ref().and_then(|same| same.since.clone());
-        now.vouched = now.vouched.take().or(same.and_then(|same| same.vouched));
+        now.vouched = now
+            .vouched
+            .take()
+            .or_else(|| same.and_then(|same| same.vouched));
         now.since
             .get_or_insert_with(|| rfc3339_millis(super::now()));
         is_to_know.then_some(now)

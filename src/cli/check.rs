@@ -116,11 +116,7 @@ impl Check {
         };
         // Without a configuration nobody knows the issuers.
         let teams = app::teams(&policy, self.config.as_ref().map(|_| &tokens))?;
-        let checked = config.check_callers(&teams);
-        if let Err(error) = checked
-            .and_then(|()| config.check_grants())
-            .and_then(|()| config.check_filters())
-        {
+        if let Err(error) = config.check_together(&teams) {
             return self.refuse_all(out, &error.problems);
         }
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;

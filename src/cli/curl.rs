@@ -274,7 +274,9 @@ fn is_for_a_shell(line: &str) -> bool {
         match (letter, quote) {
             ('\\', None | Some('"')) => drop(letters.next()),
             ('`', None | Some('"')) => return true,
-            ('$', None | Some('"')) if letters.peek().is_some_and(begins_a_name) => return true,
+            ('$', None | Some('"')) if letters.peek().copied().is_some_and(begins_a_name) => {
+                return true;
+            }
             ('\'' | '"', None) => quote = Some(letter),
             (_, Some(open)) if open == letter => quote = None,
             _ => {}
@@ -283,8 +285,8 @@ fn is_for_a_shell(line: &str) -> bool {
     false
 }
 
-fn begins_a_name(next: &char) -> bool {
-    next.is_ascii_alphanumeric() || "_{(@*#?!$-".contains(*next)
+fn begins_a_name(next: char) -> bool {
+    next.is_ascii_alphanumeric() || "_{(@*#?!$-".contains(next)
 }
 
 /// What stands in `$'…'`, behind the first quote.

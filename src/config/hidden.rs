@@ -41,6 +41,10 @@ impl Hidden {
                 );
             }
         }
+        // A part of a URL may be repeated without the rest.
+        let users = values.iter().filter_map(|value| user(value));
+        let users: Vec<String> = users.map(str::to_owned).collect();
+        values.extend(users);
         // The longest first: another may be a part of it.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         values.dedup();
@@ -117,7 +121,7 @@ fn is_like_a_file(text: &str) -> bool {
 
 /// Whether a value is one that nobody can tell from a secret. Names, addresses, and ways to files can be told.
 fn may_be_a_secret(value: &str) -> bool {
-    if Redactor::default().hides(value) || has_user(value) {
+    if Redactor::default().hides(value) || user(value).is_some() {
         return true;
     }
     value.split(is_between).any(is_random)
@@ -128,14 +132,12 @@ fn is_between(letter: char) -> bool {
     !letter.is_ascii_alphanumeric() && !"-_+!$%^&*~#?=@".contains(letter)
 }
 
-/// Whether a URL names a user: a password follows.
-fn has_user(value: &str) -> bool {
-    let authority = value.split_once("://").map(|(_scheme, rest)| rest);
-    let authority = authority.and_then(|rest| rest.split(['/', '?']).next());
-    authority.is_some_and(|it| {
-        it.rsplit_once('@')
-            .is_some_and(|(user, _)| user.contains(':'))
-    })
+/// The user that a URL names, with the password behind.
+fn user(value: &str) -> Option<&str> {
+    let (_scheme, rest) = value.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    let (user, _host) = authority.rsplit_once('@')?;
+    user.contains(':').then_some(user)
 }
 
 /// Whether capitals, small letters, digits and signs take turns as they do in nothing that somebody has made up.
@@ -197,6 +199,16 @@ mod tests {
         ] {
             assert!(may_be_a_secret(secret), "{secret}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_url_with_a_password_is_hidden() {
+        let hidden = Hidden::of("x = 'postgres://dtgate:hunter2@127.0.0.1:1/x/y'");
+        let said = hidden.text("postgres://dtgate:hunter2@127.0.0.1:1/x is no directory");
+        assert_eq!(
+            said.as_str(),
+            "postgres://[secret]@127.0.0.1:1/x is no directory"
+        );
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl Environments {
     pub(super) fn entrance(&self, name: Option<&str>) -> Result<Entrance, String> {
         let said = |what: &str| {
             let there = self.by_name();
-            let there: BTreeSet<&str> = there.into_iter().map(|(name, _)| name).collect();
+            let there: BTreeSet<&str> = there.into_keys().collect();
             let there: Vec<String> = there.into_iter().map(|it| format!("{it:?}")).collect();
             format!("{what}: there is {}", there.join(", "))
         };

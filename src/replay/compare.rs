@@ -234,8 +234,9 @@ impl<'a> Candidate<'a> {
             if moment == *from {
                 return Some(differs);
             }
+            let from_then_on = format!(", from {moment} on");
             for says in differs.by_policy.values_mut() {
-                says.push_str(&format!(", from {moment} on"));
+                says.push_str(&from_then_on);
             }
             Some(differs).filter(|differs| differs.change == Change::NewAllow)
         })

@@ -129,13 +129,20 @@ fn no_secret_in_any_place_of_the_configuration_is_repeated() {
     let (keys, sections) = lines();
     assert!(keys.len() > 150, "{}", keys.len());
     let journal = directory.path().join("journal");
+    // As small as can be: where a secret is accepted, the policies are read, too.
+    let rego =
+        "package dtgate.mine\n\ndeny contains \"no\" if input.change.name.requested == \"x\"\n";
+    let mine = directory.path().join("policies");
+    std::fs::create_dir(&mine).unwrap();
+    std::fs::write(mine.join("mine.rego"), rego).unwrap();
+    let mut repeated = Vec::new();
     for line in &keys {
         let of_it = sections.iter().find(|(name, _)| *name == line.section);
         let (_, others) = of_it.unwrap();
         let mut base = String::new();
         for (section, key) in [
             ("[upstream]", "url = \"http://127.0.0.1:9\"".to_owned()),
-            ("[policies]", format!("directory = {:?}", policies())),
+            ("[policies]", format!("directory = {mine:?}")),
             ("[journal]", format!("directory = {journal:?}")),
         ] {
             if section != line.section {
@@ -147,10 +154,13 @@ fn no_secret_in_any_place_of_the_configuration_is_repeated() {
                 std::fs::write(&file, configured(line, &text, others, &base)).unwrap();
                 let said = said(&file, "pretty");
                 let place = format!("{} {} = {text}", line.section, line.key);
-                assert!(!said.contains(secret), "{place}\n{said}");
+                if said.contains(secret) {
+                    repeated.push(format!("{place}\n{said}"));
+                }
             }
         }
     }
+    assert!(repeated.is_empty(), "{}", repeated.join("\n\n"));
 }
 
 /// A gate that runs is given such a configuration: the log, the journal and `/status` have nothing of it.

@@ -445,8 +445,10 @@ fn events() -> Vec<Value> {
             reason: text(),
             in_doubt_count: 1,
             in_doubt: vec![text()],
-            keys: vec![text()],
-            pseudonyms: vec![json!({"fields": [text()], "key": "v1", "fingerprint": text()})],
+            keys: vec!["note".to_owned()],
+            pseudonyms: vec![
+                json!({"fields": ["caller.address"], "key": "v1", "fingerprint": "0"}),
+            ],
         }),
     ];
     let records = events.iter().map(|event| {

@@ -201,13 +201,12 @@ pub(super) fn with_cases(
         return None;
     }
     let ready = |listers: &[Lister]| ready_with(listers, files, data);
-    let (listers, ready) = match ready(&listers) {
-        Some(all) => (listers, all),
-        None => {
-            let usable = usable(listers, &ready);
-            let some = ready(&usable)?;
-            (usable, some)
-        }
+    let (listers, ready) = if let Some(all) = ready(&listers) {
+        (listers, all)
+    } else {
+        let usable = usable(listers, &ready);
+        let some = ready(&usable)?;
+        (usable, some)
     };
     for Lister { test, .. } in listers {
         tests.get_mut(test)?.cases = Cases::Listed(format!("__cases_{test}"));
