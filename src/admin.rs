@@ -10,6 +10,7 @@
 //! `GET` and `HEAD` only. Changes nothing and shows no token. Does not know what is checked.
 
 mod accept;
+mod host;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -25,6 +26,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use tower::Service;
+
+pub use host::{asked_host, is_asked_by_name};
 
 use crate::listener::Tls;
 use crate::telemetry::{self, Metrics};
@@ -125,6 +128,11 @@ impl Admin {
         }
     }
 
+    /// What judges now, and how that came to be, for others who tell it.
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
     /// The answer to a method, a path and what is accepted; nothing else of a request matters here.
     pub fn answer(
         &self,
@@ -137,7 +145,7 @@ impl Admin {
             "/metrics" if accept::open_metrics(headers) => Self::open_metrics,
             "/metrics" => Self::metrics,
             "/readyz" => Self::readiness,
-            "/status" => Self::status,
+            "/status" => Self::told,
             _ => {
                 return json(
                     StatusCode::NOT_FOUND,
@@ -203,7 +211,7 @@ impl Admin {
         json(status, &Readiness { ready, checks })
     }
 
-    fn status(&self) -> Response<Full<Bytes>> {
+    fn told(&self) -> Response<Full<Bytes>> {
         json(StatusCode::OK, &(self.status)())
     }
 }

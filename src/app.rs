@@ -36,6 +36,7 @@ use crate::ask::{self, Ask};
 use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::bundles::Downloads;
 use crate::config::Config;
+use crate::console::{Console, Passwords};
 use crate::dynatrace::token::HashKey;
 use crate::gateway::challenger::{Challenger, Desk};
 use crate::gateway::{
@@ -116,6 +117,7 @@ impl App {
     #[expect(clippy::too_many_lines, reason = "every part is built once, in order")]
     pub fn build(config: &Config, metrics: Metrics, access: AccessLog) -> anyhow::Result<Self> {
         let config = &within_descriptors(config);
+        check_console(config)?;
         // Before anybody can connect.
         let wanted = load::load(config, &metrics, None)?;
         let overridden = load::overridden(config, wanted.catalogue());
@@ -335,6 +337,7 @@ impl App {
             now,
             step_back: audit::step_back,
         };
+        let console = shown::console(&in_force.config, self.state.clone(), self.admin.status());
         let (metrics, tls) = (self.metrics, self.admin_listener.tls());
         let operators = self.operators;
         let listen_again = move |listen| {
@@ -349,10 +352,13 @@ impl App {
         let admin = tokio::spawn(supervise::keep_serving(
             self.admin_listener,
             listen_again,
-            Ask::new(
-                MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
-                &in_force.config.admin,
-                gate,
+            Console::new(
+                Ask::new(
+                    MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
+                    &in_force.config.admin,
+                    gate,
+                ),
+                console,
             ),
             stop_admin.clone(),
         ));
@@ -564,9 +570,23 @@ const STREAMS_OF_OPERATORS: u32 = 8;
 /// Finds what is wrong with both listeners without binding; gives what is not well, and does not stop them.
 pub fn check_listeners(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut shaky = config.listener.check(now).context("listener")?;
+    check_console(config)?;
     let admin = operators(&config.admin).check(now);
     shaky.extend(admin.context("admin listener")?);
     Ok(shaky)
+}
+
+/// Whether the console may be shown as it is configured.
+fn check_console(config: &Config) -> anyhow::Result<()> {
+    let Some(console) = &config.console else {
+        return Ok(());
+    };
+    let (listen, has_tls) = (config.admin.listen, config.admin.tls.is_some());
+    console.allows(listen, has_tls).context("console")?;
+    if let Some(path) = &console.passwords {
+        Passwords::read(path).context("console.passwords")?;
+    }
+    Ok(())
 }
 
 /// The key first: a journal whose key is refused is not begun.

@@ -19,16 +19,14 @@ mod reply;
 mod request;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, HOST};
+use http::header::CONTENT_ENCODING;
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -38,7 +36,7 @@ use tower::Service;
 
 use refusal::Refusal;
 
-use crate::admin::Config;
+use crate::admin::{Config, is_asked_by_name};
 use crate::dynatrace::redact::Redactor;
 use crate::gateway::{Counts, Set};
 use crate::listener::Body;
@@ -197,17 +195,8 @@ impl Shared {
         response
     }
 
-    /// Whether it is asked by a name of its own. A page in an operator's browser can ask it by one that its owner lets
-    /// lead here, and read the answer.
     fn is_asked(&self, parts: &Parts) -> Result<(), Refusal> {
-        let host = host(parts).ok_or(Refusal::Host)?;
-        let name = host.host().trim_start_matches('[').trim_end_matches(']');
-        let is_it = |known: &str| known.eq_ignore_ascii_case(name);
-        let is_named = || {
-            let mut hosts = self.config.hosts.iter();
-            hosts.any(|known| is_it(known) || known.eq_ignore_ascii_case(host.as_str()))
-        };
-        (name.parse::<IpAddr>().is_ok() || is_it("localhost") || is_named())
+        is_asked_by_name(parts, &self.config.hosts)
             .then_some(())
             .ok_or(Refusal::Host)
     }
@@ -329,14 +318,6 @@ fn switch(path: &str) -> Option<&'static str> {
         _ if path == DATA || path.starts_with(BELOW_DATA) => Some("admin.data_api"),
         _ => None,
     }
-}
-
-/// By which name it is asked.
-fn host(parts: &Parts) -> Option<Authority> {
-    let host = parts.headers.get(HOST);
-    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let host = host.or_else(|| parts.uri.authority().cloned());
-    host.filter(|host| !host.as_str().contains('@'))
 }
 
 /// The client's name of the request, where it may be repeated: `AuthZEN` wants it back.

@@ -6,6 +6,7 @@
 mod audit;
 mod build;
 mod check;
+mod console;
 mod curl;
 mod demo;
 mod endpoints;
@@ -20,7 +21,6 @@ mod replay;
 mod schema;
 mod scopes;
 mod test;
-mod when;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -63,6 +63,8 @@ enum Command {
     Check(check::Check),
     /// Print what your shell needs to complete commands and flags
     Completions(man::Completions),
+    /// Show pages about a journal or a store: decisions, tokens, callers, policies, a playground
+    Console(console::Console),
     /// Show dtgate at work: a simulated Dynatrace, the shipped policies, two requests, the journal
     Demo(demo::Demo),
     /// List the endpoints that dtgate guards or knows: operation, handling, method, path, and why
@@ -170,6 +172,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Build(build) => build.run(out),
         Command::Check(check) => check.run(out),
         Command::Completions(completions) => completions.run(out),
+        Command::Console(console) => block_on(console.run(out)),
         Command::Demo(demo) => block_on(demo.run(out)),
         Command::Endpoints(endpoints) => endpoints.run(out),
         Command::Eval(eval) => eval.run(out),

@@ -26,7 +26,9 @@ use crate::dynatrace::catalogue::Overrides;
 use crate::identity::Teams;
 use crate::policy::{AnswersFor, Entrypoint, LoadError};
 use crate::value::{Duration, Size, likeness, read_setting, unread};
-use crate::{admin, audit, bundles, gateway, grant, identity, listener, ship, store, telemetry};
+use crate::{
+    admin, audit, bundles, console, gateway, grant, identity, listener, ship, store, telemetry,
+};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub unknown_writes: gateway::UnknownWrites,
     pub listener: listener::Config,
     pub admin: admin::Config,
+    /// Pages for people on the admin listener; without it there are none.
+    pub console: Option<console::Config>,
     pub upstream: gateway::upstream::Config,
     /// What the gate shows the upstream in the place of callers who have proven who they are.
     pub credential: Option<gateway::credential::Config>,

@@ -27,12 +27,14 @@
 //! | [`anchor`]    | takes the journal's checkpoints elsewhere: a file, a URL, witnesses              |
 //! | [`ship`]      | sends records elsewhere: collectors, OPA decision-log services, webhooks         |
 //! | [`store`]     | `PostgreSQL`, where the gates of a fleet meet                                   |
+//! | [`trail`]     | what the records say: where answers come from, who and what they tell of        |
 //! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |
 //! | [`outbound`]  | connections that the gate opens: TLS, proxies, a small client                   |
 //! | [`gateway`]   | the request path, the permit, the upstream, every way to refuse                 |
 //! | [`telemetry`] | logs, and every metric in one list                                              |
 //! | [`admin`]     | health, readiness, metrics for operators                                        |
 //! | [`ask`]       | what would the policies say: OPA's data API and `AuthZEN`, for operators          |
+//! | [`console`]   | pages for people: decisions, tokens, callers, policies, a playground            |
 //! | [`simulate`]  | the Dynatrace token API in memory                                               |
 //! | [`config`]    | the sections of all modules, gathered                                           |
 //! | [`app`]       | the composition root: builds every part once, runs, drains; owns the clock      |
@@ -51,6 +53,7 @@ pub mod audit;
 pub mod bundles;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod dynatrace;
 pub mod gateway;
 pub mod grant;
@@ -64,4 +67,5 @@ pub mod ship;
 pub mod simulate;
 pub mod store;
 pub mod telemetry;
+pub mod trail;
 pub mod value;

@@ -222,6 +222,12 @@ impl Policy {
         self.engine.listed()
     }
 
+    /// The text of a file of theirs, by its path as [`Listed`] has it.
+    pub fn text_of(&self, path: &str) -> Option<&str> {
+        let mut files = self.engine.tree().policies.iter();
+        files.find(|file| file.path == path).map(|file| &*file.text)
+    }
+
     /// Environments that modes and exceptions are about.
     pub fn environments(&self) -> std::collections::BTreeSet<&str> {
         self.engine.environments()

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use super::now;
 use super::reload::State;
-use crate::admin::{Check, Checks};
-use crate::audit::{Audit, Space};
+use crate::admin::{Check, Checks, Status};
+use crate::audit::{self, Audit, Space};
 use crate::bundles::Downloads;
+use crate::config::Config;
+use crate::console;
 use crate::listener::TlsSwap;
 use crate::policy::Trusted;
 use crate::telemetry::{Evaluator, JournalKept, Metrics};
+use crate::trail::Source;
 
 /// Metrics say whether `/readyz` answers 200. They do not hold what it asks: the journal closes when nobody holds it any
 /// more, and metrics live longer.
@@ -101,4 +104,22 @@ pub(super) fn checks(
         };
         vec![policies, journal]
     })
+}
+
+/// The console of this gate, if there is one: it reads the journal by the index that this gate keeps.
+pub(super) fn console(
+    config: &Config,
+    state: Arc<State>,
+    status: Status,
+) -> Option<(console::Config, console::Gate)> {
+    let shown = config.console.clone()?;
+    let journal = config.journal.clone();
+    let gate = console::Gate {
+        trail: Arc::new(move || Source::of_gate(&journal.directory, &journal.index_path())),
+        status: Some(status),
+        policies: Some(Arc::new(move || state.in_force.load().set.policy().clone())),
+        now,
+        step_back: audit::step_back,
+    };
+    Some((shown, gate))
 }

@@ -8,7 +8,8 @@ use http::request::Parts;
 use serde_json::{Map, Value, json};
 
 use super::request::Entities;
-use super::{Answer, Question, Refusal, host};
+use super::{Answer, Question, Refusal};
+use crate::admin::asked_host;
 use crate::dynatrace::redact::Redactor;
 use crate::gateway::{Opinion, Supposal, Unknown};
 use crate::guard::json;
@@ -60,8 +61,8 @@ enum Semantic {
 
 /// Where these questions are answered, as whoever asks reaches the gate.
 pub(super) fn configuration(parts: &Parts) -> Result<Value, Refusal> {
-    let host =
-        host(parts).ok_or_else(|| Refusal::Invalid("the request names no host".to_owned()))?;
+    let host = asked_host(parts)
+        .ok_or_else(|| Refusal::Invalid("the request names no host".to_owned()))?;
     let peer = Peer::of(&parts.extensions);
     let scheme = if peer.is_some_and(|peer| peer.tls) {
         "https"

@@ -458,6 +458,11 @@ impl Proof {
         self.index.saturating_add(1)
     }
 
+    /// How many records its checkpoint covers.
+    pub fn size(&self) -> u64 {
+        Checkpoint::parse(&self.note.text).map_or(0, |it| it.size)
+    }
+
     /// Checks it. No key: whoever the checkpoint says. Witnesses: one of them is enough.
     pub fn check(
         &self,

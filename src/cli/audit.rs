@@ -22,7 +22,6 @@ mod stats;
 pub(super) mod store;
 mod table;
 mod times;
-mod told;
 mod trusted;
 mod verify;
 mod wanted;
@@ -44,11 +43,11 @@ pub(super) use self::opened::{Journal, note, unreadable};
 pub(super) use self::policies::Policies;
 pub(super) use self::recorded::recorded;
 pub(super) use self::source::Asking;
-use super::when::zone;
 use super::{Format, output};
 use crate::audit::lines::{Lines, Place, last as last_lines};
 use crate::audit::segments;
 use crate::audit::tail::render;
+use crate::trail::when::zone;
 use crate::value::{unread, visible_json};
 
 #[derive(Debug, Subcommand)]

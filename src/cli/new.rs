@@ -1,20 +1,46 @@
 //! `dtgate new policy NAME`: a policy that works, and a test that shows it, to be changed into what one wants.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::{BufRead, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::place::POLICIES;
+use crate::console;
+use crate::value::is_name;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum New {
+    /// Print a line for the file `console.passwords`: who may log in to the console
+    ConsoleUser(ConsoleUser),
     /// Write `NAME.rego` and `NAME_test.rego`
     Policy(Policy),
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = USERS)]
+pub(super) struct ConsoleUser {
+    /// The name to log in with
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// What they may do besides looking on: may stand several times
+    #[arg(long, value_enum)]
+    role: Vec<Role>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// Sees names and ids of tokens and callers
+    Auditor,
+    /// Tries policies
+    Author,
+}
+
+const USERS: &str = "The password is read from standard input, one line. Example:
+  dtgate new console-user alice --role auditor < password >> console-users";
 
 #[derive(Debug, Args)]
 pub(super) struct Policy {
@@ -28,10 +54,42 @@ pub(super) struct Policy {
 
 impl New {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let Self::Policy(policy) = self;
-        policy.run(out)
+        match self {
+            Self::ConsoleUser(user) => user.run(out),
+            Self::Policy(policy) => policy.run(out),
+        }
     }
 }
+
+impl ConsoleUser {
+    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        if !is_name(&self.name) {
+            bail!("a name has letters, digits, hyphens and underscores: alice");
+        }
+        let mut password = String::new();
+        let stdin = std::io::stdin().lock().take(LONGEST);
+        std::io::BufReader::new(stdin)
+            .read_line(&mut password)
+            .context("standard input")?;
+        let password = password.trim_end_matches(['\r', '\n']);
+        if password.chars().count() < SHORTEST {
+            bail!("the password on standard input has to have {SHORTEST} characters or more");
+        }
+        let roles = self.role.iter().map(|role| match role {
+            Role::Auditor => "auditor",
+            Role::Author => "author",
+        });
+        let roles: Vec<&str> = roles.collect();
+        let line = console::password_line(&self.name, &roles, password);
+        writeln!(out, "{}", line.context("the password cannot be hashed")?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Characters of a password.
+const SHORTEST: usize = 12;
+/// Bytes of standard input.
+const LONGEST: u64 = 4096;
 
 impl Policy {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {

@@ -12,13 +12,13 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::audit::{Journal, missing, note, said, unreadable};
-use super::when::{When, zone};
 use super::{Format, print_json};
 use crate::app;
 use crate::audit::index::Unnamed;
 use crate::audit::{OpenError, pseudonym, segments};
 use crate::policy::{AnswersFor, Entrypoint, Trusted};
 use crate::replay::{Affected, Change, Field, Options, Report, Wanted, Where, replay};
+use crate::trail::when::{When, zone};
 use crate::value::{Visible, counted, unread};
 
 #[derive(Debug, Args)]

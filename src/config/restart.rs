@@ -30,6 +30,7 @@ impl Config {
         rest.tls.clone_from(&others.tls);
         keep(rest != others, "listener");
         keep(self.admin != running.admin, "admin");
+        keep(self.console != running.console, "console");
         keep(
             self.journal.directory != running.journal.directory,
             "journal.directory",
@@ -43,6 +44,7 @@ impl Config {
         keep(self.otlp != running.otlp, "otlp");
         self.listener = listener;
         self.admin = running.admin.clone();
+        self.console.clone_from(&running.console);
         self.journal = running.journal.clone();
         self.ship = running.ship.clone();
         self.store.clone_from(&running.store);

@@ -66,7 +66,8 @@ impl Asked {
 }
 
 /// Every zone's days and hours begin with one.
-const QUARTERS: &str = "CASE WHEN d.at > '-infinity' THEN to_timestamp(floor(extract(epoch FROM d.at) / 900) * 900)
+const QUARTERS: &str =
+    "CASE WHEN d.at > '-infinity' THEN to_timestamp(floor(extract(epoch FROM d.at) / 900) * 900)
                         ELSE 'epoch' END";
 
 /// The names that a decision counts for, as a list.

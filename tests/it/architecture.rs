@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "audit",
             "bundles",
             "config",
+            "console",
             "dynatrace",
             "gateway",
             "grant",
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ship",
             "store",
             "telemetry",
+            "trail",
             "value",
         ],
     ),
@@ -52,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "audit",
             "bundles",
             "config",
+            "console",
             "dynatrace",
             "gateway",
             "grant",
@@ -64,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "simulate",
             "store",
             "telemetry",
+            "trail",
             "value",
         ],
     ),
@@ -73,6 +77,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "admin",
             "audit",
             "bundles",
+            "console",
             "dynatrace",
             "gateway",
             "grant",
@@ -84,6 +89,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "telemetry",
             "value",
         ],
+    ),
+    (
+        "console",
+        &["admin", "listener", "policy", "trail", "value"],
     ),
     ("dynatrace", &["value"]),
     (
@@ -126,6 +135,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("simulate", &["value"]),
     ("store", &["audit", "outbound", "value"]),
     ("telemetry", &["dynatrace", "outbound", "value"]),
+    ("trail", &["audit", "store", "value"]),
     ("value", &[]),
 ];
 

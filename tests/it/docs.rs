@@ -16,13 +16,14 @@ use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 use crate::tls::{certified, write};
 
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 24] = [
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
     "docs/ask.md",
     "docs/audit.md",
     "docs/configuration.md",
+    "docs/console.md",
     "docs/coverage.md",
     "docs/deploy/docker.md",
     "docs/deploy/kubernetes.md",

@@ -28,6 +28,7 @@ mod checkpoints;
 mod cli;
 mod clients;
 mod connections;
+mod console;
 mod crash;
 mod disconnect;
 mod disk;

@@ -1,6 +1,5 @@
 //! Asking by a value that has pseudonyms in the journal: by all of them, whichever key made them.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,38 +7,14 @@ use anyhow::Context;
 use super::opened::note;
 use crate::audit::index::{Filter, Pattern};
 use crate::audit::pseudonym;
-use crate::value::Network;
+use crate::trail::known_as;
 
 /// The filter, with the pseudonyms of what it names, where there are keys.
 pub(super) fn added(mut filter: Filter, keys: Option<&Path>) -> anyhow::Result<Filter> {
     let Some(journal) = keys else {
         return Ok(filter);
     };
-    let patterns = [
-        &filter.caller,
-        &filter.certificate,
-        &filter.claim,
-        &filter.token,
-    ];
-    let texts = patterns.into_iter().flatten().filter_map(|it| match it {
-        Pattern::Exactly(text) => Some(text.clone()),
-        // Of how a value begins nothing can be told.
-        Pattern::Begins(_) => None,
-    });
-    let mut wanted: Vec<(String, Vec<String>)> =
-        texts.map(|text| (text.clone(), vec![text])).collect();
-    let addresses = filter.client.iter().filter_map(Network::address);
-    wanted.extend(addresses.map(|address| (address.to_string(), written(address))));
-    for (value, written) in wanted {
-        let mut names = Vec::new();
-        for text in written {
-            let found = pseudonym::names(journal, &text);
-            names.extend(found.with_context(|| format!("journal {}", journal.display()))?);
-        }
-        if !names.is_empty() {
-            filter.known_as.insert(value, names);
-        }
-    }
+    filter = known_as(filter, journal).with_context(|| format!("journal {}", journal.display()))?;
     say_what_finds_none(&filter, journal)?;
     Ok(filter)
 }
@@ -57,13 +32,4 @@ fn say_what_finds_none(filter: &Filter, journal: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// The ways in which an address may have stood where it got a pseudonym.
-fn written(address: IpAddr) -> Vec<String> {
-    let mut all = vec![address.to_string()];
-    if let IpAddr::V4(address) = address {
-        all.push(address.to_ipv6_mapped().to_string());
-    }
-    all
 }

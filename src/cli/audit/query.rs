@@ -13,11 +13,11 @@ use super::beside::NotShown;
 use super::source::{Asking, Before, Source};
 use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
-use super::told::{self, Token, Who, asked, scopes};
 use super::wanted::Wanted;
 use super::{beside, csv};
 use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found, Lines};
+use crate::trail::told::{self, Token, Who, asked, scopes};
 use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::app;
-use crate::cli::when::{When, zone};
+use crate::trail::when::{When, zone};
 
 /// How times are read and shown.
 #[derive(Clone, Debug, Args)]

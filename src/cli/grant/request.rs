@@ -20,12 +20,12 @@ use crate::audit::proof::Wanted;
 use crate::cli::audit::note;
 use crate::cli::audit::source::{Asking, Source};
 use crate::cli::load;
-use crate::cli::when::When;
 use crate::dynatrace::catalogue::Operation;
 use crate::gateway::environment::DEFAULT;
 use crate::grant::{self, After, Allows, Change, ENDING, Facts, Grant, Request, Signed};
 use crate::policy::{Effect, POLICY_ERROR, Violation};
 use crate::store::Key;
+use crate::trail::when::When;
 use crate::value::{Duration, Sha256Hex, Visible, unwritten};
 
 #[derive(Debug, Args)]

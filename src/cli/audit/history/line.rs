@@ -7,9 +7,9 @@ use super::scopes::{After, Found, What};
 use super::{Happened, Step};
 use crate::cli::audit::table::Cell;
 use crate::cli::audit::times::Shown;
-use crate::cli::audit::told::{self, scopes as scopes_of};
 use crate::cli::scopes::is_legacy;
 use crate::store::Key;
+use crate::trail::told::{self, scopes as scopes_of};
 use crate::value::Visible;
 
 pub(super) enum Line<'a> {

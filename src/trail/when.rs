@@ -5,14 +5,13 @@
 
 use std::str::FromStr;
 
-use anyhow::bail;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
 /// A moment, how long ago it was, or what a clock shows then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum When {
+pub enum When {
     Ago(SignedDuration),
     At(Timestamp),
     Clock(DateTime),
@@ -24,11 +23,30 @@ pub(super) enum When {
     "write how long ago it was (90s, 30m, 12h, 7d, 2w), or a date, with or without a time and a zone: 2026-11-01, \
      2026-11-01T08:00, 2026-11-01T08:00:00Z, 2026-11-01T08:00+01:00, 2026-11-01T08:00[Europe/Berlin]"
 )]
-pub(super) struct WhenError;
+pub struct WhenError;
+
+/// Why a clock shows no one moment.
+#[derive(Debug, thiserror::Error)]
+pub enum MomentError {
+    #[error(
+        "there is no {0} in this time zone, because clocks are put forward then: write it with an offset, such as {0}+01:00"
+    )]
+    Skipped(String),
+    #[error(
+        "{shown} is there twice in this time zone, because clocks are put back then: write {shown}{before} or {shown}{after}"
+    )]
+    Twice {
+        shown: String,
+        before: String,
+        after: String,
+    },
+    #[error(transparent)]
+    Time(#[from] jiff::Error),
+}
 
 impl When {
     /// The moment that is meant, where a clock is one of this zone.
-    pub(super) fn moment(self, now: Timestamp, zone: &TimeZone) -> anyhow::Result<Timestamp> {
+    pub fn moment(self, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, MomentError> {
         Ok(match self {
             Self::Ago(long) => now.checked_sub(long)?,
             Self::At(moment) => moment,
@@ -38,16 +56,17 @@ impl When {
                 let found = zone.to_ambiguous_timestamp(clock);
                 let shown = clock.strftime("%Y-%m-%dT%H:%M");
                 match found.offset() {
-                    AmbiguousOffset::Gap { .. } => bail!(
-                        "there is no {shown} in this time zone, because clocks are put forward then: write it with an \
-                         offset, such as {shown}+01:00"
-                    ),
-                    AmbiguousOffset::Fold { before, after } => bail!(
-                        "{shown} is there twice in this time zone, because clocks are put back then: write \
-                         {shown}{} or {shown}{}",
-                        written(before),
-                        written(after)
-                    ),
+                    AmbiguousOffset::Gap { .. } => {
+                        return Err(MomentError::Skipped(shown.to_string()));
+                    }
+                    AmbiguousOffset::Fold { before, after } => {
+                        let [before, after] = [before, after].map(written);
+                        return Err(MomentError::Twice {
+                            shown: shown.to_string(),
+                            before,
+                            after,
+                        });
+                    }
                     AmbiguousOffset::Unambiguous { .. } => found.unambiguous()?,
                 }
             }
@@ -63,7 +82,7 @@ fn written(offset: Offset) -> String {
 }
 
 /// Reads `--tz`.
-pub(super) fn zone(text: &str) -> Result<TimeZone, String> {
+pub fn zone(text: &str) -> Result<TimeZone, String> {
     match text {
         "UTC" | "utc" => Ok(TimeZone::UTC),
         "local" => TimeZone::try_system().map_err(|error| error.to_string()),

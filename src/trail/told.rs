@@ -6,33 +6,33 @@ use crate::value::Visible;
 
 /// Who asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Who {
+pub struct Who {
     /// Public id of the credential that went to Dynatrace.
-    pub(super) credential: String,
+    pub credential: String,
     /// The credential is the gate's own.
-    pub(super) is_brokered: bool,
-    pub(super) teams: Vec<String>,
+    pub is_brokered: bool,
+    pub teams: Vec<String>,
     /// Of the JSON Web Token.
-    pub(super) issuer: String,
-    pub(super) subject: String,
+    pub issuer: String,
+    pub subject: String,
     /// SPIFFE id, subject or fingerprint.
-    pub(super) certificate: String,
+    pub certificate: String,
     /// The address.
-    pub(super) client: String,
+    pub client: String,
 }
 
 /// The token that a request is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) id: String,
-    pub(super) name: String,
+pub struct Token {
+    pub id: String,
+    pub name: String,
     /// The id of what Dynatrace made for this request.
-    pub(super) made: String,
+    pub made: String,
 }
 
 impl Who {
     /// What the record says in short goes before what policies saw.
-    pub(super) fn of(record: &Value) -> Self {
+    pub fn of(record: &Value) -> Self {
         let either = |place: &str| {
             let (told, seen) = (format!("/caller{place}"), format!("/input/caller{place}"));
             first(record, &[&told, &seen])
@@ -56,7 +56,7 @@ impl Who {
     }
 
     /// Who it proved to be, and its team; where there is nothing of that, its address.
-    pub(super) fn short(&self) -> String {
+    pub fn short(&self) -> String {
         // The gate's credential is nobody's name.
         let credential = if self.is_brokered {
             ""
@@ -79,7 +79,7 @@ impl Who {
     }
 
     /// For spreadsheets, below [`TITLES`].
-    pub(super) fn cells(&self) -> [String; 7] {
+    pub fn cells(&self) -> [String; 7] {
         [
             self.credential.clone(),
             self.is_brokered.to_string(),
@@ -93,7 +93,7 @@ impl Who {
 }
 
 impl Token {
-    pub(super) fn of(record: &Value, outcome: Option<&Value>) -> Self {
+    pub fn of(record: &Value, outcome: Option<&Value>) -> Self {
         let id = text(record, "/input/token/id");
         let current = ["/input/token/current/name", "/input/change/name/current"];
         let mut name = first(record, &current);
@@ -109,7 +109,7 @@ impl Token {
     }
 
     /// The id of the token, or of the one that was made.
-    pub(super) fn any_id(&self) -> &str {
+    pub fn any_id(&self) -> &str {
         if self.id.is_empty() {
             &self.made
         } else {
@@ -118,7 +118,7 @@ impl Token {
     }
 
     /// Name and id of one that was made; `None`: none was, or it is another token's.
-    pub(super) fn created(&self) -> Option<String> {
+    pub fn created(&self) -> Option<String> {
         match (&*self.id, &*self.name, &*self.made) {
             ("", "", made) if !made.is_empty() => Some(made.to_owned()),
             ("", name, made) if !made.is_empty() => Some(format!("{name} ({made})")),
@@ -128,12 +128,12 @@ impl Token {
 }
 
 /// The scopes of a request: `requested`, `added` or `removed`.
-pub(super) fn scopes(record: &Value, which: &str) -> Vec<String> {
+pub fn scopes(record: &Value, which: &str) -> Vec<String> {
     list(record, &format!("/input/change/scopes/{which}"))
 }
 
 /// What would change, as the texts of a table have it. Nothing was done of what was denied.
-pub(super) fn asked(changes: &[String], is_allowed: bool) -> Vec<String> {
+pub fn asked(changes: &[String], is_allowed: bool) -> Vec<String> {
     let changes = changes.iter().map(|part| match (&**part, is_allowed) {
         ("enabled", false) => "asked to enable it".to_owned(),
         ("disabled", false) => "asked to disable it".to_owned(),
@@ -143,7 +143,7 @@ pub(super) fn asked(changes: &[String], is_allowed: bool) -> Vec<String> {
 }
 
 /// The text of a member; nothing where there is none.
-pub(super) fn text(record: &Value, pointer: &str) -> String {
+pub fn text(record: &Value, pointer: &str) -> String {
     let found = record.pointer(pointer).and_then(Value::as_str);
     Visible(found.unwrap_or_default()).to_string()
 }
@@ -164,7 +164,7 @@ fn list(record: &Value, pointer: &str) -> Vec<String> {
 }
 
 /// Of [`Who::cells`].
-pub(super) const TITLES: [&str; 7] = [
+pub const TITLES: [&str; 7] = [
     "caller_id",
     "brokered",
     "teams",

@@ -1,0 +1,257 @@
+//! Pages for people: what was decided, about which token, by which policies, and what another policy would have done.
+//!
+//! | path                          | page                                                                    |
+//! | ----------------------------- | ----------------------------------------------------------------------- |
+//! | `/console`                    | now: what comes in, what is refused, how the gate is                    |
+//! | `/console/decisions`          | decisions, by everything that `dtgate audit query` takes                |
+//! | `/console/decisions/{id}`     | one decision: who, what, the difference, each policy, the outcome       |
+//! | `/console/decisions/{id}/proof` | the evidence for its record, as `dtgate audit prove` writes it       |
+//! | `/console/tokens/{id}`        | a token from its creation to its removal                                |
+//! | `/console/callers`            | who changes most, and who is refused most                               |
+//! | `/console/policies`           | the policies in force, and how often each objected                      |
+//! | `/console/policies/{name}`    | one policy: its source, its tests, its objections                       |
+//! | `/console/live`               | decisions as they come, as server-sent events                           |
+//! | `/console/login`, `…/logout`  | who looks on                                                            |
+//! | `/console/assets/…`           | style, scripts                                                          |
+//!
+//! It guarantees that nothing here changes what is enforced or what is recorded; that a page is made on a thread of low
+//! priority and not on one that moves bytes, that no more than so many are made at once, each for so long at most; that
+//! every text of others is shown as a text; and that a viewer who is no auditor is shown no name and no id of a token or
+//! a caller. All other paths are for whoever stands behind it.
+
+mod assets;
+mod config;
+mod desk;
+mod fault;
+mod file;
+mod live;
+mod login;
+mod page;
+mod pages;
+mod params;
+mod password;
+mod plot;
+mod row;
+mod search;
+mod session;
+mod viewer;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
+use tower::Service;
+
+pub use config::{Config, ConfigError, Login};
+pub use desk::{Gate, Open};
+pub use password::{Passwords, PasswordsError, line as password_line};
+
+use crate::admin::is_asked_by_name;
+use crate::listener::Body;
+use desk::Desk;
+use fault::Fault;
+use file::File;
+use live::Live;
+use login::{Door, LOGIN, LOGOUT, is_from_here};
+use page::Page;
+use params::Params;
+use viewer::Viewer;
+
+/// Shows the console, and leaves every other path to `rest`.
+#[derive(Clone)]
+pub struct Console<S> {
+    rest: S,
+    /// `None`: there is no console.
+    shared: Option<Arc<Shared>>,
+}
+
+struct Shared {
+    desk: Desk,
+    door: Door,
+    hosts: Vec<String>,
+    live: Live,
+}
+
+/// What a page is made of.
+struct Asked<'a> {
+    gate: &'a Gate,
+    viewer: &'a Viewer,
+    params: &'a Params,
+    now: jiff::Timestamp,
+}
+
+/// Which page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Route {
+    Now,
+    Decisions,
+    Decision(String),
+    Evidence(String),
+    Token(String),
+    Callers,
+    Policies,
+    Policy(String),
+}
+
+/// What was made for whoever asked.
+enum Made {
+    Page(Page),
+    File(File),
+}
+
+impl<S> Console<S> {
+    /// `shown`: how, and beside which gate; without it there is no console, and all is left to `rest`.
+    pub fn new(rest: S, shown: Option<(Config, Gate)>) -> Self {
+        let shared = shown.map(|(config, gate)| {
+            Arc::new(Shared {
+                live: Live::new(gate.clone()),
+                door: Door::new(&config),
+                hosts: config.hosts.clone(),
+                desk: Desk::new(&config, gate),
+            })
+        });
+        Self { rest, shared }
+    }
+}
+
+impl<S> Service<Request<Body>> for Console<S>
+where
+    S: Service<
+            Request<Body>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.rest.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        match &self.shared {
+            Some(shared) if path == ROOT || path.starts_with(BELOW) => {
+                let shared = shared.clone();
+                Box::pin(async move { Ok(shared.answer(request).await) })
+            }
+            _ => Box::pin(self.rest.call(request)),
+        }
+    }
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        if !is_asked_by_name(&parts, &self.hosts) {
+            return page::respond(Err(Fault::Host), &Viewer::nobody());
+        }
+        if let Some(name) = path.strip_prefix(ASSETS) {
+            return assets::answer(name, &parts.headers);
+        }
+        let is_post = parts.method == Method::POST;
+        if is_post && !is_from_here(&parts) {
+            return page::respond(Err(Fault::Elsewhere), &Viewer::nobody());
+        }
+        match path {
+            LOGIN if is_post => {
+                return match read(body).await {
+                    Ok(form) => self.door.enter(&self.desk, &parts, form).await,
+                    Err(fault) => page::respond(Err(fault), &Viewer::nobody()),
+                };
+            }
+            LOGIN => {
+                let params = Params::of(parts.uri.query().unwrap_or_default());
+                let page = Door::page(&params, None);
+                return page::respond(Ok(Made::Page(page)), &Viewer::nobody());
+            }
+            LOGOUT if is_post => return self.door.leave(&parts),
+            _ => {}
+        }
+        let Some(viewer) = self.door.who(&parts) else {
+            return Door::ask(&parts);
+        };
+        let params = Params::of(parts.uri.query().unwrap_or_default());
+        if path == LIVE && parts.method == Method::GET {
+            let live = self.live.answer(&params, viewer.clone());
+            return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
+        }
+        let made = match (Route::of(path), &parts.method) {
+            (Some(route), &Method::GET) => self.desk.make(route, params, viewer.clone()).await,
+            (Some(_), _) => Err(Fault::Method),
+            (None, _) => Err(Fault::NoSuchPage),
+        };
+        page::respond(made, &viewer)
+    }
+}
+
+/// A form, whole.
+async fn read(body: Body) -> Result<Params, Fault> {
+    let reading = Limited::new(body, LONGEST_FORM).collect();
+    let Ok(Ok(read)) = timeout(BODY_TIMEOUT, reading).await else {
+        return Err(Fault::Invalid(
+            "The form is too long, or it did not come.".to_owned(),
+        ));
+    };
+    Ok(Params::of(&String::from_utf8_lossy(&read.to_bytes())))
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Self> {
+        let rest = path.strip_prefix(ROOT)?.trim_start_matches('/');
+        let mut parts = rest.split('/');
+        let (first, second, third) = (parts.next()?, parts.next(), parts.next());
+        if parts.next().is_some() {
+            return None;
+        }
+        let named = |name: &str| {
+            let name = percent_encoding::percent_decode_str(name).decode_utf8();
+            name.ok().filter(|name| !name.is_empty()).map(String::from)
+        };
+        match (first, second, third) {
+            ("", None, None) => Some(Self::Now),
+            ("decisions", None, None) => Some(Self::Decisions),
+            ("decisions", Some(id), None) => named(id).map(Self::Decision),
+            ("decisions", Some(id), Some("proof")) => named(id).map(Self::Evidence),
+            ("tokens", Some(id), None) => named(id).map(Self::Token),
+            ("callers", None, None) => Some(Self::Callers),
+            ("policies", None, None) => Some(Self::Policies),
+            ("policies", Some(name), None) => named(name).map(Self::Policy),
+            _ => None,
+        }
+    }
+
+    /// On a thread of its own.
+    fn make(&self, asked: &Asked<'_>) -> Result<Made, Fault> {
+        let page = match self {
+            Self::Now => pages::now::page(asked),
+            Self::Decisions => pages::decisions::page(asked),
+            Self::Decision(id) => pages::decision::page(asked, id),
+            Self::Evidence(id) => return pages::decision::evidence(asked, id).map(Made::File),
+            Self::Token(id) => pages::token::page(asked, id),
+            Self::Callers => pages::callers::page(asked),
+            Self::Policies => pages::policies::page(asked),
+            Self::Policy(name) => pages::policies::one(asked, name),
+        };
+        page.map(Made::Page)
+    }
+}
+
+/// Where the console is.
+pub const ROOT: &str = "/console";
+const BELOW: &str = "/console/";
+const ASSETS: &str = "/console/assets/";
+const LIVE: &str = "/console/live";
+/// Bytes of a form.
+const LONGEST_FORM: usize = 8 << 10;
+/// How long a form may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);

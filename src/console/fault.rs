@@ -1,0 +1,52 @@
+//! Why there is no page: one place from which all answers of that kind come.
+
+use http::StatusCode;
+
+use crate::trail;
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("There is no such page.")]
+    NoSuchPage,
+    /// What is asked for is not in the journal, or not any more.
+    #[error("{0}")]
+    NotThere(String),
+    /// What was asked is not understood.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("This is for people with the role {0}.")]
+    NotAllowed(&'static str),
+    #[error(
+        "The console is not called so. Ask it by an IP address or localhost, or name the host in console.hosts."
+    )]
+    Host,
+    #[error("This was sent by a page of another site. Log in here, and do it here.")]
+    Elsewhere,
+    #[error("Only GET is answered here.")]
+    Method,
+    #[error("Other pages are being made. Try again in a moment.")]
+    Busy,
+    #[error(
+        "It took too long. Narrow what you ask for: a shorter time, one environment, one token."
+    )]
+    Late,
+    #[error("{0}")]
+    Trail(#[from] trail::Error),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Fault {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchPage | Self::NotThere(_) => StatusCode::NOT_FOUND,
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::NotAllowed(_) | Self::Elsewhere => StatusCode::FORBIDDEN,
+            Self::Host => StatusCode::MISDIRECTED_REQUEST,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Busy | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Trail(_) | Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}

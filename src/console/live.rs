@@ -1,0 +1,180 @@
+//! Decisions as they come, as server-sent events.
+//!
+//! One thread reads for all who look on, as long as anybody does. Who is slow loses what came meanwhile and is told so; no
+//! more than so many look on at once.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response};
+use http_body::Frame;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
+use tokio::time::interval;
+
+use super::desk::Gate;
+use super::page::guard;
+use super::pages::decisions::rows;
+use super::params::Params;
+use super::row::Row;
+use super::{Fault, Viewer};
+use crate::audit::index::Filter;
+use crate::listener::{Body, BodyError, boxed};
+use crate::store::Key;
+
+/// Tells everybody who looks on.
+pub(super) struct Live {
+    rows: broadcast::Sender<Arc<Row>>,
+    places: Arc<Semaphore>,
+    gate: Gate,
+}
+
+/// The body of an answer that goes on.
+struct Events {
+    events: mpsc::Receiver<Bytes>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Live {
+    pub(super) fn new(gate: Gate) -> Self {
+        Self {
+            rows: broadcast::channel(BEHIND).0,
+            places: Arc::new(Semaphore::new(MOST)),
+            gate,
+        }
+    }
+
+    /// Goes on until whoever asked has gone, or a day is over.
+    pub(super) fn answer(&self, params: &Params, viewer: Viewer) -> Result<Response<Body>, Fault> {
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_full| Fault::Busy)?;
+        let is_first = self.rows.receiver_count() == 0;
+        let rows = self.rows.subscribe();
+        if is_first {
+            self.begin()?;
+        }
+        let environment = params.get("environment").map(str::to_owned);
+        let (events, receiver) = mpsc::channel(WAITING);
+        tokio::spawn(tell(rows, events, viewer, environment));
+        let body = Events {
+            events: receiver,
+            _place: place,
+        };
+        let mut response = Response::new(boxed(body));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        guard(headers);
+        Ok(response)
+    }
+
+    /// Reads for as long as anybody looks on.
+    fn begin(&self) -> Result<(), Fault> {
+        let (gate, rows) = (self.gate.clone(), self.rows.clone());
+        let thread = std::thread::Builder::new().name("console-live".to_owned());
+        let reading = move || {
+            (gate.step_back)();
+            let mut known: Option<HashSet<Key>> = None;
+            while rows.receiver_count() > 0 {
+                match newest(&gate, known.as_ref()) {
+                    Ok((seen, new)) => {
+                        known = Some(seen);
+                        for row in new {
+                            let _nobody = rows.send(Arc::new(row));
+                        }
+                    }
+                    Err(error) => tracing::debug!(%error, "the console cannot read what is new"),
+                }
+                std::thread::sleep(PAUSE);
+            }
+        };
+        let started = thread.spawn(reading);
+        started.map_err(|error| Fault::Failed(format!("no thread can be had: {error}")))?;
+        Ok(())
+    }
+}
+
+/// The newest decisions, and those of them that were not there before, the oldest first.
+fn newest(gate: &Gate, known: Option<&HashSet<Key>>) -> Result<(HashSet<Key>, Vec<Row>), Fault> {
+    let source = gate.open()?;
+    let page = source.find(&Filter::default(), None, LOOKED_AT)?;
+    let seen = page
+        .decisions
+        .iter()
+        .map(crate::store::Found::key)
+        .collect();
+    let Some(known) = known else {
+        return Ok((seen, Vec::new()));
+    };
+    let mut new = page.decisions;
+    new.retain(|it| !known.contains(&it.key()));
+    new.reverse();
+    Ok((seen, rows(&source, &new)?.0))
+}
+
+/// What one of them is told.
+async fn tell(
+    mut rows: broadcast::Receiver<Arc<Row>>,
+    events: mpsc::Sender<Bytes>,
+    viewer: Viewer,
+    environment: Option<String>,
+) {
+    let mut beats = interval(BEAT);
+    let ends = tokio::time::sleep(LONGEST);
+    tokio::pin!(ends);
+    loop {
+        let event = tokio::select! {
+            () = &mut ends => return,
+            () = events.closed() => return,
+            _ = beats.tick() => Bytes::from_static(b": still here\n\n"),
+            row = rows.recv() => match row {
+                Err(RecvError::Closed) => return,
+                Err(RecvError::Lagged(_)) => Bytes::from_static(b"event: lost\ndata: some decisions\n\n"),
+                Ok(row) => {
+                    let is_meant = environment.as_ref().is_none_or(|it| *it == row.cells.environment);
+                    if !is_meant {
+                        continue;
+                    }
+                    let html = row.html(&viewer, !row.gate.is_empty()).into_string();
+                    // One line: nothing that is shown has an end of line in it.
+                    Bytes::from(format!("event: decision\ndata: {html}\n\n"))
+                }
+            },
+        };
+        if events.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl http_body::Body for Events {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let event = ready!(self.events.poll_recv(context));
+        Poll::Ready(event.map(|event| Ok(Frame::data(event))))
+    }
+}
+
+/// Who look on at once.
+const MOST: usize = 32;
+/// Rows that somebody may be behind.
+const BEHIND: usize = 128;
+/// Events that wait for one connection.
+const WAITING: usize = 8;
+/// Decisions that are looked at each time.
+const LOOKED_AT: usize = 50;
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a connection shows that it is there.
+const BEAT: Duration = Duration::from_secs(5);
+/// How long one is kept: browsers come again by themselves.
+const LONGEST: Duration = Duration::from_secs(3600);

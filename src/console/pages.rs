@@ -1,0 +1,8 @@
+//! The pages.
+
+pub(super) mod callers;
+pub(super) mod decision;
+pub(super) mod decisions;
+pub(super) mod now;
+pub(super) mod policies;
+pub(super) mod token;

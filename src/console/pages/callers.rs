@@ -1,0 +1,197 @@
+//! Who changes most, and who is refused most, for what.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use crate::audit::index::{By, Filter, Pattern};
+use crate::console::page::Page;
+use crate::console::params::{Params, encoded};
+use crate::console::row::cut;
+use crate::console::search::{patterns, span};
+use crate::console::{Asked, Fault};
+use crate::trail::Source;
+
+/// By what callers are counted, and by which filter they are found.
+struct Kind {
+    title: &'static str,
+    none: &'static str,
+    by: By,
+    field: &'static str,
+    is_private: bool,
+}
+
+/// Somebody, with what was decided about them.
+struct Caller {
+    name: String,
+    allowed: u64,
+    denied: u64,
+    /// Policies that objected most, and how often.
+    objections: Vec<(String, u64)>,
+}
+
+pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
+    let since = asked.params.get("since").unwrap_or("7d");
+    let params = asked.params.with("since", Some(since));
+    let (from, until) = span(&params, asked.now)?;
+    let filter = Filter {
+        since: from,
+        until,
+        environment: patterns(&params, "environment"),
+        ..Filter::default()
+    };
+    let source = asked.gate.open()?;
+    let mut tables = Vec::new();
+    for kind in KINDS
+        .iter()
+        .filter(|kind| asked.viewer.is_auditor || !kind.is_private)
+    {
+        tables.push((kind, counted(&source, &filter, kind)?));
+    }
+    let body = html! {
+        h1 { "Callers and teams" }
+        form.search method="get" action="/console/callers" {
+            label { "Since" input name="since" value=(since) placeholder="7d, 2026-11-01"; }
+            label { "Until" input name="until" value=(params.get("until").unwrap_or_default()); }
+            label { "Environment" input name="environment" value=(params.get("environment").unwrap_or_default()); }
+            div { button.main type="submit" { "Show" } }
+        }
+        @if !asked.viewer.is_auditor { p.note { "Names of callers are for people with the role auditor." } }
+        @for (kind, callers) in &tables { (table(kind, callers, &params)) }
+    };
+    Ok(Page::new("Callers", "Callers and teams", body))
+}
+
+fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<Vec<Caller>, Fault> {
+    let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for sum in source.totals(filter, kind.by)? {
+        let (allowed, denied) = names.entry(sum.name).or_default();
+        *allowed += sum.allowed;
+        *denied += sum.denied;
+    }
+    let mut callers: Vec<Caller> = names
+        .into_iter()
+        .map(|(name, (allowed, denied))| Caller {
+            name,
+            allowed,
+            denied,
+            objections: Vec::new(),
+        })
+        .collect();
+    callers.sort_by_key(|it| std::cmp::Reverse(it.allowed + it.denied));
+    callers.truncate(SHOWN);
+    for caller in callers.iter_mut().take(LOOKED_AT) {
+        if caller.denied > 0 && !caller.name.is_empty() {
+            caller.objections = objections(source, filter, kind, &caller.name)?;
+        }
+    }
+    Ok(callers)
+}
+
+/// The policies that refused somebody most.
+fn objections(
+    source: &Source,
+    filter: &Filter,
+    kind: &Kind,
+    name: &str,
+) -> Result<Vec<(String, u64)>, Fault> {
+    let name = Pattern::Exactly(name.to_owned());
+    let mut filter = filter.clone();
+    match kind.by {
+        By::Credential => filter.caller.push(name),
+        By::Certificate => filter.certificate.push(name),
+        By::Team => filter.team.push(name),
+        _ => filter.claim.push(name),
+    }
+    let mut policies: BTreeMap<String, u64> = BTreeMap::new();
+    for sum in source.totals(&filter, By::Policy)? {
+        *policies.entry(sum.name).or_default() += sum.denied;
+    }
+    let mut policies: Vec<(String, u64)> = policies.into_iter().collect();
+    policies.retain(|(name, denied)| !name.is_empty() && *denied > 0);
+    policies.sort_by_key(|(_, denied)| std::cmp::Reverse(*denied));
+    policies.truncate(3);
+    Ok(policies)
+}
+
+fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
+    let most = callers.iter().map(|it| it.allowed + it.denied).max();
+    let link = |name: &str, verdict: Option<&str>| {
+        let with = params.with(kind.field, Some(name)).with("verdict", verdict);
+        format!("/console/decisions?{}", with.query())
+    };
+    html! {
+        h2 { (kind.title) }
+        div.wide role="region" aria-label=(kind.title) tabindex="0" {
+            table.stack {
+                thead {
+                    tr {
+                        th scope="col" { "Name" } th.num scope="col" { "Allowed" } th.num scope="col" { "Denied" }
+                        th scope="col" { "Share" } th scope="col" { "Refused by" }
+                    }
+                }
+                tbody {
+                    @for it in callers {
+                        @let all = it.allowed + it.denied;
+                        tr {
+                            td data-title="Name" {
+                                @if it.name.is_empty() { span.soft { (kind.none) } }
+                                @else { a href=(link(&it.name, None)) { (cut(&it.name)) } }
+                            }
+                            td.num data-title="Allowed" { (it.allowed) }
+                            td.num data-title="Denied" {
+                                @if it.denied > 0 && !it.name.is_empty() { a.deny href=(link(&it.name, Some("deny"))) { (it.denied) } }
+                                @else { (it.denied) }
+                            }
+                            td data-title="Share" {
+                                progress max=(most.unwrap_or(1).max(1)) value=(all) aria-label={ (all) " decisions" } { (all) }
+                            }
+                            td data-title="Refused by" {
+                                @for (policy, times) in &it.objections {
+                                    div { a href={ "/console/policies/" (encoded(policy)) } { (cut(policy)) } " " (times) "×" }
+                                }
+                            }
+                        }
+                    }
+                    @if callers.is_empty() { tr { td colspan="5" { "Nothing was decided in this time." } } }
+                }
+            }
+        }
+    }
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        title: "Teams",
+        none: "no team",
+        by: By::Team,
+        field: "team",
+        is_private: false,
+    },
+    Kind {
+        title: "By JSON Web Token",
+        none: "no JSON Web Token",
+        by: By::Subject,
+        field: "claim",
+        is_private: true,
+    },
+    Kind {
+        title: "By certificate",
+        none: "no certificate",
+        by: By::Certificate,
+        field: "certificate",
+        is_private: true,
+    },
+    Kind {
+        title: "By credential",
+        none: "no credential",
+        by: By::Credential,
+        field: "caller",
+        is_private: true,
+    },
+];
+
+/// Callers of each kind.
+const SHOWN: usize = 30;
+/// Of so many of them it is asked who refused them.
+const LOOKED_AT: usize = 10;

@@ -1,0 +1,141 @@
+//! What the token had, and what it would have: scopes by class, and the other members.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use crate::console::Asked;
+use crate::console::row::cut;
+use crate::trail::told::scopes;
+
+/// What becomes of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Added,
+    Removed,
+    Kept,
+    /// What the token has is not known.
+    Asked,
+}
+
+pub(super) fn html(asked: &Asked<'_>, record: &Value, operation: &str) -> Markup {
+    let change = record.pointer("/input/change").unwrap_or(&Value::Null);
+    let members = members(asked, change);
+    let classes = classes(asked, &found(record, operation));
+    html! {
+        @if !members.is_empty() {
+            div.wide role="region" aria-label="What would change" tabindex="0" {
+                table {
+                    thead { tr { th scope="col" { "Member" } th scope="col" { "As it was" } th scope="col" { "As asked for" } } }
+                    tbody {
+                        @for (member, before, after) in &members {
+                            tr { th scope="row" { (member) } td { (before) } td { (after) } }
+                        }
+                    }
+                }
+            }
+        }
+        @for (class, scopes) in &classes {
+            h3 { "Scopes" @if !class.is_empty() { ": " (cut(class)) } }
+            ul.scopes {
+                @for (scope, what) in scopes.iter().take(MOST) {
+                    li class=(what.class()) { (cut(scope)) span.hidden { (what.word()) } }
+                }
+                @if scopes.len() > MOST { li { "and " (scopes.len() - MOST) " more" } }
+            }
+        }
+    }
+}
+
+/// Name, enabled and expiry, where the request says something about them.
+fn members(asked: &Asked<'_>, change: &Value) -> Vec<(&'static str, String, String)> {
+    let told = |member: &str, of: &str| {
+        let found = &change[member][of];
+        let told = match found {
+            Value::Null => return String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if member == "name" {
+            cut(asked.viewer.sees(&told))
+        } else {
+            cut(&told)
+        }
+    };
+    let rows = [
+        ("name", "Name"),
+        ("enabled", "Enabled"),
+        ("expiration", "Expires"),
+        ("personal", "Personal"),
+    ];
+    let rows =
+        rows.map(|(member, title)| (title, told(member, "current"), told(member, "requested")));
+    rows.into_iter()
+        .filter(|(_, before, after)| !(before.is_empty() && after.is_empty()))
+        .collect()
+}
+
+fn found(record: &Value, operation: &str) -> Vec<(String, What)> {
+    let [added, removed, current, requested] =
+        ["added", "removed", "current", "requested"].map(|which| scopes(record, which));
+    let had = match &*current {
+        [] => {
+            let token = record.pointer("/input/token/current/scopes");
+            let token = token.and_then(Value::as_array).into_iter().flatten();
+            token.filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        _ => current,
+    };
+    let is_known = record.pointer("/input/change/scopes/added").is_some();
+    let all = |scopes: Vec<String>, what: What| scopes.into_iter().map(move |it| (it, what));
+    if operation.ends_with(".delete") {
+        return all(had, What::Removed).collect();
+    }
+    if !is_known {
+        return all(requested, What::Asked).collect();
+    }
+    let kept: Vec<String> = had.into_iter().filter(|it| !removed.contains(it)).collect();
+    let all_of_it = all(added, What::Added).chain(all(removed, What::Removed));
+    all_of_it.chain(all(kept, What::Kept)).collect()
+}
+
+/// By the class that the policies' data gives each scope.
+fn classes(asked: &Asked<'_>, found: &[(String, What)]) -> BTreeMap<String, Vec<(String, What)>> {
+    let policy = asked.gate.policies.as_ref().map(|policies| policies());
+    let known = policy.as_ref().and_then(|it| it.data("dynatrace"));
+    let class = |scope: &str| {
+        let known = known.and_then(|data| data["scopes"][scope]["class"].as_str());
+        known.unwrap_or_default().to_owned()
+    };
+    let mut classes: BTreeMap<String, Vec<(String, What)>> = BTreeMap::new();
+    for (scope, what) in found {
+        let of_class = classes.entry(class(scope)).or_default();
+        of_class.push((scope.clone(), *what));
+    }
+    classes
+}
+
+impl What {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Kept => "kept",
+            Self::Asked => "asked",
+        }
+    }
+
+    /// For whoever does not see the colour.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Added => " added",
+            Self::Removed => " removed",
+            Self::Kept => " kept",
+            Self::Asked => " asked for",
+        }
+    }
+}
+
+/// Scopes of one class.
+const MOST: usize = 200;

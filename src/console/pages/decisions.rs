@@ -1,0 +1,170 @@
+//! Decisions, by everything that `dtgate audit query` takes. The URL is the search.
+
+use maud::{Markup, html};
+
+use crate::audit::index::{Otherwise, Which};
+use crate::console::page::{Page, shown};
+use crate::console::params::Params;
+use crate::console::row::Row;
+use crate::console::search::{FIELDS, Search, names};
+use crate::console::{Asked, Fault, Viewer};
+use crate::store::Found;
+use crate::trail::Source;
+
+pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
+    let source = asked.gate.open()?;
+    let search = Search::read(asked.params, asked.viewer, asked.now, &source)?;
+    let source = source.of_gate_only(search.gate.as_deref());
+    let page = source.find(&search.filter, search.before.as_ref(), A_PAGE)?;
+    let has_gates = source.has_several_gates()?;
+    let (rows, lost) = rows(&source, &page.decisions)?;
+    let notes = notes(&source, &search)?;
+    let next = page.decisions.last().filter(|_| page.more);
+    let next = next.map(|last| asked.params.with("before", Some(&source.next(last))));
+    let body = html! {
+        h1 { "Decisions" }
+        (form(asked.params, asked.viewer))
+        @for note in &notes { p.note { (shown(note)) } }
+        @if lost > 0 {
+            p.note { (lost) " of those found cannot be shown: the record is gone or cannot be read. Run dtgate audit verify." }
+        }
+        @if rows.is_empty() { p { "No decision matches." } } @else { (table(&rows, asked.viewer, has_gates)) }
+        @if let Some(next) = next {
+            p { a.button href={ "/console/decisions?" (next.query()) } rel="next" { "Older" } }
+        }
+    };
+    Ok(Page::new("Decisions", "Decisions", body))
+}
+
+/// The rows of what was found, and how many there are of which nothing can be shown.
+pub(in crate::console) fn rows(
+    source: &Source,
+    found: &[Found],
+) -> Result<(Vec<Row>, usize), Fault> {
+    let (mut rows, mut lost) = (Vec::with_capacity(found.len()), 0);
+    let mut rest = found;
+    while !rest.is_empty() {
+        let (some, behind) = rest.split_at(source.at_once(rest)?.max(1));
+        for (found, lines) in some.iter().zip(source.lines(some)?) {
+            match Row::of(found, &lines) {
+                Some(row) => rows.push(row),
+                None => lost += 1,
+            }
+        }
+        rest = behind;
+    }
+    Ok((rows, lost))
+}
+
+pub(in crate::console) fn table(rows: &[Row], viewer: &Viewer, has_gates: bool) -> Markup {
+    html! {
+        div.wide role="region" aria-label="Decisions" tabindex="0" {
+            table.stack {
+                thead {
+                    tr {
+                        th scope="col" { "When" }
+                        @if has_gates { th scope="col" { "Gate" } }
+                        @for title in ["Verdict", "Operation", "Environment", "Token", "By", "What", "Answer"] {
+                            th scope="col" { (title) }
+                        }
+                    }
+                }
+                tbody id="decisions" { @for row in rows { (row.html(viewer, has_gates)) } }
+            }
+        }
+    }
+}
+
+/// What the answer does not say by itself, as `dtgate audit query` says it beside its answer.
+fn notes(source: &Source, search: &Search) -> Result<Vec<String>, Fault> {
+    let mut notes = Vec::new();
+    let filter = &search.filter;
+    let gaps = source.gaps(filter.since, filter.until)?;
+    if let Some(pruned) = &gaps.pruned {
+        let last = pruned.first.saturating_sub(1);
+        notes.push(format!(
+            "Records 1 to {last} were deleted on {}. They are not in this answer.",
+            pruned.timestamp
+        ));
+    }
+    if !gaps.missing.is_empty() || gaps.more_missing > 0 {
+        notes.push(
+            "Records are missing, and no record says that they were pruned: run dtgate audit verify."
+                .to_owned(),
+        );
+    }
+    if gaps.unread > 0 {
+        notes.push(format!(
+            "{} lines of the journal could not be read as records: run dtgate audit verify.",
+            gaps.unread
+        ));
+    }
+    for unnamed in source.unnamed(filter)? {
+        let there = unnamed.there.join(", ");
+        let text = format!("No record names the {} {}", unnamed.what, unnamed.value);
+        notes.push(match &*there {
+            "" => format!("{text}."),
+            there => format!("{text}; there are: {there}."),
+        });
+    }
+    if filter.has_no_word() {
+        notes.push(
+            "There is no word to look for in what was given: nothing is found by it.".to_owned(),
+        );
+    }
+    Ok(notes)
+}
+
+fn form(params: &Params, viewer: &Viewer) -> Markup {
+    let value = |name: &str| params.get(name).unwrap_or_default().to_owned();
+    let choices = [
+        (
+            "verdict",
+            "Verdict",
+            vec!["allow".to_owned(), "deny".to_owned()],
+        ),
+        ("outcome", "Outcome", names::<Which>().collect()),
+        ("challenger", "Challenger", names::<Otherwise>().collect()),
+        (
+            "no_op",
+            "Requests that change nothing",
+            vec!["hide".to_owned(), "only".to_owned()],
+        ),
+    ];
+    html! {
+        form.search method="get" action="/console/decisions" role="search" {
+            label { "Since" input name="since" value=(value("since")) placeholder="7d, 2026-11-01"; }
+            label { "Until" input name="until" value=(value("until")) placeholder="1h, 2026-11-02"; }
+            @for field in FIELDS.iter().filter(|field| viewer.is_auditor || !field.is_private) {
+                label {
+                    (field.label)
+                    input name=(field.name) value=(value(field.name)) placeholder=(field.hint);
+                    @for more in params.all(field.name).skip(1) {
+                        input name=(field.name) value=(more) aria-label=(field.label);
+                    }
+                }
+            }
+            @for (name, label, words) in &choices {
+                label {
+                    (label)
+                    select name=(name) {
+                        option value="" { "any" }
+                        @for word in words {
+                            option value=(word) selected[params.get(name) == Some(word)] { (word) }
+                        }
+                    }
+                }
+            }
+            label { "Passed by a grant"
+                select name="granted" {
+                    option value="" { "any" }
+                    option value="1" selected[params.get("granted").is_some()] { "granted only" }
+                }
+            }
+            div { button.main type="submit" { "Search" } " " a.button href="/console/decisions" { "Clear" } }
+        }
+    }
+}
+
+/// Decisions on a page.
+const A_PAGE: usize = 50;

@@ -1,0 +1,265 @@
+//! Now: what comes in and what is refused, and how the gate is.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::decisions::{rows, table};
+use crate::audit::index::{By, Filter, Which};
+use crate::console::page::{Page, shown};
+use crate::console::plot::Plot;
+use crate::console::row::{cut, time};
+use crate::console::search::patterns;
+use crate::console::{Asked, Fault};
+use crate::store::Found;
+use crate::trail::Source;
+
+/// A time to look back, as the page names it.
+struct Span {
+    name: &'static str,
+    hours: i64,
+    parts: usize,
+}
+
+pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
+    let source = asked.gate.open()?;
+    let wanted = asked.params.get("last").unwrap_or("24h");
+    let span = SPANS.iter().find(|span| span.name == wanted);
+    let span = span.ok_or_else(|| Fault::Invalid("last: write 24h, 7d or 30d".to_owned()))?;
+    let now = asked.now.as_millisecond();
+    let from = now.saturating_sub(span.hours * HOUR);
+    let environment = patterns(asked.params, "environment");
+    let filter = Filter {
+        since: Some(from),
+        environment: environment.clone(),
+        ..Filter::default()
+    };
+    let sums = source.sums(&filter, By::Verdict)?;
+    let plot = Plot::of(&sums, from, now, span.parts);
+    let newest = Filter {
+        environment,
+        ..Filter::default()
+    };
+    let found = source.find(&newest, None, NEWEST)?;
+    let (rows, _lost) = rows(&source, &found.decisions)?;
+    let has_gates = source.has_several_gates()?;
+    let status = asked.gate.status.as_ref().map(|status| status());
+    let body = html! {
+        h1 { "Now" }
+        p.soft { "As of " (time(&crate::value::rfc3339_millis(asked.now))) ", over the last "
+            @for span in SPANS {
+                a href={ "/console?" (asked.params.with("last", Some(span.name)).query()) }
+                    aria-current=[(span.name == wanted).then_some("true")] { (span.name) } " "
+            }
+        }
+        (cards(&source, &filter)?)
+        (plot.html("Decisions"))
+        (latencies(&source, &found.decisions)?)
+        h2 { "As they come" }
+        p.soft id="live" data-live="/console/live" data-query=(asked.params.query()) role="status" {
+            "The newest " (NEWEST) ". With scripts, new ones appear by themselves."
+        }
+        (table(&rows, asked.viewer, has_gates))
+        p { a.button href="/console/decisions" { "Search all decisions" } }
+        h2 { "The gate" }
+        @match &status {
+            Some(status) => (gate(status)),
+            None => (gates(&source)?),
+        }
+    };
+    Ok(Page::new("Now", "Now", body))
+}
+
+/// Numbers, by environment.
+fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
+    let mut environments: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for sum in source.totals(filter, By::Environment)? {
+        let (allowed, denied) = environments.entry(sum.name).or_default();
+        *allowed += sum.allowed;
+        *denied += sum.denied;
+    }
+    let doubtful = Filter {
+        outcome: Some(Which::Doubt),
+        ..filter.clone()
+    };
+    let doubts: u64 = source
+        .totals(&doubtful, By::Verdict)?
+        .iter()
+        .map(|it| it.allowed)
+        .sum();
+    Ok(html! {
+        div.cards {
+            @for (name, (allowed, denied)) in environments.iter().take(ENVIRONMENTS) {
+                div.card {
+                    div.soft { "environment " (if name.is_empty() { "not known".to_owned() } else { cut(name) }) }
+                    div.number { (allowed + denied) }
+                    div { span.allow { (allowed) " allowed" } ", " span.deny { (denied) " denied" } }
+                }
+            }
+            @if environments.is_empty() { div.card { div.soft { "decisions" } div.number { "0" } } }
+            @if environments.len() > ENVIRONMENTS { div.card { "and " (environments.len() - ENVIRONMENTS) " more environments" } }
+            div.card {
+                div.soft { "in doubt" }
+                div.number { (doubts) }
+                @if doubts > 0 { a href="/console/decisions?outcome=doubt" { "look at them" } }
+            }
+        }
+    })
+}
+
+/// How long the newest of them took.
+fn latencies(source: &Source, found: &[Found]) -> Result<Markup, Fault> {
+    let (mut judged, mut answered) = (Vec::new(), Vec::new());
+    for lines in source.lines(found)? {
+        let read = |line: Option<Vec<u8>>| -> Value {
+            serde_json::from_slice(&line.unwrap_or_default()).unwrap_or_default()
+        };
+        let (decision, outcome) = (read(lines.decision), read(lines.outcome));
+        let ns = decision.pointer("/metrics/timer_rego_query_eval_ns");
+        judged.extend(ns.and_then(Value::as_f64).map(|ns| ns / 1e6));
+        answered.extend(outcome["duration_ms"].as_f64());
+    }
+    let rows = [
+        ("Policies, of one decision", judged),
+        ("Dynatrace, to its first byte", answered),
+    ];
+    Ok(html! {
+        div.cards {
+            @for (title, mut times) in rows {
+                @let _sorted = times.sort_by(f64::total_cmp);
+                @if let (Some(median), Some(worst)) = (times.get(times.len() / 2), times.last()) {
+                    div.card {
+                        div.soft { (title) }
+                        div { "median " strong { (ms(*median)) } ", slowest " (ms(*worst)) " of the newest " (times.len()) }
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn ms(time: f64) -> String {
+    format!("{time:.2} ms")
+}
+
+/// How the gate of this process is: what `/status` says, for people.
+fn gate(status: &Value) -> Markup {
+    let text = |pointer: &str| match status.pointer(pointer) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => cut(text),
+        Some(other) => cut(&other.to_string()),
+    };
+    let short = |pointer: &str| text(pointer).chars().take(12).collect::<String>();
+    let mib = |pointer: &str| {
+        let bytes = status.pointer(pointer).and_then(Value::as_u64);
+        bytes.map_or_else(String::new, |bytes| format!("{} MiB", bytes >> 20))
+    };
+    let rows = [
+        ("Version", text("/version")),
+        ("Runs since", text("/started")),
+        ("Policies", short("/policies/revision")),
+        ("Generation", text("/generation")),
+        ("In force since", text("/since")),
+        ("Last reload", text("/reload/last/at")),
+        ("Refused", text("/reload/last/error")),
+        ("Journal", text("/journal/error")),
+        ("Head", text("/journal/head_seq")),
+        ("Newest checkpoint over", text("/journal/checkpoint/size")),
+        ("Free on its disk", mib("/journal/free_bytes")),
+        ("Kept", mib("/journal/kept/bytes")),
+        ("Turns", text("/turns/error")),
+        ("Challenger", short("/challenger/revision")),
+    ];
+    let list = |member: &str| {
+        let found = status[member].as_array().cloned();
+        found.unwrap_or_default()
+    };
+    html! {
+        dl.card {
+            @for (title, text) in rows.iter().filter(|(_, text)| !text.is_empty()) { dt { (title) } dd { (text) } }
+            @for it in list("certificates").iter().take(LISTED) {
+                dt { "Certificate shown to " (it["shown_to"].as_str().unwrap_or_default()) }
+                dd { @if let Some(days) = it["days_left"].as_i64() { @if days < 14 { strong.warn { (days) " days left" } } @else { (days) " days left" } } }
+            }
+            @for it in list("environments").iter().take(LISTED) {
+                dt { "Environment " (cut(it["name"].as_str().unwrap_or_default())) }
+                dd {
+                    (it["connections"]) " connections, " (it["waiting"]) " waiting"
+                    @if let Some(error) = it["error"].as_str() { " " strong.deny { (cut(error)) } }
+                }
+            }
+            (sinks(status))
+        }
+    }
+}
+
+/// Where records go, and how far they are.
+fn sinks(status: &Value) -> Markup {
+    let head = status.pointer("/journal/head_seq").and_then(Value::as_u64);
+    let sinks = status["sinks"].as_object().cloned().unwrap_or_default();
+    html! {
+        @for (name, sink) in sinks.iter().take(LISTED) {
+            dt { "Sink " (cut(name)) }
+            dd {
+                @let behind = head.unwrap_or_default().saturating_sub(sink["seq"].as_u64().unwrap_or_default());
+                (behind) " records behind"
+                @if let Some(error) = sink["error"].as_str() { " " strong.deny { (cut(error)) } }
+            }
+        }
+    }
+}
+
+/// Beside a journal nobody knows how its gate is; a store knows a little of each gate.
+fn gates(source: &Source) -> Result<Markup, Fault> {
+    let Source::Store { asked, .. } = source else {
+        return Ok(html! {
+            p.soft { "These pages read a journal. How its gate is says /status of its admin listener, and the console there." }
+        });
+    };
+    let gates = asked.gates().map_err(crate::trail::Error::Store)?;
+    Ok(html! {
+        div.wide role="region" aria-label="Gates" tabindex="0" {
+            table.stack {
+                thead { tr { @for title in ["Gate", "Version", "Policies", "Head", "Behind", "Seen"] { th scope="col" { (title) } } } }
+                tbody {
+                    @for gate in gates.iter().take(LISTED) {
+                        tr {
+                            td data-title="Gate" { (shown(&gate.name)) }
+                            td data-title="Version" { (cut(&gate.version)) }
+                            td data-title="Policies" { (cut(gate.revision.get(..12).unwrap_or(&gate.revision))) }
+                            td data-title="Head" { (gate.head_seq) }
+                            td data-title="Behind" { (gate.head_seq.saturating_sub(gate.shipped)) }
+                            td data-title="Seen" { (time(&gate.seen.to_string())) }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+const SPANS: &[Span] = &[
+    Span {
+        name: "24h",
+        hours: 24,
+        parts: 96,
+    },
+    Span {
+        name: "7d",
+        hours: 7 * 24,
+        parts: 84,
+    },
+    Span {
+        name: "30d",
+        hours: 30 * 24,
+        parts: 90,
+    },
+];
+const HOUR: i64 = 3_600_000;
+/// Decisions that are shown.
+const NEWEST: usize = 20;
+/// Environments with a card.
+const ENVIRONMENTS: usize = 12;
+/// Rows of anything else.
+const LISTED: usize = 50;

@@ -1,0 +1,195 @@
+//! The policies, how often each objected, and one of them with its source and what real traffic reached of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use crate::audit::index::{By, Filter};
+use crate::console::page::{Page, shown};
+use crate::console::params::encoded;
+use crate::console::row::cut;
+use crate::console::{Asked, Fault};
+use crate::policy::{Input, Listed, Policy};
+use crate::trail::Source;
+
+/// How often a policy objected, and in how many of these the request was denied.
+type Counts = BTreeMap<String, (u64, u64)>;
+
+/// What real traffic reached of a policy.
+struct Reached {
+    rows: BTreeSet<u32>,
+    judged: usize,
+}
+
+pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
+    let source = asked.gate.open()?;
+    let [day, week] = [1, 7].map(|days| counts(&source, asked, days));
+    let (day, week) = (day?, week?);
+    let policy = asked.gate.policies.as_ref().map(|policies| policies());
+    let listed = policy.as_ref().map(Policy::listed).unwrap_or_default();
+    let others: Vec<&String> = week
+        .keys()
+        .filter(|name| !name.is_empty() && listed.iter().all(|it| it.name != **name))
+        .collect();
+    let body = html! {
+        h1 { "Policies" }
+        @match &policy {
+            Some(policy) => p.soft { "Revision " code { (cut(policy.revision())) } },
+            None => p.note { "No policies are known here: start with --policies DIR. What is counted is what the records say." },
+        }
+        div.wide role="region" aria-label="Policies" tabindex="0" {
+            table.stack {
+                thead {
+                    tr {
+                        th scope="col" { "Policy" } th scope="col" { "Mode" } th.num scope="col" { "Tests" }
+                        th.num scope="col" { "Objected, 24 h" } th.num scope="col" { "Objected, 7 d" }
+                    }
+                }
+                tbody {
+                    @for it in &listed { (row(it, &day, &week)) }
+                    @for name in &others {
+                        tr {
+                            td data-title="Policy" { (link(name)) div.soft { "not in force" } }
+                            td data-title="Mode" {} td.num data-title="Tests" {}
+                            (objected(name, &day, &week))
+                        }
+                    }
+                }
+            }
+        }
+    };
+    Ok(Page::new("Policies", "Policies", body))
+}
+
+pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fault> {
+    let source = asked.gate.open()?;
+    let policy = asked.gate.policies.as_ref().map(|policies| policies());
+    let listed = policy.as_ref().map(Policy::listed).unwrap_or_default();
+    let listed = listed.into_iter().find(|it| it.name == name);
+    let text = listed.as_ref().zip(policy.as_ref());
+    let text = text.and_then(|(it, policy)| Some((it.file.clone(), policy.text_of(&it.file)?)));
+    let (day, week) = (counts(&source, asked, 1)?, counts(&source, asked, 7)?);
+    let reached = match (&policy, &text) {
+        (Some(policy), Some((file, _))) => Some(reached(&source, policy, file)?),
+        _ => None,
+    };
+    if listed.is_none() && !week.contains_key(name) {
+        let name = cut(name);
+        return Err(Fault::NotThere(format!("There is no policy {name} here.")));
+    }
+    let body = html! {
+        h1 { (shown(name)) }
+        @if let Some(listed) = &listed {
+            @if let Some(title) = &listed.title { p { (cut(title)) } }
+            dl.card {
+                dt { "Mode" } dd { (cut(&listed.mode)) }
+                dt { "Tests" } dd { (listed.tests) }
+                dt { "File" } dd { code { (cut(&listed.file)) } }
+            }
+        } @else { p.note { "It is not among the policies that are known here." } }
+        h2 { "Objections" }
+        table { tbody { tr { (objected(name, &day, &week)) } } }
+        p { a.button href={ "/console/decisions?policy=" (encoded(name)) } { "Decisions that it objected to" } }
+        @if let Some((_, text)) = &text { (source_of(text, reached.as_ref())) }
+    };
+    Ok(Page::new("Policies", name, body))
+}
+
+fn counts(source: &Source, asked: &Asked<'_>, days: i64) -> Result<Counts, Fault> {
+    let since = asked.now.as_millisecond().saturating_sub(days * 86_400_000);
+    let filter = Filter {
+        since: Some(since),
+        ..Filter::default()
+    };
+    let mut counts = Counts::new();
+    for sum in source.totals(&filter, By::Policy)? {
+        let (all, denied) = counts.entry(sum.name).or_default();
+        *all += sum.allowed + sum.denied;
+        *denied += sum.denied;
+    }
+    Ok(counts)
+}
+
+fn row(listed: &Listed, day: &Counts, week: &Counts) -> Markup {
+    html! {
+        tr {
+            td data-title="Policy" {
+                (link(&listed.name))
+                @if let Some(title) = &listed.title { div.soft { (cut(title)) } }
+            }
+            td data-title="Mode" { (cut(&listed.mode)) }
+            td.num data-title="Tests" { @if listed.tests == 0 { span.warn { "none" } } @else { (listed.tests) } }
+            (objected(&listed.name, day, week))
+        }
+    }
+}
+
+fn link(name: &str) -> Markup {
+    html! { a href={ "/console/policies/" (encoded(name)) } { (cut(name)) } }
+}
+
+fn objected(name: &str, day: &Counts, week: &Counts) -> Markup {
+    html! {
+        @for (title, counts) in [("Objected, 24 h", day), ("Objected, 7 d", week)] {
+            @let (all, denied) = counts.get(name).copied().unwrap_or_default();
+            td.num data-title=(title) {
+                (all)
+                @if denied > 0 { " " span.deny { "(" (denied) " denied)" } }
+            }
+        }
+    }
+}
+
+/// Judges the newest decisions again: the rows of a file that any of them reaches.
+fn reached(source: &Source, policy: &Policy, file: &str) -> Result<Reached, Fault> {
+    let began = Instant::now();
+    let page = source.find(&Filter::default(), None, TRAFFIC)?;
+    let (mut rows, mut judged) = (BTreeSet::new(), 0);
+    for some in page.decisions.chunks(50) {
+        for lines in source.lines(some)? {
+            if began.elapsed() > PATIENCE {
+                return Ok(Reached { rows, judged });
+            }
+            let record: Option<Value> = lines
+                .decision
+                .and_then(|line| serde_json::from_slice(&line).ok());
+            let input = record.and_then(|mut record| record.get_mut("input").map(Value::take));
+            let Some(Ok(input)) = input.map(serde_json::from_value::<Input>) else {
+                continue;
+            };
+            judged += 1;
+            for (of, reached) in policy.explain(&input).lines {
+                if of == file {
+                    rows.extend(reached);
+                }
+            }
+        }
+    }
+    Ok(Reached { rows, judged })
+}
+
+fn source_of(text: &str, reached: Option<&Reached>) -> Markup {
+    html! {
+        h2 { "Source" }
+        @if let Some(reached) = reached {
+            p.soft { "Lines with ● were evaluated by at least one of the newest " (reached.judged) " recorded requests, judged again." }
+        }
+        ol.source tabindex="0" aria-label="Source" {
+            @for (line, number) in text.lines().zip(1_u32..).take(LINES) {
+                @let is_reached = reached.is_some_and(|it| it.rows.contains(&number));
+                li class=[is_reached.then_some("reached")] {
+                    code { @if is_reached { span.mark title="evaluated" { "●" } } @else { span.mark { " " } } " " (shown(line)) }
+                }
+            }
+        }
+        @if text.lines().nth(LINES).is_some() { p { "It goes on: these are its first " (LINES) " lines." } }
+    }
+}
+
+/// Decisions that are judged again, and for how long.
+const TRAFFIC: usize = 300;
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Lines of a source that are shown.
+const LINES: usize = 1_500;

@@ -1,0 +1,155 @@
+//! Who may log in by a password: a file of lines, each with a name, roles and a hash.
+//!
+//! ```text
+//! # NAME ROLES HASH
+//! alice auditor,author $argon2id$v=19$m=19456,t=2,p=1$…
+//! ```
+
+use std::path::Path;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+
+use super::Viewer;
+use crate::value::{is_name, read_file};
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordsError {
+    #[error("{path}: {reason}")]
+    Unread { path: String, reason: String },
+    /// The line itself is not repeated: it may hold a password.
+    #[error(
+        "{path}: line {line} is no `NAME ROLES HASH`: dtgate new console-user NAME makes such a line"
+    )]
+    Line { path: String, line: usize },
+}
+
+/// Those who may log in.
+pub struct Passwords(Vec<User>);
+
+struct User {
+    viewer: Viewer,
+    hash: String,
+}
+
+impl Passwords {
+    pub fn read(path: &Path) -> Result<Self, PasswordsError> {
+        let shown = path.display().to_string();
+        let read = read_file(path, LONGEST);
+        let bytes = read.map_err(|error| PasswordsError::Unread {
+            path: shown.clone(),
+            reason: error.to_string(),
+        })?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let lines = text.lines().zip(1..);
+        let lines = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+        let users = lines.map(|(line, number)| {
+            User::read(line).ok_or(PasswordsError::Line {
+                path: shown.clone(),
+                line: number,
+            })
+        });
+        Ok(Self(users.collect::<Result<_, _>>()?))
+    }
+
+    /// Who has this name and this password. It takes as long where nobody has this name.
+    pub(super) fn who(&self, name: &str, password: &str) -> Option<Viewer> {
+        let user = self.0.iter().find(|user| user.viewer.name == name);
+        let hash = user.map_or(NOBODYS, |user| &*user.hash);
+        let holds = PasswordHash::new(hash).is_ok_and(|hash| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        });
+        user.filter(|_| holds).map(|user| user.viewer.clone())
+    }
+}
+
+impl User {
+    fn read(line: &str) -> Option<Self> {
+        let mut parts = line.split_whitespace();
+        let (name, roles, hash) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_argon = PasswordHash::new(hash).is_ok() && hash.starts_with("$argon2");
+        if parts.next().is_some() || !is_name(name) || !is_argon {
+            return None;
+        }
+        let mut viewer = Viewer {
+            name: name.to_owned(),
+            is_auditor: false,
+            is_author: false,
+        };
+        for role in roles.split(',') {
+            match role {
+                "viewer" => {}
+                "auditor" => viewer.is_auditor = true,
+                "author" => viewer.is_author = true,
+                _ => return None,
+            }
+        }
+        Some(Self {
+            viewer,
+            hash: hash.to_owned(),
+        })
+    }
+}
+
+/// A line of the file.
+pub fn line(name: &str, roles: &[&str], password: &str) -> Option<String> {
+    let hash = Argon2::default().hash_password(password.as_bytes()).ok()?;
+    let roles = if roles.is_empty() {
+        "viewer".to_owned()
+    } else {
+        roles.join(",")
+    };
+    Some(format!("{name} {roles} {hash}"))
+}
+
+/// Of a password that nobody knows.
+const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIG91cnM$uVqkD4sbgsAOkZX0qMUVh0n4JMhOfsKzCZJ1VfHdUSk";
+/// Bytes of the file.
+const LONGEST: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_lets_its_user_in_and_nobody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        let alice = line("alice", &["auditor"], "correct horse").unwrap();
+        let bob = line("bob", &[], "battery staple").unwrap();
+        std::fs::write(&path, format!("# users\n\n{alice}\n{bob}\n")).unwrap();
+        let users = Passwords::read(&path).unwrap();
+        let found = users.who("alice", "correct horse").unwrap();
+        assert!(found.is_auditor && !found.is_author);
+        assert!(!users.who("bob", "battery staple").unwrap().is_auditor);
+        for (name, password) in [
+            ("alice", "battery staple"),
+            ("alice", ""),
+            ("carol", "correct horse"),
+            ("", ""),
+        ] {
+            assert_eq!(users.who(name, password), None);
+        }
+        // It is read like any other hash, so that it takes as long.
+        PasswordHash::new(NOBODYS).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_line_is_refused_and_not_repeated() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        for wrong in [
+            "alice auditor hunter2",
+            "alice hunter2",
+            "alice admin $argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIG91cnM$uVqkD4sbgsAOkZX0qMUVh0n4JMhOfsKzCZJ1VfHdUSk",
+        ] {
+            std::fs::write(&path, wrong).unwrap();
+            let error = Passwords::read(&path).err().unwrap().to_string();
+            assert!(error.contains("line 1"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Who looks on, and what they may see.
+
+/// Somebody who looks on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Viewer {
+    /// As they are greeted.
+    pub(super) name: String,
+    /// Sees names and ids of tokens and callers.
+    pub(super) is_auditor: bool,
+    /// May judge requests by policies of their own.
+    pub(super) is_author: bool,
+}
+
+impl Viewer {
+    /// Whoever comes, where nobody has to log in.
+    pub(super) fn anybody() -> Self {
+        Self {
+            name: String::new(),
+            is_auditor: true,
+            is_author: true,
+        }
+    }
+
+    /// Somebody who has not logged in.
+    pub(super) fn nobody() -> Self {
+        Self {
+            name: String::new(),
+            is_auditor: false,
+            is_author: false,
+        }
+    }
+
+    /// A name or an id, as this viewer may see it.
+    pub(super) fn sees<'a>(&self, name: &'a str) -> &'a str {
+        if self.is_auditor || name.is_empty() {
+            name
+        } else {
+            HIDDEN
+        }
+    }
+}
+
+/// Stands for what only auditors see.
+pub(super) const HIDDEN: &str = "•••";

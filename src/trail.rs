@@ -1,0 +1,29 @@
+//! What the records say, for whoever asks: where answers come from, and who and what a record tells of.
+//!
+//! Commands and the console ask here, so that both say the same.
+
+mod pseudonyms;
+mod source;
+pub mod told;
+pub mod when;
+
+use crate::audit::index;
+use crate::store::StoreError;
+
+pub use pseudonyms::known_as;
+pub use source::{Before, Source};
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What answers come from cannot be opened.
+    #[error("{0}")]
+    Unopened(String),
+    /// Where a page begins is said in another way.
+    #[error("{0}")]
+    Before(&'static str),
+}

@@ -1,0 +1,312 @@
+//! What answers come from: a journal with its index, or the store, in which all gates meet.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::Error;
+use crate::audit::index::{By, Filter, Gaps, Index, Sum, Unnamed, is_about};
+use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question};
+
+/// What is asked.
+pub enum Source {
+    Journal {
+        index: Box<Index>,
+        journal: PathBuf,
+    },
+    Store {
+        asked: Box<Asked>,
+        gate: Option<String>,
+        keys: Option<PathBuf>,
+    },
+}
+
+/// Where a page of decisions begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    Number(u64),
+    Cursor(Cursor),
+}
+
+impl Source {
+    /// A journal, by the index that a running gate keeps of it.
+    pub fn of_gate(journal: &Path, index: &Path) -> Result<Self, Error> {
+        let opened = Index::open_to_read(journal, index)?;
+        let index = opened.ok_or_else(|| {
+            let path = index.display();
+            Error::Unopened(format!(
+                "there is no index of the journal at {path} yet: is journal.index off?"
+            ))
+        })?;
+        Ok(Self::Journal {
+            index: Box::new(index),
+            journal: journal.to_owned(),
+        })
+    }
+
+    /// The same; of a store, only what this gate recorded.
+    #[must_use]
+    pub fn of_gate_only(self, name: Option<&str>) -> Self {
+        match (self, name) {
+            (Self::Store { asked, keys, .. }, Some(name)) => Self::Store {
+                asked,
+                gate: Some(name.to_owned()),
+                keys,
+            },
+            (source, _) => source,
+        }
+    }
+
+    /// The newest decisions that a filter lets through.
+    pub fn find(
+        &self,
+        filter: &Filter,
+        before: Option<&Before>,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        let mut filter = filter.clone();
+        let cursor = match (before, self) {
+            (None, _) => None,
+            (Some(Before::Cursor(_)), Self::Journal { .. }) => {
+                return Err(Error::Before(
+                    "--before takes the number of a record here: only the store has several gates",
+                ));
+            }
+            (Some(Before::Number(_)), Self::Store { gate: None, .. }) => {
+                return Err(Error::Before(
+                    "--before takes a time, a gate and a number here, as the answer says it: numbers are of one --gate",
+                ));
+            }
+            (Some(Before::Number(number)), _) => {
+                filter.before = Some(*number);
+                None
+            }
+            (Some(Before::Cursor(cursor)), _) => Some(cursor),
+        };
+        match self {
+            Self::Journal { index, .. } => {
+                let page = index.find(&filter, limit)?;
+                let decisions = page.decisions.into_iter();
+                Ok(Page {
+                    decisions: decisions.map(in_journal).collect(),
+                    more: page.more,
+                })
+            }
+            Self::Store { asked, gate, .. } => {
+                let question = Question {
+                    filter: &filter,
+                    gate: gate.as_deref(),
+                    before: cursor,
+                };
+                Ok(asked.find(question, limit)?)
+            }
+        }
+    }
+
+    /// Of how many of these, from the first, the lines are read at once.
+    pub fn at_once(&self, found: &[Found]) -> Result<usize, Error> {
+        let some = found.get(..AT_ONCE).unwrap_or(found);
+        Ok(match self {
+            Self::Store { asked, .. } => asked.at_once(some)?,
+            Self::Journal { .. } => some.len(),
+        })
+    }
+
+    /// The lines of decisions. Of many, hand in some at a time ([`Self::at_once`]).
+    pub fn lines(&self, found: &[Found]) -> Result<Vec<Lines>, Error> {
+        let mut all = match self {
+            Self::Store { asked, .. } => asked.lines(found)?,
+            Self::Journal { index, .. } => {
+                let line = |seq: Option<u64>| {
+                    Ok::<_, Error>(seq.map(|seq| index.line(seq)).transpose()?.flatten())
+                };
+                let all = found.iter().map(|Found { decided, .. }| {
+                    Ok::<_, Error>(Lines {
+                        decision: line(Some(decided.seq))?,
+                        outcome: line(decided.outcome)?,
+                        settled: line(decided.settled)?,
+                        challenger: line(decided.challenger)?,
+                    })
+                });
+                all.collect::<Result<_, _>>()?
+            }
+        };
+        // What an index says of a decision counts where the records say so.
+        for (found, lines) in found.iter().zip(&mut all) {
+            for line in [
+                &mut lines.outcome,
+                &mut lines.settled,
+                &mut lines.challenger,
+            ] {
+                *line = line.take().filter(|line| is_about(line, found.decided.seq));
+            }
+        }
+        Ok(all)
+    }
+
+    /// A record as it was written.
+    pub fn line(&self, key: &Key) -> Result<Option<Vec<u8>>, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.line(key.seq)?,
+            Self::Store { asked, .. } => asked.line(key)?,
+        })
+    }
+
+    pub fn decision(&self, key: &Key) -> Result<Option<Found>, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.decision(key.seq)?.map(in_journal),
+            Self::Store { asked, .. } => asked.decision(key)?,
+        })
+    }
+
+    pub fn neighbours(&self, key: &Key) -> Result<(Option<u64>, Option<u64>), Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.neighbours(key.seq)?,
+            Self::Store { asked, .. } => asked.neighbours(key)?,
+        })
+    }
+
+    pub fn last_before(&self, kind: &str, key: &Key) -> Result<Option<u64>, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.last_before(kind, key.seq)?,
+            Self::Store { asked, .. } => asked.last_before(kind, key)?,
+        })
+    }
+
+    /// How many decisions there were, in each quarter of an hour.
+    pub fn sums(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.sums(filter, by)?,
+            Self::Store { asked, gate, .. } => asked.sums(all(filter, gate.as_deref()), by)?,
+        })
+    }
+
+    /// The same over all of the time.
+    pub fn totals(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.totals(filter, by)?,
+            Self::Store { asked, gate, .. } => asked.totals(all(filter, gate.as_deref()), by)?,
+        })
+    }
+
+    /// What is not there of a journal. Of the store, `audit verify` tells it.
+    pub fn gaps(&self, since: Option<i64>, until: Option<i64>) -> Result<Gaps, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.gaps(since, until)?,
+            Self::Store { .. } => Gaps::default(),
+        })
+    }
+
+    pub fn unnamed(&self, filter: &Filter) -> Result<Vec<Unnamed>, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.unnamed(filter)?,
+            Self::Store { asked, .. } => asked.unnamed(filter)?,
+        })
+    }
+
+    pub fn found_by(&self, text: &str) -> Result<Vec<&'static str>, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.found_by(text)?,
+            Self::Store { asked, .. } => asked.found_by(text)?,
+        })
+    }
+
+    /// How many decisions have longer texts than are searched, as far as that is known.
+    pub fn searched_in_part(&self) -> Result<u64, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.searched_in_part()?,
+            Self::Store { .. } => 0,
+        })
+    }
+
+    /// The directory that may hold keys of pseudonyms.
+    pub fn keys(&self) -> Option<&Path> {
+        match self {
+            Self::Journal { journal, .. } => Some(journal),
+            Self::Store { keys, .. } => keys.as_deref(),
+        }
+    }
+
+    pub fn is_store(&self) -> bool {
+        matches!(self, Self::Store { .. })
+    }
+
+    /// Whether an answer may have records of several gates.
+    pub fn has_several_gates(&self) -> Result<bool, Error> {
+        Ok(match self {
+            Self::Store {
+                asked, gate: None, ..
+            } => asked.recorded()?.len() > 1,
+            _ => false,
+        })
+    }
+
+    /// The directory of the journal, where it is one.
+    pub fn journal(&self) -> Option<&Path> {
+        match self {
+            Self::Journal { journal, .. } => Some(journal),
+            Self::Store { .. } => None,
+        }
+    }
+
+    /// The one gate that is asked about.
+    pub fn gate(&self) -> Option<&str> {
+        match self {
+            Self::Store { gate, .. } => gate.as_deref(),
+            Self::Journal { .. } => None,
+        }
+    }
+
+    /// How a page goes on behind its last decision.
+    pub fn next(&self, last: &Found) -> String {
+        match self {
+            Self::Journal { .. } | Self::Store { gate: Some(_), .. } => {
+                last.decided.seq.to_string()
+            }
+            Self::Store { gate: None, .. } => {
+                format!("{}/{}/{}", last.at, last.gate, last.decided.seq)
+            }
+        }
+    }
+}
+
+/// What is asked of all pages.
+fn all<'a>(filter: &'a Filter, gate: Option<&'a str>) -> Question<'a> {
+    Question {
+        filter,
+        gate,
+        before: None,
+    }
+}
+
+fn in_journal(decided: crate::audit::index::Decided) -> Found {
+    Found {
+        gate: String::new(),
+        at: Moment::default(),
+        decided,
+    }
+}
+
+impl FromStr for Before {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Number(number));
+        }
+        let cursor = || {
+            let (at, rest) = text.split_once('/')?;
+            let (gate, seq) = rest.rsplit_once('/')?;
+            Some(Self::Cursor(Cursor {
+                at: at.parse().ok()?,
+                gate: gate.to_owned(),
+                seq: seq.parse().ok()?,
+            }))
+        };
+        cursor().ok_or(Error::Before(
+            "write the number of a record, or TIME/GATE/NUMBER as an answer from the store says it",
+        ))
+    }
+}
+
+/// Decisions whose lines are read at once.
+const AT_ONCE: usize = 500;
