@@ -82,7 +82,7 @@ fn needs_postgres_a_journal_with_another_name_is_proven_from_its_beginning() {
     assert_eq!(json["earlier"][0]["gate"], "gate-a", "{json}");
     // What is changed under an old name is a break of the new one's chain.
     database.sql(
-        "UPDATE dtgate.record SET line = replace(line, 'metrics.read', 'metrics.raed') WHERE gate = 'gate-a' AND seq = 3",
+        "UPDATE dtgate.record SET line = replace(line, 'timestamp', 'timestomp') WHERE gate = 'gate-a' AND seq = 3",
     );
     let (code, said) = verify(&["--gate", "gate-c"]);
     assert_eq!(code, Some(2), "{said}");
