@@ -48,7 +48,7 @@ fn a_directory_that_nobody_named_is_named_with_the_flag() {
         (&["audit", "key"], "journal", &journal),
         (&["audit", "hash", "a"], "journal", &journal),
         (&["audit", "index"], "journal", &journal),
-        (&["replay", "--policies", "p"], "journal", "--journal DIR"),
+        (&["replay", "--policies", "p"], "journal", &journal),
         (&["check"], "policies", &policies),
         (
             &["serve", "--upstream", "http://127.0.0.1:1"],
