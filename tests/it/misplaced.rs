@@ -111,7 +111,7 @@ fn configured(line: &Line, secret: &str, others: &[String], base: &str) -> Strin
     for other in others {
         let key = other.split(" = ").next().unwrap();
         if key != line.key && key != "url" {
-            text += &format!("{other}\n");
+            text.extend([other, "\n"]);
         }
     }
     let own = format!("{} = {}{value}{}\n", line.key, list[0], list[1]);
@@ -146,7 +146,7 @@ fn no_secret_in_any_place_of_the_configuration_is_repeated() {
             ("[journal]", format!("directory = {journal:?}")),
         ] {
             if section != line.section {
-                base += &format!("{section}\n{key}\n");
+                base.extend([section, "\n", &key, "\n"]);
             }
         }
         for (text, secret) in secrets() {
