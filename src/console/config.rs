@@ -63,10 +63,9 @@ impl Config {
         let is_here = listen.ip().is_loopback();
         match self.login {
             Login::None if !is_here => Err(ConfigError::Open(listen)),
-            Login::None => Ok(()),
             Login::Password if !is_here && !has_tls => Err(ConfigError::Readable(listen)),
             Login::Password if self.passwords.is_none() => Err(ConfigError::NoPasswords),
-            Login::Password => Ok(()),
+            Login::None | Login::Password => Ok(()),
         }
     }
 }

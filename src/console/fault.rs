@@ -45,7 +45,9 @@ impl Fault {
             Self::NotAllowed(_) | Self::Elsewhere => StatusCode::FORBIDDEN,
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Busy | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Late | Self::Trail(trail::Error::Unopened(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Trail(_) | Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -177,4 +177,4 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often a connection shows that it is there.
 const BEAT: Duration = Duration::from_secs(5);
 /// How long one is kept: browsers come again by themselves.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);

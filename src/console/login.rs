@@ -179,7 +179,7 @@ fn with_status(mut response: Response<Body>, status: StatusCode) -> Response<Bod
 pub(super) const LOGIN: &str = "/console/login";
 pub(super) const LOGOUT: &str = "/console/logout";
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 /// Logins that one address may try in a minute.
 const TRIES: u32 = 10;
 /// Addresses of which that is known.

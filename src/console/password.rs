@@ -45,7 +45,7 @@ impl Passwords {
         let lines = text.lines().zip(1..);
         let lines = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
         let users = lines.map(|(line, number)| {
-            User::read(line).ok_or(PasswordsError::Line {
+            User::read(line).ok_or_else(|| PasswordsError::Line {
                 path: shown.clone(),
                 line: number,
             })

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_session_is_found_by_its_id_until_it_ends() {
-        let sessions = sessions(Duration::from_secs(60));
+        let sessions = sessions(Duration::from_mins(1));
         let id = sessions.begin(Viewer::anybody()).unwrap();
         for name in [PLAIN, SECURE] {
             let parts = parts(&format!("other=1; {name}={id}"));
@@ -155,7 +155,7 @@ mod tests {
         let quick = sessions(Duration::ZERO);
         let id = quick.begin(Viewer::anybody()).unwrap();
         assert_eq!(quick.of(&parts(&format!("{PLAIN}={id}"))), None);
-        let many = sessions(Duration::from_secs(60));
+        let many = sessions(Duration::from_mins(1));
         let first = many.begin(Viewer::anybody()).unwrap();
         for _ in 0..MOST {
             many.begin(Viewer::anybody()).unwrap();

@@ -92,7 +92,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "console",
-        &["admin", "listener", "policy", "trail", "value"],
+        &[
+            "admin",
+            "audit",
+            "dynatrace",
+            "listener",
+            "policy",
+            "store",
+            "trail",
+            "value",
+        ],
     ),
     ("dynatrace", &["value"]),
     (

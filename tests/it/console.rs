@@ -39,7 +39,13 @@ fn gate(upstream: &Upstream, config: &str) -> Gate {
     command.arg("--config").arg(&file);
     command.arg("--policies").arg(policies());
     command.args(["--upstream", &format!("http://{}", upstream.address)]);
-    Gate::spawn(directory, command)
+    let gate = Gate::spawn(directory, command);
+    // Pages are answered 503 until the journal has an index.
+    eventually("the console can be asked", || {
+        let status = ask(gate.admin, "GET", "/console", "", "").status;
+        (status != 503).then_some(())
+    });
+    gate
 }
 
 fn ask(admin: SocketAddr, method: &str, target: &str, fields: &str, body: &str) -> Answered {
@@ -58,6 +64,12 @@ fn page(admin: SocketAddr, target: &str) -> String {
 
 fn text(answer: &Answered) -> String {
     answer.body.clone()
+}
+
+/// Every byte of a text as a URL has it.
+fn encoded(text: &str) -> String {
+    let bytes = text.bytes().map(|byte| format!("%{byte:02x}"));
+    bytes.collect::<Vec<_>>().concat()
 }
 
 /// The pages of all decisions, as soon as the index has so many.
@@ -161,7 +173,7 @@ fn texts_of_others_are_texts_on_every_page_and_no_page_is_large() {
             gate.send("PUT", TOKEN, &body.to_string());
             count += 1;
         }
-        let encoded: String = hostile.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded = encoded(hostile);
         let agent = hostile.replace('\u{202e}', "");
         let length = GOOD.len();
         gate.raw(format!(
@@ -173,7 +185,7 @@ fn texts_of_others_are_texts_on_every_page_and_no_page_is_large() {
     let mut all: Vec<String> = PARTS.iter().map(|it| (*it).to_owned()).collect();
     all.extend(found);
     for hostile in HOSTILE {
-        let encoded: String = hostile.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded = encoded(hostile);
         for field in ["token", "policy", "text", "environment", "scope", "gate"] {
             all.push(format!("/console/decisions?{field}={encoded}"));
         }
@@ -227,7 +239,7 @@ fn a_denial_appears_by_itself() {
     decisions(gate.admin, 1);
     let mut stream = TcpStream::connect(gate.admin).unwrap();
     stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
     write!(
         stream,
@@ -345,6 +357,21 @@ fn who_has_not_logged_in_sees_nothing_and_who_has_sees_what_the_role_allows() {
         list.contains(id).then_some(list)
     });
     assert!(auditors.contains("alice"), "{auditors}");
+    sees_no_names(&gate, id);
+    let left = ask(
+        gate.admin,
+        "POST",
+        "/console/logout",
+        &format!("{FROM_HERE}{cookie}"),
+        "",
+    );
+    assert_eq!(left.status, 303);
+    assert_eq!(ask(gate.admin, "GET", "/console", &cookie, "").status, 303);
+    assert!(!gate.log().contains("correct"), "{}", gate.log());
+}
+
+/// A viewer who is no auditor.
+fn sees_no_names(gate: &Gate, id: &str) {
     let entered = log_in(gate.admin, "victor", "correct+horse+battery", FROM_HERE);
     let viewers = entered
         .header("set-cookie")
@@ -381,16 +408,6 @@ fn who_has_not_logged_in_sees_nothing_and_who_has_sees_what_the_role_allows() {
             "{private}"
         );
     }
-    let left = ask(
-        gate.admin,
-        "POST",
-        "/console/logout",
-        &format!("{FROM_HERE}{cookie}"),
-        "",
-    );
-    assert_eq!(left.status, 303);
-    assert_eq!(ask(gate.admin, "GET", "/console", &cookie, "").status, 303);
-    assert!(!gate.log().contains("correct"), "{}", gate.log());
 }
 
 #[test]

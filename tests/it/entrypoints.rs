@@ -537,7 +537,9 @@ fn a_written_body_does_not_hide_how_to_ask_for_a_grant() {
     let id = denied.header("dtgate-decision-id").unwrap();
     let told = denied.header("dtgate-grant").unwrap();
     assert!(
-        told.ends_with(&format!("dtgate grant request --decision {id}")),
+        told.contains(&format!(
+            "dtgate grant request --decision {id} --config FILE"
+        )),
         "{told}"
     );
 }

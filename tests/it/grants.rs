@@ -199,7 +199,7 @@ fn slips_around_a_grant_are_named() {
     let token = ["--token", "x", "--policy", "naming"];
     for (more, wanted) in [
         (&["--decision", ""][..], "--decision is empty"),
-        (&token[..], "Write --caller ID, or --any-caller"),
+        (&token[..], "Write --caller HASH, or --any-caller"),
     ] {
         let said = said(desk.request(&gate, more));
         assert!(said.contains(wanted), "{said}");
@@ -611,7 +611,10 @@ fn the_next_change_of_a_token_passes_where_only_these_policies_deny_it() {
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
     // Of another caller, of another environment, for another operation.
     for (name, more) in [
-        ("b", ["--caller", "hmac-sha256:AAAAAAAAAAAAAAAAAAAAAAAA"]),
+        (
+            "b",
+            ["--caller", "hmac-sha256:0123456789abcdef0123456789abcdef"],
+        ),
         ("c", ["--environment", "prod"]),
         ("d", ["--operation", "token.delete"]),
     ] {
@@ -767,7 +770,10 @@ fn the_configuration_names_two_people_and_a_directory() {
             format!("{alice}, {alice}"),
             "two approvers are called alice",
         ),
-        (format!("{alice}, \"bob\""), "\"bob\" is no public key"),
+        (
+            format!("{alice}, \"bob\""),
+            "entry 2 of grants.approvers is no public key",
+        ),
         (
             format!("{alice}, {}", bob.replace("bob+", "alice+")),
             "is no public key",

@@ -75,6 +75,10 @@ fn masked(lines: &[String]) -> Vec<String> {
             format!("\"revision\":\"{}\"", "1d2dd3cb06ac8b43".repeat(4)),
         ),
         (
+            r#""kept":"[0-9a-f]{64}""#,
+            format!("\"kept\":\"{}\"", "fdf165b65991969a".repeat(4)),
+        ),
+        (
             r#""timer_rego_query_eval_ns":[0-9]+"#,
             "\"timer_rego_query_eval_ns\":715862".to_owned(),
         ),

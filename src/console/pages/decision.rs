@@ -252,7 +252,7 @@ fn ending(asked: &Asked<'_>, seen: &Seen) -> Markup {
                     strong.warn { (ended.text) } ": Dynatrace may have carried it out. dtgate audit settle looks."
                 } @else { (ended.text) }
             }
-            @if let Some(ms) = outcome["duration_ms"].as_f64() { dt { "Took" } dd { (ms) " ms" } }
+            @if let Some(ms) = outcome.get("duration_ms").and_then(Value::as_f64) { dt { "Took" } dd { (ms) " ms" } }
             @let detail = text(&outcome, "/detail");
             @if !detail.is_empty() { dt { "Detail" } dd { (cut(asked.viewer.sees(&detail))) } }
             @let note = text(&settled, "/note");
@@ -287,7 +287,8 @@ fn silent(source: &Source, seen: &Seen) -> Result<Vec<String>, Fault> {
             let objecting: Vec<&str> = violations(&seen.record)
                 .filter_map(|it| it["policy"].as_str())
                 .collect();
-            let names = record["policies"].as_array().into_iter().flatten();
+            let names = record.get("policies").and_then(Value::as_array);
+            let names = names.into_iter().flatten();
             let names = names.filter_map(Value::as_str);
             let names = names.filter(|name| !objecting.contains(name));
             return Ok(names.map(cut).collect());

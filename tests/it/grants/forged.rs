@@ -366,6 +366,7 @@ fn two_grants_with_one_id_are_none_and_whoever_approves_the_second_is_told() {
     let asked = std::fs::read_to_string(desk.path("asked.grant")).unwrap();
     let grant = dtgate::grant::Grant {
         id: read(&first).id,
+        reason: "another one".to_owned(),
         ..read(&asked)
     };
     let [alice, bob] = ["alice.key", "bob.key"].map(|name| of_person(&desk.path(name)).unwrap());

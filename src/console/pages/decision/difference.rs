@@ -51,11 +51,10 @@ pub(super) fn html(asked: &Asked<'_>, record: &Value, operation: &str) -> Markup
 /// Name, enabled and expiry, where the request says something about them.
 fn members(asked: &Asked<'_>, change: &Value) -> Vec<(&'static str, String, String)> {
     let told = |member: &str, of: &str| {
-        let found = &change[member][of];
-        let told = match found {
-            Value::Null => return String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let told = match change.get(member).and_then(|it| it.get(of)) {
+            None | Some(Value::Null) => return String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
         };
         if member == "name" {
             cut(asked.viewer.sees(&told))
@@ -103,9 +102,11 @@ fn found(record: &Value, operation: &str) -> Vec<(String, What)> {
 /// By the class that the policies' data gives each scope.
 fn classes(asked: &Asked<'_>, found: &[(String, What)]) -> BTreeMap<String, Vec<(String, What)>> {
     let policy = asked.gate.policies.as_ref().map(|policies| policies());
-    let known = policy.as_ref().and_then(|it| it.data("dynatrace"));
+    let known = policy
+        .as_ref()
+        .and_then(|it| it.data("dynatrace")?.get("scopes"));
     let class = |scope: &str| {
-        let known = known.and_then(|data| data["scopes"][scope]["class"].as_str());
+        let known = known.and_then(|scopes| scopes.get(scope)?.get("class")?.as_str());
         known.unwrap_or_default().to_owned()
     };
     let mut classes: BTreeMap<String, Vec<(String, What)>> = BTreeMap::new();
