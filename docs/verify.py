@@ -99,4 +99,7 @@ def main(journal, *keys):
     print(f"holds: records {int(segments[0].name[:20])} to {size}; proven by the key: up to {proven}; head {size}:{prev}")
 
 if __name__ == "__main__":
-    main(*sys.argv[1:]) if len(sys.argv) > 2 else sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:]) if len(sys.argv) > 2 else sys.exit(__doc__)
+    except (ValueError, KeyError, TypeError, IndexError) as error:  # in what says that others were deleted, or in the head
+        check(False, f"a record is damaged: {error!r}")
