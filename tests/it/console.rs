@@ -208,7 +208,10 @@ fn texts_of_others_are_texts_on_every_page_and_no_page_is_large() {
             assert!(!html.contains(part), "{target}: {part}: {html}");
         }
         // In a form stands what was typed, as it was typed.
-        assert!(target.contains('?') || !html.contains('\u{202e}'), "{target}");
+        assert!(
+            target.contains('?') || !html.contains('\u{202e}'),
+            "{target}"
+        );
         assert!(!html.contains(SECRET), "{target}");
         assert!(html.len() < 300 << 10, "{target}: {}", html.len());
         let policy = answer.header("content-security-policy").unwrap();
