@@ -6,7 +6,7 @@ use crate::audit::index::{Otherwise, Which};
 use crate::console::page::{Page, shown};
 use crate::console::params::Params;
 use crate::console::row::Row;
-use crate::console::search::{FIELDS, Search, names};
+use crate::console::search::{FIELDS, Field, Search, names};
 use crate::console::{Asked, Fault, Viewer};
 use crate::store::Found;
 use crate::trail::Source;
@@ -131,34 +131,41 @@ fn form(params: &Params, viewer: &Viewer) -> Markup {
             vec!["hide".to_owned(), "only".to_owned()],
         ),
     ];
+    let fields = FIELDS.iter();
+    let fields = fields.filter(|field| viewer.is_auditor || !field.is_private);
+    let fields: Vec<&Field> = fields.collect();
+    let is_asked = |name: &str| params.get(name).is_some();
+    let is_narrow = fields
+        .iter()
+        .any(|field| !FIRST.contains(&field.name) && is_asked(field.name))
+        || choices.iter().any(|(name, ..)| is_asked(name))
+        || is_asked("granted");
     html! {
         form.search method="get" action="/console/decisions" role="search" {
             label { "Since" input name="since" value=(value("since")) placeholder="7d, 2026-11-01"; }
             label { "Until" input name="until" value=(value("until")) placeholder="1h, 2026-11-02"; }
-            @for field in FIELDS.iter().filter(|field| viewer.is_auditor || !field.is_private) {
-                label {
-                    (field.label)
-                    input name=(field.name) value=(value(field.name)) placeholder=(field.hint);
-                    @for more in params.all(field.name).skip(1) {
-                        input name=(field.name) value=(more) aria-label=(field.label);
-                    }
-                }
-            }
-            @for (name, label, words) in &choices {
-                label {
-                    (label)
-                    select name=(name) {
-                        option value="" { "any" }
-                        @for word in words {
-                            option value=(word) selected[params.get(name) == Some(word)] { (word) }
+            @for field in fields.iter().filter(|field| FIRST.contains(&field.name)) { (input(params, field)) }
+            details open[is_narrow] {
+                summary { "More filters" }
+                div.search {
+                    @for field in fields.iter().filter(|field| !FIRST.contains(&field.name)) { (input(params, field)) }
+                    @for (name, label, words) in &choices {
+                        label {
+                            (label)
+                            select name=(name) {
+                                option value="" { "any" }
+                                @for word in words {
+                                    option value=(word) selected[params.get(name) == Some(word)] { (word) }
+                                }
+                            }
                         }
                     }
-                }
-            }
-            label { "Passed by a grant"
-                select name="granted" {
-                    option value="" { "any" }
-                    option value="1" selected[params.get("granted").is_some()] { "granted only" }
+                    label { "Passed by a grant"
+                        select name="granted" {
+                            option value="" { "any" }
+                            option value="1" selected[params.get("granted").is_some()] { "granted only" }
+                        }
+                    }
                 }
             }
             div { button.main type="submit" { "Search" } " " a.button href="/console/decisions" { "Clear" } }
@@ -166,5 +173,19 @@ fn form(params: &Params, viewer: &Viewer) -> Markup {
     }
 }
 
+fn input(params: &Params, field: &Field) -> Markup {
+    html! {
+        label {
+            (field.label)
+            input name=(field.name) value=(params.get(field.name).unwrap_or_default()) placeholder=(field.hint);
+            @for more in params.all(field.name).skip(1) {
+                input name=(field.name) value=(more) aria-label=(field.label);
+            }
+        }
+    }
+}
+
+/// Fields that are always seen.
+const FIRST: &[&str] = &["token", "environment", "policy"];
 /// Decisions on a page.
 const A_PAGE: usize = 50;

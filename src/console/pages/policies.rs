@@ -90,7 +90,13 @@ pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fau
             }
         } @else { p.note { "It is not among the policies that are known here." } }
         h2 { "Objections" }
-        table { tbody { tr { (objected(name, &day, &week)) } } }
+        dl.card {
+            @for (title, counts) in [("In the last 24 hours", &day), ("In the last 7 days", &week)] {
+                @let (all, denied) = counts.get(name).copied().unwrap_or_default();
+                dt { (title) }
+                dd { (all) @if denied > 0 { ", " span.deny { (denied) " denied" } } }
+            }
+        }
         p { a.button href={ "/console/decisions?policy=" (encoded(name)) } { "Decisions that it objected to" } }
         @if let Some((_, text)) = &text { (source_of(text, reached.as_ref())) }
     };
@@ -180,7 +186,7 @@ fn source_of(text: &str, reached: Option<&Reached>) -> Markup {
             @for (line, number) in text.lines().zip(1_u32..).take(LINES) {
                 @let is_reached = reached.is_some_and(|it| it.rows.contains(&number));
                 li class=[is_reached.then_some("reached")] {
-                    code { @if is_reached { span.mark title="evaluated" { "●" } } @else { span.mark { " " } } " " (shown(line)) }
+                    code { @if is_reached { span.mark title="evaluated" { "●" } } @else { span.mark { " " } } " " (shown(&line.replace('\t', "    "))) }
                 }
             }
         }
