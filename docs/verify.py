@@ -101,5 +101,5 @@ def main(journal, *keys):
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:]) if len(sys.argv) > 2 else sys.exit(__doc__)
-    except (ValueError, KeyError, TypeError, IndexError) as error:  # in what says that others were deleted, or in the head
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:  # in what says that others were deleted, or in the head
         check(False, f"a record is damaged: {error!r}")

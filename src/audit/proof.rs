@@ -107,12 +107,7 @@ impl FromStr for Wanted {
 
 /// The id of a decision as a gate writes it.
 fn canonical(id: &str) -> String {
-    let is_uuid = uuid::Uuid::try_parse(id).is_ok();
-    if is_uuid {
-        id.to_ascii_lowercase()
-    } else {
-        id.to_owned()
-    }
+    uuid::Uuid::try_parse(id).map_or_else(|_other| id.to_owned(), |id| id.hyphenated().to_string())
 }
 
 /// Finds a record and proves it by the newest checkpoint over it that a witness has confirmed; where there is none, by

@@ -267,6 +267,10 @@ impl<'a> Candidate<'a> {
             (&record.masked, "masked"),
             (&record.pseudonyms, "a pseudonym"),
         ] {
+            // Of an input that is masked as a whole nobody can say anything.
+            if pointers.iter().any(|it| it == "/input") {
+                add(&mut self.policy.names(), &|| format!("its input is {what}"));
+            }
             for pointer in pointers.iter().filter(|it| it.starts_with("/input/")) {
                 let reason = || format!("a member that it reads is {what}: {}", generic(pointer));
                 for member in members_of_mask(pointer) {

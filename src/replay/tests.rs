@@ -571,6 +571,21 @@ fn a_masked_member_is_known_however_its_path_is_written() {
     }
 }
 
+/// What stands in the place of the whole input says nothing about any policy.
+#[test]
+fn nothing_is_known_of_an_input_that_is_masked_as_a_whole() {
+    let policy = of("deny contains \"no\" if input.change.scopes.requested[_] == \"a\"");
+    for put in [json!("***"), json!({}), json!([]), json!(7)] {
+        let mut record = decided(&policy, &input(json!({})));
+        record["verdict"] = json!("deny");
+        record["input"] = put.clone();
+        record["masked"] = json!(["/input"]);
+        let report = Journal::of([record]).by(&policy, &[], 1);
+        assert_eq!(flips(&report), (0, 0, 0, 0), "{put}: {report:#?}");
+        assert_eq!(report.unreplayed(), 1, "{put}: {report:#?}");
+    }
+}
+
 #[test]
 fn what_there_is_no_room_to_name_is_the_same_whoever_judged() {
     let old = of("deny contains \"no\" if input.operation == \"nothing\"");

@@ -106,6 +106,10 @@ WITH RECURSIVE ours(table_id, top, is_top) AS (
     WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
       AND (attgenerated <> '' OR attcollation NOT IN (0, 'pg_catalog.default'::regcollation)))
       THEN 'a column is generated, or compares texts otherwise'
+    WHEN EXISTS (SELECT FROM pg_depend d WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+      AND (d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = c.oid)
+        OR d.classid = 'pg_class'::regclass AND d.objid IN (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid)))
+      THEN 'a constraint or an index of it calls a function that is not the server''s own'
   END AS why
   FROM ours JOIN pg_class c ON c.oid = ours.table_id
 )

@@ -161,7 +161,7 @@ impl Turns {
             if turns.0.ending.is_closed() {
                 return;
             }
-            if turns.0.trouble().is_some()
+            if (turns.0.trouble().is_some() || turns.0.usable().is_none())
                 && let Ok(_alone) = turns.0.looking.try_lock()
             {
                 let nothing = Of::nothing(&turns.0.gate);

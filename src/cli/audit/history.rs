@@ -224,6 +224,7 @@ fn steps(
         }
         // Rotation gives a new id: what has it is the same token.
         names.extend(ids.iter().take(MOST_IDS).cloned());
+        is_cut |= room == 0 && names.len() > known;
         if names.len() == known || room == 0 {
             break;
         }

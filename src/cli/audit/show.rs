@@ -192,6 +192,9 @@ fn kept(source: &Source, revision: Option<&Value>) -> Option<Vec<Value>> {
     let is_digest = !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
     let path = generations::path(source.keys().filter(|_| is_digest)?, revision);
     let policies = app::policies_with_those_of(&path, &[]).ok()?;
+    if policies.revision() != revision {
+        return None;
+    }
     Some(policies.names().map(Value::from).collect())
 }
 
