@@ -59,7 +59,9 @@ pub(super) struct Recorder {
     revision: String,
     payer: Payer,
     /// What it has proven, or its credential: a keyed hash.
-    counted_as: Option<TokenId>,
+    name: Option<TokenId>,
+    /// Whether its changes are counted by that.
+    is_counted_by_name: bool,
     /// Whether records have that.
     tells_caller: bool,
     redactor: Redactor,
@@ -111,9 +113,10 @@ impl Recording<'_> {
         let caller = Arc::new(identity.told(shown.as_ref(), brokered));
         let payer = identity.counted_as(parts, key);
         let redactor = head.map_or(&started.redactor, Head::redactor).clone();
-        let is_known = identity.is_proven() || guard::has_token(parts);
+        let is_counted_by_name = identity.is_proven() || guard::has_token(parts);
         Recorder {
-            counted_as: payer.clone().filter(|_| is_known),
+            name: payer.clone(),
+            is_counted_by_name,
             payer: Payer::new(payer, started.address(), caller.clone()),
             tells_caller: *tells_caller,
             decision_id: Uuid::now_v7().into(),
@@ -154,7 +157,7 @@ impl Recorder {
     /// of whom only a public id is known. Whoever shows cookies alone is counted by address: any cookie more would be
     /// another caller.
     pub(super) fn counted_as(&self) -> TokenId {
-        let shown = self.counted_as.clone();
+        let shown = self.name.clone().filter(|_| self.is_counted_by_name);
         let address = self.payer.address().ip();
         shown.unwrap_or_else(|| self.key.name(&format!("address {address}")))
     }
@@ -395,7 +398,7 @@ impl Recorder {
             grant: grant.as_ref(),
             request: event::Request {
                 query: about.query.as_ref(),
-                caller_hash: self.counted_as.as_ref().filter(|_| self.tells_caller),
+                caller_hash: self.name.as_ref().filter(|_| self.tells_caller),
                 received_sha256: about.received,
                 forwarded_sha256: about.forwarded,
                 ..self.request()

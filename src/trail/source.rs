@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde_json::Value;
+
 use super::Error;
 use crate::audit::index::{By, Filter, Gaps, Index, Sum, Unnamed, is_about};
 use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question};
@@ -172,6 +174,29 @@ impl Source {
         })
     }
 
+    /// The names of the policies of this revision, as they were written down when they came into force before a record.
+    pub fn policies_in_force(
+        &self,
+        key: &Key,
+        revision: Option<&Value>,
+    ) -> Result<Option<Vec<Value>>, Error> {
+        let mut before = key.clone();
+        // Between it and the decision may be reloads that were refused, or that came while it was judged.
+        for _ in 0..LOOKED_AT {
+            let start = self.last_before("start", &before)?;
+            let Some(last) = start.max(self.last_before("reload", &before)?) else {
+                break;
+            };
+            before.seq = last;
+            let line = self.line(&before)?.unwrap_or_default();
+            let record: Value = serde_json::from_slice(&line).unwrap_or_default();
+            if record.get("to").or_else(|| record.get("revision")) == revision {
+                return Ok(record.get("policies").and_then(Value::as_array).cloned());
+            }
+        }
+        Ok(None)
+    }
+
     /// How many decisions there were, in each quarter of an hour.
     pub fn sums(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
         Ok(match self {
@@ -310,3 +335,5 @@ impl FromStr for Before {
 
 /// Decisions whose lines are read at once.
 const AT_ONCE: usize = 500;
+/// Starts and reloads that are looked at for the policies of a decision.
+const LOOKED_AT: usize = 100;

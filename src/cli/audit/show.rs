@@ -143,7 +143,7 @@ fn silent(out: &mut impl Write, source: &Source, key: &Key, record: &Value) -> a
         return Ok(());
     }
     let bold = Style::new().bold();
-    let known = named(source, key, revision)?;
+    let known = source.policies_in_force(key, revision)?;
     let Some(policies) = known.or_else(|| kept(source, revision)) else {
         writeln!(out, "\n{bold}no objection{bold:#}\n  {NOT_KNOWN}")?;
         return Ok(());
@@ -161,29 +161,6 @@ fn silent(out: &mut impl Write, source: &Source, key: &Key, record: &Value) -> a
         writeln!(out, "\n{bold}no objection{bold:#}\n  {}", names.join(", "))?;
     }
     Ok(())
-}
-
-/// The names of the policies of this revision, as they were written down when they came into force.
-fn named(
-    source: &Source,
-    key: &Key,
-    revision: Option<&Value>,
-) -> anyhow::Result<Option<Vec<Value>>> {
-    let mut before = key.clone();
-    // Between it and the decision may be reloads that were refused, or that came while it was judged.
-    for _ in 0..LOOKED_AT {
-        let start = source.last_before("start", &before)?;
-        let Some(last) = start.max(source.last_before("reload", &before)?) else {
-            break;
-        };
-        before.seq = last;
-        let line = source.line(&before)?.unwrap_or_default();
-        let record: Value = serde_json::from_slice(&line).unwrap_or_default();
-        if record.get("to").or_else(|| record.get("revision")) == revision {
-            return Ok(record.get("policies").and_then(Value::as_array).cloned());
-        }
-    }
-    Ok(None)
 }
 
 /// The same, as they are kept beside the journal: retention takes starts and reloads away, and not those.
@@ -338,5 +315,3 @@ const IN_EVERY_HEAD: [&str; 3] = ["kind", "seq", "timestamp"];
 const IN_HEAD: [&str; 4] = ["decision_id", "verdict", "operation", "error"];
 /// Where nothing says which policies there were.
 const NOT_KNOWN: &str = "which policies judged besides is not known: no start or reload before it that names them is there";
-/// Starts and reloads that are looked at.
-const LOOKED_AT: usize = 100;

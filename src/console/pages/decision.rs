@@ -274,27 +274,13 @@ fn silent(source: &Source, seen: &Seen) -> Result<Vec<String>, Fault> {
     if seen.record.get("input").is_none() || revision.is_none() {
         return Ok(Vec::new());
     }
-    let mut before = seen.found.key();
-    for _ in 0..LOOKED_AT {
-        let start = source.last_before("start", &before)?;
-        let Some(last) = start.max(source.last_before("reload", &before)?) else {
-            break;
-        };
-        before.seq = last;
-        let line = source.line(&before)?.unwrap_or_default();
-        let record: Value = serde_json::from_slice(&line).unwrap_or_default();
-        if record.get("to").or_else(|| record.get("revision")) == revision {
-            let objecting: Vec<&str> = violations(&seen.record)
-                .filter_map(|it| it["policy"].as_str())
-                .collect();
-            let names = record.get("policies").and_then(Value::as_array);
-            let names = names.into_iter().flatten();
-            let names = names.filter_map(Value::as_str);
-            let names = names.filter(|name| !objecting.contains(name));
-            return Ok(names.map(cut).collect());
-        }
-    }
-    Ok(Vec::new())
+    let names = source.policies_in_force(&seen.found.key(), revision)?;
+    let names = names.unwrap_or_default();
+    let objecting: Vec<&Value> = violations(&seen.record)
+        .filter_map(|it| it.get("policy"))
+        .collect();
+    let silent = names.iter().filter(|name| !objecting.contains(name));
+    Ok(silent.filter_map(Value::as_str).map(cut).collect())
 }
 
 /// The records as they were written.
@@ -342,8 +328,6 @@ fn long(text: &str) -> String {
 
 /// Objections that are shown.
 const MOST: usize = 50;
-/// Records of starts and reloads that are looked at.
-const LOOKED_AT: usize = 20;
 /// Letters of a record.
 const LONGEST: usize = 30_000;
 /// Letters of a message.
