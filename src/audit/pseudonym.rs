@@ -101,9 +101,11 @@ impl Pseudonyms {
     }
 
     fn of(&self, event: &Map<String, Value>) -> Values {
-        let mut values = Values::default();
-        let mut add = |value: &str| values.add(value, || name(&self.key, self.version, value));
+        let mut values = words::Collected::default();
         for field in &self.fields {
+            let is_id = field.is_id();
+            let mut add =
+                |value: &str| values.add(value, is_id, || name(&self.key, self.version, value));
             field.values(event, &mut |value| {
                 add(value);
                 // The same address, in its other notation.
@@ -114,7 +116,7 @@ impl Pseudonyms {
                 }
             });
         }
-        values
+        values.values()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Asking by a value that has pseudonyms in the journal: by all of them, whichever key made them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::audit::index::{Filter, Pattern};
@@ -24,16 +26,52 @@ pub fn known_as(mut filter: Filter, journal: &Path) -> Result<Filter, OpenError>
         texts.map(|text| (text.clone(), vec![text])).collect();
     let addresses = filter.client.iter().filter_map(Network::address);
     wanted.extend(addresses.map(|address| (address.to_string(), written(address))));
+    let tokens = filter.token.iter().filter_map(|it| match it {
+        Pattern::Exactly(text) => Some(&**text),
+        Pattern::Begins(_) => None,
+    });
+    let tokens: BTreeSet<&str> = tokens.collect();
     for (value, written) in wanted {
         let mut names = Vec::new();
         for text in written {
             names.extend(pseudonym::names(journal, &text)?);
+        }
+        if tokens.contains(&*value) && !names.is_empty() {
+            for (before, part, behind) in parts(&value) {
+                let made = pseudonym::names(journal, part)?.into_iter();
+                names.extend(made.map(|name| format!("{before}{name}{behind}")));
+            }
         }
         if !names.is_empty() {
             filter.known_as.insert(value, names);
         }
     }
     Ok(filter)
+}
+
+/// The words of a token's name, and what several of them are together: one may be a value that got a pseudonym. With what
+/// stands before and behind.
+fn parts(name: &str) -> Vec<(&str, &str, &str)> {
+    let mut words: Vec<Range<usize>> = Vec::new();
+    for (at, letter) in name.char_indices().filter(|(_, it)| it.is_alphanumeric()) {
+        let end = at + letter.len_utf8();
+        match words.last_mut() {
+            Some(word) if word.end == at => word.end = end,
+            _ => words.push(at..end),
+        }
+    }
+    words.truncate(WORDS);
+    let mut parts = Vec::new();
+    for first in &words {
+        for last in words.iter().filter(|last| last.end >= first.end) {
+            let (before, rest) = name.split_at(first.start);
+            let (part, behind) = rest.split_at(last.end - first.start);
+            if part.len() < name.len() {
+                parts.push((before, part, behind));
+            }
+        }
+    }
+    parts
 }
 
 /// The ways in which an address may have stood where it got a pseudonym.
@@ -43,4 +81,31 @@ fn written(address: IpAddr) -> Vec<String> {
         all.push(address.to_ipv6_mapped().to_string());
     }
     all
+}
+
+/// Words of a name that are looked at.
+const WORDS: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_for_by_each_of_its_words_and_by_several_together() {
+        let found: Vec<String> = parts("pay-prod b")
+            .into_iter()
+            .map(|(before, part, behind)| format!("{before}<{part}>{behind}"))
+            .collect();
+        let wanted = [
+            "<pay>-prod b",
+            "<pay-prod> b",
+            "pay-<prod> b",
+            "pay-<prod b>",
+            "pay-prod <b>",
+        ];
+        assert_eq!(found, wanted);
+        assert_eq!(parts("payments"), []);
+        assert_eq!(parts(""), []);
+        assert!(parts(&"a-".repeat(5_000)).len() < 100);
+    }
 }

@@ -30,7 +30,7 @@ const KNOWN: [(&str, &[&str]); 13] = [
             "input/attributes/source/address/socketAddress/address",
         ],
     ),
-    ("caller.token.id", &["caller/id", "callers/*/caller/id"]),
+    (CALLER_ID, &["caller/id", "callers/*/caller/id"]),
     (
         "caller.certificate.subject",
         &[
@@ -74,6 +74,7 @@ const KNOWN: [(&str, &[&str]); 13] = [
 ];
 
 const CLAIMS: &str = "caller.jwt.claims.";
+const CALLER_ID: &str = "caller.token.id";
 
 impl TryFrom<String> for Field {
     type Error = FieldError;
@@ -109,6 +110,11 @@ impl Field {
     /// The claim of a JSON Web Token that it is.
     pub fn claim(&self) -> Option<&str> {
         self.name.strip_prefix(CLAIMS)
+    }
+
+    /// Whether its values are public ids of tokens.
+    pub(super) fn is_id(&self) -> bool {
+        self.name == CALLER_ID
     }
 
     /// Its values in a record: texts and numbers, and all those of a list or an object.

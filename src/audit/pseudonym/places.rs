@@ -33,6 +33,7 @@ impl Work<'_> {
             Value::String(text) => {
                 let shown = match self.path.first().map(String::as_str) {
                     Some("erased" | "masked") => pointer(&text, self.values),
+                    _ if is_one_of(IDS, &self.path) => self.values.id(&text),
                     _ => self.values.text(&text),
                 };
                 match shown {
@@ -139,8 +140,12 @@ fn is_open(path: &[String]) -> bool {
 }
 
 fn is_kept(path: &[String]) -> bool {
-    KEPT.iter()
-        .any(|kept| kept.len() == path.len() && matches(kept, path))
+    is_one_of(&KEPT, path)
+}
+
+fn is_one_of(places: &[&[&str]], path: &[String]) -> bool {
+    let mut places = places.iter();
+    places.any(|place| place.len() == path.len() && matches(place, path))
 }
 
 fn matches(pattern: &[&str], path: &[String]) -> bool {
@@ -161,8 +166,15 @@ const OPEN: [&[&str]; 8] = [
     &["nd_builtin_cache"],
 ];
 
+/// By these the history of a token is asked for.
+const IDS: &[&[&str]] = &[
+    &["input", "token", "id"],
+    &["input", "token", "current", "id"],
+    &["credential", "id"],
+];
+
 /// What chain, verification, joins and readers go by, and what says nothing of a caller.
-const KEPT: [&[&str]; 38] = [
+const KEPT: [&[&str]; 41] = [
     &["counted"],
     &["kind"],
     &["timestamp"],
@@ -192,6 +204,7 @@ const KEPT: [&[&str]; 38] = [
     &["request", "caller_hash"],
     &["request", "received_sha256"],
     &["request", "forwarded_sha256"],
+    &["result", "violations", "*", "code"],
     &["result", "violations", "*", "policy"],
     &["result", "violations", "*", "mode"],
     &["result", "violations", "*", "rule"],
@@ -202,4 +215,6 @@ const KEPT: [&[&str]; 38] = [
     &["input", "caller", "token", "kind"],
     &["input", "change", "expiration", "at"],
     &["input", "change", "differs"],
+    &["input", "change", "scopes"],
+    &["input", "token", "current", "scopes"],
 ];

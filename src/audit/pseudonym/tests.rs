@@ -72,6 +72,67 @@ fn callers_of_sums_and_of_refusals_are_covered() {
 }
 
 #[test]
+fn by_what_others_ask_for_stays_whatever_a_caller_calls_itself() {
+    let (_journal, own) = pseudonyms(&["caller.jwt.subject", "caller.jwt.claims.groups"]);
+    let event = |subject: &str| {
+        json!({
+            "caller": {"jwt": {"subject": subject}},
+            "input": {
+                "caller": {"jwt": {"claims": {"groups": ["forbidden-scope", "logs.read", "dt0c01.AAAA", "token.update"]}}},
+                "change": {"scopes": {"added": ["WriteConfig", "logs.read"]}},
+                "token": {"id": "dt0c01.AAAA", "current": {"id": "dt0c01.AAAA", "scopes": ["WriteConfig"]}},
+            },
+            "operation": "token.update",
+            "result": {"violations": [{"policy": "forbidden_scopes", "code": "forbidden-scope"}]},
+            "credential": {"id": "dt0c01.AAAA"},
+        })
+    };
+    for subject in [
+        "WriteConfig",
+        "dt0c01.AAAA",
+        "forbidden-scope",
+        "forbidden_scopes",
+    ] {
+        let (was, is) = (event(subject), applied(&own, &event(subject)));
+        for place in [
+            "/input/change/scopes",
+            "/input/token",
+            "/operation",
+            "/result/violations",
+            "/credential",
+        ] {
+            assert_eq!(is.pointer(place), was.pointer(place), "{subject} {place}");
+        }
+        assert_ne!(is["caller"], was["caller"], "{subject}");
+    }
+    // Who changes the token that it uses itself is named by it.
+    let (_journal, own) = pseudonyms(&["caller.token.id"]);
+    let mut event = event("x");
+    event["caller"]["id"] = "dt0c01.AAAA".into();
+    let written = applied(&own, &event);
+    let name = &written["caller"]["id"];
+    assert_ne!(name, "dt0c01.AAAA");
+    for place in [
+        "/input/token/id",
+        "/input/token/current/id",
+        "/credential/id",
+    ] {
+        assert_eq!(written.pointer(place), Some(name), "{place}");
+    }
+}
+
+#[test]
+fn many_values_cost_no_more_than_the_text_is_long() {
+    let (_journal, own) = pseudonyms(&["caller.jwt.claims.groups"]);
+    let groups: Vec<String> = (0..2_000).map(|at| format!("group-{at}-of-many")).collect();
+    let text = (groups.join(" and ") + ", ").repeat(20);
+    let event = json!({"input": {"caller": {"jwt": {"claims": {"groups": groups}}}, "note": text}});
+    let written = applied(&own, &event).to_string();
+    assert!(!written.contains("of-many"));
+    assert_eq!(written.matches("hmac-sha256:v1:").count(), 2_000 * 21);
+}
+
+#[test]
 fn a_record_without_such_values_stays_byte_for_byte() {
     let (_journal, pseudonyms) = pseudonyms(&["caller.address"]);
     let record = Record::of(

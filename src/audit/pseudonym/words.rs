@@ -4,46 +4,97 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::ops::Range;
 
-/// The values of one record or line, with their pseudonyms.
+use aho_corasick::AhoCorasick;
+
+/// The values of one record or line, with their pseudonyms. All of them are looked for at once: a caller may have very
+/// many.
 #[derive(Debug, Default)]
-pub struct Values(Vec<Known>);
+pub struct Values {
+    known: Vec<Known>,
+    /// Those that may stand within texts; `None`: there is none.
+    within: Option<AhoCorasick>,
+    /// Places in `known`, by the value.
+    places: HashMap<String, usize>,
+}
 
 #[derive(Debug)]
 struct Known {
     /// In small letters, those of ASCII.
     value: String,
     name: String,
-    is_short: bool,
+    /// It is the public id of the caller's own token.
+    is_id: bool,
 }
 
-impl Values {
+/// Collects values.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    known: Vec<Known>,
+    places: HashMap<String, usize>,
+}
+
+impl Collected {
     /// Once each, whatever its case: the first spelling has the name.
-    pub(super) fn add(&mut self, value: &str, name: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, value: &str, is_id: bool, name: impl FnOnce() -> String) {
         let lower = value.to_ascii_lowercase();
-        if value.is_empty() || self.0.iter().any(|known| known.value == lower) {
+        if value.is_empty() {
             return;
         }
-        self.0.push(Known {
-            is_short: lower.chars().count() < SHORTEST,
+        if let Some(known) = self
+            .places
+            .get(&lower)
+            .and_then(|at| self.known.get_mut(*at))
+        {
+            known.is_id |= is_id;
+            return;
+        }
+        self.places.insert(lower.clone(), self.known.len());
+        self.known.push(Known {
             value: lower,
             name: name(),
+            is_id,
         });
     }
 
+    pub(super) fn values(self) -> Values {
+        let is_within = self.known.iter().any(|known| !known.is_short());
+        let patterns = self.known.iter().map(|known| {
+            // A short one is never found within a text, and the others keep their places.
+            if known.is_short() {
+                NOWHERE
+            } else {
+                known.value.as_bytes()
+            }
+        });
+        let within = is_within.then(|| {
+            let built = AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .build(patterns);
+            built.expect("values of one record are far fewer and shorter than the limits")
+        });
+        Values {
+            known: self.known,
+            within,
+            places: self.places,
+        }
+    }
+}
+
+impl Values {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
     }
 
     /// A text with pseudonyms.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let (kept, mark) = parts(text);
-        let lower = kept.to_ascii_lowercase();
-        let mut found: Vec<(Range<usize>, &str)> = Vec::new();
-        for known in &self.0 {
-            known.places(&lower, !mark.is_empty(), &mut found);
+        if self.is_empty() {
+            return Cow::Borrowed(text);
         }
+        let (kept, mark) = parts(text);
+        let mut found = self.found(kept, !mark.is_empty());
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -62,44 +113,68 @@ impl Values {
         out.push_str(mark);
         Cow::Owned(out)
     }
+
+    /// The id of a token, by which its history is asked for: it has a pseudonym where the caller used this very token.
+    pub(super) fn id<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.whole(text).filter(|known| known.is_id) {
+            Some(known) => Cow::Owned(known.name.clone()),
+            None => Cow::Borrowed(text),
+        }
+    }
+
+    fn whole(&self, text: &str) -> Option<&Known> {
+        let place = self.places.get(&text.to_ascii_lowercase())?;
+        self.known.get(*place)
+    }
+
+    /// Wherever a value stands on its own: a letter or digit at its end has none beside it. A short one is a word of
+    /// every other sentence: it has to be the whole text.
+    fn found<'a>(&'a self, text: &str, is_cut: bool) -> Vec<(Range<usize>, &'a str)> {
+        let mut found = Vec::new();
+        if let Some(known) = self.whole(text) {
+            found.push((0..text.len(), &*known.name));
+        }
+        let Some(within) = &self.within else {
+            return found;
+        };
+        let mut end = vec![0; self.known.len()];
+        for one in within.find_overlapping_iter(text) {
+            let place = one.pattern().as_usize();
+            let (Some(known), Some(end)) = (self.known.get(place), end.get_mut(place)) else {
+                continue;
+            };
+            if one.start() >= *end && known.is_alone(text, one.range()) {
+                *end = one.end();
+                found.push((one.range(), &*known.name));
+            }
+        }
+        if is_cut {
+            let lower = text.to_ascii_lowercase();
+            let long = self.known.iter().filter(|known| !known.is_short());
+            found.extend(long.filter_map(|known| {
+                let at = begun(&lower, &known.value)?;
+                let is_alone = known.begins_alone(text, at);
+                is_alone.then(|| (at..text.len(), &*known.name))
+            }));
+        }
+        found
+    }
 }
 
 impl Known {
-    /// Wherever the value stands on its own: a letter or digit at its end has none beside it. A short one is a word of
-    /// every other sentence: it has to be the whole text.
-    fn places<'a>(&'a self, text: &str, is_cut: bool, found: &mut Vec<(Range<usize>, &'a str)>) {
-        let value = self.value.as_str();
-        if self.is_short {
-            if text == value {
-                found.push((0..text.len(), &self.name));
-            }
-            return;
-        }
-        let begins = value.starts_with(char::is_alphanumeric);
-        let ends = value.ends_with(char::is_alphanumeric);
-        let mut from = 0;
-        while let Some(at) = text.get(from..).and_then(|rest| rest.find(value)) {
-            let at = at + from;
-            let end = at + value.len();
-            let is_part = begins && is_word_before(text, at)
-                || ends
-                    && text
-                        .get(end..)
-                        .is_some_and(|behind| behind.starts_with(char::is_alphanumeric));
-            if is_part {
-                let first = value.chars().next();
-                from = at + first.map_or(1, char::len_utf8);
-            } else {
-                found.push((at..end, &self.name));
-                from = end;
-            }
-        }
-        if is_cut && let Some(at) = begun(text, value) {
-            let is_part = begins && is_word_before(text, at);
-            if !is_part {
-                found.push((at..text.len(), &self.name));
-            }
-        }
+    fn is_short(&self) -> bool {
+        self.value.chars().nth(SHORTEST - 1).is_none()
+    }
+
+    fn is_alone(&self, text: &str, at: Range<usize>) -> bool {
+        let ends = self.value.ends_with(char::is_alphanumeric);
+        let behind = text.get(at.end..).unwrap_or_default();
+        self.begins_alone(text, at.start) && !(ends && behind.starts_with(char::is_alphanumeric))
+    }
+
+    fn begins_alone(&self, text: &str, at: usize) -> bool {
+        let begins = self.value.starts_with(char::is_alphanumeric);
+        !(begins && is_word_before(text, at))
     }
 }
 
@@ -145,3 +220,6 @@ const MARK: &str = "… (";
 
 /// Characters that a value has at least to be looked for within texts.
 const SHORTEST: usize = 3;
+
+/// What no text holds: texts are UTF-8.
+const NOWHERE: &[u8] = b"\xff";
