@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::Set;
 use crate::grant;
+use crate::policy::Mask;
 
 /// For a record. `endpoints`: what the configuration changes about them.
 pub(super) fn configured(
@@ -35,6 +36,7 @@ pub(super) fn configured(
         client_certificates: client_certificates(config),
         credentials: some(set.environments().brokered(key).into_iter()),
         grants: config.grants.as_ref().map(grants),
+        masks: set.policy().mask().map(Mask::rules).unwrap_or_default(),
         // The journal knows.
         pseudonyms: None,
     }

@@ -272,6 +272,9 @@ pub struct Configured {
     /// Who may grant what policies deny, and for how long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grants: Option<Value>,
+    /// The rules of `system.log` by which records are masked or left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub masks: Vec<&'static str>,
     /// Whose values have pseudonyms, and the version of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pseudonyms: Option<Value>,

@@ -76,6 +76,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("client_certificates?", one_of(&["required", "optional"])),
         ("credentials?", list(json!({"type": "object"}))),
         ("grants?", json!({"type": "object"})),
+        ("masks?", list(one_of(&["drop", "mask"]))),
         ("pseudonyms?", json!({"type": "object"})),
     ];
     let with = |members: Vec<(&'static str, Value)>| object(members.into_iter());

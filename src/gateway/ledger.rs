@@ -99,6 +99,16 @@ impl Ledger {
         })
     }
 
+    /// Counts a denial that a rule of the policies leaves out of the journal. Whose it was is not said: the rule may be about
+    /// who it is.
+    pub(super) fn dropped(&self, operation: Option<&'static str>, time: Timestamp) {
+        let kind = Kind {
+            reason: "dropped",
+            operation,
+        };
+        self.books().journal.count_unnamed(kind, time);
+    }
+
     /// Whether a refusal that is never recorded may have its line in the log. Else it was counted.
     pub(super) fn line(&self, address: Address, kind: Kind, time: Timestamp) -> bool {
         let payer = Payer::new(None, address, Arc::default());

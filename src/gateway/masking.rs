@@ -4,6 +4,7 @@
 //! leave out what was refused or denied; what is allowed is always recorded.
 
 use super::Gateway;
+use super::record::Recorder;
 use crate::audit::RecordError;
 use crate::audit::event::DecisionRecord;
 use crate::policy::{Mask, Verdict};
@@ -15,6 +16,7 @@ impl Gateway {
         mask: &Mask,
         record: DecisionRecord,
         verdict: Verdict,
+        recorder: &Recorder,
     ) -> Result<Option<DecisionRecord>, RecordError> {
         let mask = mask.clone();
         let now = (self.shared.now)();
@@ -33,6 +35,8 @@ impl Gateway {
         match (masked.drop, verdict) {
             (true, Verdict::Deny) => {
                 self.shared.metrics.record_dropped();
+                let operation = Some(recorder.operation());
+                self.shared.ledger.dropped(operation, now);
                 return Ok(None);
             }
             (true, Verdict::Allow) => self.shared.metrics.drop_ignored(),

@@ -46,7 +46,7 @@ impl Gateway {
         // Once for each reload, at most.
         let entry = loop {
             if let Some(mask) = &mask {
-                event = match self.masked(mask, event, Verdict::Deny).await {
+                event = match self.masked(mask, event, Verdict::Deny, recorder).await {
                     Ok(Some(event)) => self.shared.cut.record(event),
                     Ok(None) => return Rejection::from(reason),
                     Err(error) => break Err(error),
@@ -128,7 +128,7 @@ impl Gateway {
         let waiting = Instant::now();
         let event = match mask {
             None => event,
-            Some(mask) => match self.masked(mask, event, verdict).await {
+            Some(mask) => match self.masked(mask, event, verdict, recorder).await {
                 Ok(Some(event)) => cut(event),
                 // Only what nobody allowed can be dropped.
                 Ok(None) => {

@@ -57,6 +57,14 @@ impl Sums {
         self.parties.add(&party, 1);
     }
 
+    /// Counts one of whom nobody is to be named.
+    pub(super) fn count_unnamed(&mut self, kind: Kind, time: Timestamp) {
+        self.widen((time, time));
+        self.count += 1;
+        self.kinds.add(&kind, 1);
+        self.parties.others += 1;
+    }
+
     /// Takes back what could not be written down.
     pub(super) fn add(&mut self, other: &Self) {
         if let Some(span) = other.span {

@@ -130,7 +130,10 @@ impl Bundle {
         let mut mask = None;
         if Mask::take_files(&mut tree, &modules) {
             (rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
-            mask = Mask::of(&tree, &mut problems);
+            if let Some((found, doubts)) = Mask::of(&tree, &mut problems) {
+                mask = Some(found);
+                tree.warnings.extend(doubts);
+            }
         }
         let is_whole = broken.is_empty();
         problems.extend(broken);

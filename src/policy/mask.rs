@@ -4,6 +4,7 @@
 //! that an event comes back only as the rules want it: a rule that fails, takes too long or says what cannot be done
 //! gives no event at all. What it says of a failure has nothing of the event in it.
 
+mod aims;
 mod pointer;
 
 use std::fmt;
@@ -134,8 +135,8 @@ impl Mask {
         !tree.masks.is_empty()
     }
 
-    /// The rules of a tree that has some.
-    pub(super) fn of(tree: &Tree, problems: &mut Vec<Problem>) -> Option<Self> {
+    /// The rules of a tree that has some, and what in them names what no event has.
+    pub(super) fn of(tree: &Tree, problems: &mut Vec<Problem>) -> Option<(Self, Vec<Problem>)> {
         let first = tree.masks.first()?;
         let is_helper = |file: &&File| {
             let (mut rego, _broken) = read::compile(&[file], &Map::new());
@@ -171,22 +172,35 @@ impl Mask {
         if problems.len() > before {
             return None;
         }
+        let doubts = aims::doubts(&program);
         match prepare::evaluable(&mut rego, &tree.data) {
-            Ok((prepared, origins)) => Some(Self {
-                rules: Arc::new(Rules {
+            Ok((prepared, origins)) => {
+                let rules = Rules {
                     prepared,
                     origins,
                     idle: Mutex::default(),
                     masks,
                     drops,
-                }),
-                limit: DEFAULT_LIMIT,
-            }),
+                };
+                let mask = Self {
+                    rules: Arc::new(rules),
+                    limit: DEFAULT_LIMIT,
+                };
+                Some((mask, doubts))
+            }
             Err(problem) => {
                 problems.push(problem);
                 None
             }
         }
+    }
+
+    /// Which rules there are.
+    pub fn rules(&self) -> Vec<&'static str> {
+        let Rules { masks, drops, .. } = &*self.rules;
+        let rules = [(*drops, "drop"), (*masks, "mask")];
+        let there = rules.into_iter().filter(|(is_there, _)| *is_there);
+        there.map(|(_, rule)| rule).collect()
     }
 
     /// The same, each rule within this time.

@@ -117,7 +117,7 @@ fn a_drop_rule_leaves_out_what_was_refused_and_never_what_was_allowed() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&check.stderr).into_owned();
-    let gate = if check.status.success() {
+    let mut gate = if check.status.success() {
         started(policies.path(), &upstream)
     } else {
         // The made-up requests have that name: it is refused at load.
@@ -142,6 +142,25 @@ fn a_drop_rule_leaves_out_what_was_refused_and_never_what_was_allowed() {
     assert!(
         metrics.contains("dtgate_journal_drops_ignored_total 1"),
         "{metrics}"
+    );
+    // Whoever has the journal alone knows that something is not in it.
+    gate.signal("TERM");
+    assert!(gate.wait().success());
+    let records = gate.records();
+    assert_eq!(records[0]["masks"], json!(["drop"]));
+    let counted = records
+        .iter()
+        .find(|it| it["kind"] == "suppressed")
+        .unwrap();
+    assert_eq!(counted["count"], 2, "{counted}");
+    assert_eq!(
+        (&counted["callers"], &counted["other_callers"]),
+        (&json!([]), &json!(2))
+    );
+    let reasons = counted["reasons"].as_array().unwrap();
+    assert!(
+        reasons.iter().all(|it| it["reason"] == "dropped"),
+        "{counted}"
     );
 }
 

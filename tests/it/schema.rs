@@ -247,6 +247,7 @@ fn events() -> Vec<Value> {
         client_certificates: Some("required"),
         credentials: vec![member.clone()],
         grants: Some(member.clone()),
+        masks: vec!["drop", "mask"],
         pseudonyms: Some(member.clone()),
     };
     let decision = |input, caller, remedy, violations, full: bool| {

@@ -130,7 +130,11 @@ fn is_the_same(expr: &Expr, is_fixed: &dyn Fn(&str) -> bool) -> bool {
             Site::Reference(reference) => program::known(reference)
                 .first()
                 .is_none_or(|first| is_fixed(first)),
-            Site::Call { .. } | Site::Operation(_) | Site::Members(_) | Site::Pattern(_) => true,
+            Site::Call { .. }
+            | Site::Operation(_)
+            | Site::Members(_)
+            | Site::Pattern(_)
+            | Site::Text(_) => true,
             Site::Binding(_)
             | Site::Declared(_)
             | Site::Every { .. }

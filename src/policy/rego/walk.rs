@@ -32,6 +32,8 @@ pub(in crate::policy) enum Site<'a> {
     /// What a `some .. in`, an assignment or the argument of a function binds names by: mostly one name.
     Pattern(&'a Expr),
     Reference(&'a Expr),
+    /// A text that stands there as it is.
+    Text(&'a Expr),
     /// A statement with a `with`, or several.
     Replacing(&'a LiteralStmt),
     /// The target or the replacement of a `with`: both can name a function without calling it.
@@ -195,6 +197,7 @@ pub(in crate::policy) fn expression<'a>(expr: &'a Expr, see: &mut dyn FnMut(Site
             lhs,
             ..
         } => patterns(std::slice::from_ref(lhs), see),
+        Expr::String { .. } | Expr::RawString { .. } => see(Site::Text(expr)),
         _ => {}
     }
     for part in syntax::parts(expr) {

@@ -99,7 +99,7 @@ impl Scope<'_> {
                 name,
                 Some("finds a name by an index (write `some … in`)".into()),
             ),
-            Site::Every { .. } | Site::Replacing(_) => return None,
+            Site::Every { .. } | Site::Replacing(_) | Site::Text(_) => return None,
             Site::Members(expr) => {
                 let kind = self.kinds.of(self.definition, expr, DEPTH);
                 let open = !kind.has_members() && whole(expr).is_none();

@@ -234,7 +234,7 @@ impl<'a> Rewriter<'a> {
                 | Site::Every { .. }
                 | Site::Replacing(_)
                 | Site::With(_) => false,
-                Site::Members(_) | Site::Operation(_) | Site::Pattern(_) => true,
+                Site::Members(_) | Site::Operation(_) | Site::Pattern(_) | Site::Text(_) => true,
                 Site::Call { function, .. } => {
                     let name = program::dotted(function).unwrap_or_default();
                     watched(&name.join(".")).is_some()
