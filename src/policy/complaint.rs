@@ -23,6 +23,14 @@ pub(super) fn answer<T, E: ToString>(
     }
 }
 
+/// As much of a message as somebody reads: what failed is repeated whole in it, and may be megabytes of a request.
+pub(super) fn in_short(message: &str) -> String {
+    match message.get(..message.floor_char_boundary(LONGEST)) {
+        Some(beginning) if beginning.len() < message.len() => format!("{beginning}… (cut)"),
+        _ => message.to_owned(),
+    }
+}
+
 /// Takes file, line and column out of an error of the engine: `--> file:line:column`, a drawing, `error: text`.
 pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
     let place = text.lines().find_map(|line| {
@@ -37,7 +45,7 @@ pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
     let message = message.unwrap_or_else(|| text.trim().lines().next().unwrap_or("unknown error"));
     let message = match in_our_words(message) {
         Some(ours) => ours.to_owned(),
-        None => not_closed(message).unwrap_or_else(|| message.to_owned()),
+        None => not_closed(message).unwrap_or_else(|| in_short(message)),
     };
     match place {
         Some((path, line, column)) => {
@@ -122,9 +130,24 @@ fn not_closed(message: &str) -> Option<String> {
     Some(format!("`{sign}` is expected here: {advice}"))
 }
 
+/// Bytes of a message.
+const LONGEST: usize = 1000;
+
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::policy::bundle::tests::wrong;
+
+    #[test]
+    fn a_long_message_is_cut_where_a_letter_ends() {
+        for short in ["", "x", &"x".repeat(LONGEST), &"é".repeat(LONGEST / 2)] {
+            assert_eq!(in_short(short), short);
+            let problem = engine_problem(&format!("error: {short}x"), "p");
+            assert!(problem.message.len() < LONGEST + 20, "{short}");
+        }
+        let cut = in_short(&format!("x{}", "é".repeat(LONGEST)));
+        assert_eq!(cut, format!("x{}… (cut)", "é".repeat(499)));
+    }
 
     #[test]
     fn what_needs_an_import_or_is_not_there_is_named() {
