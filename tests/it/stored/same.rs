@@ -92,9 +92,10 @@ fn records() -> impl Strategy<Value = Vec<Value>> {
                 continue;
             }
             if let Some(outcome) = ["answered", "failed", "unknown"].get(how) {
+                let detail = ["", "No answer", "pay: made it"][settled % 3];
                 let made = if is_slow { json!({"id": "made it"}) } else { Value::Null };
                 records.push(json!({"kind": "outcome", "decision_seq": of, "outcome": outcome, "credential": made,
-                    "detail": ["", "No answer", "pay: made it"][settled % 3]}));
+                    "detail": detail}));
             }
             if let Some(found) = ["done", "unknown"].get(settled) {
                 records.push(json!({"kind": "settled", "decision_seq": of, "found": found}));
