@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::extent::in_short;
 use super::problem::Problem;
 
 pub(super) const PANICKED: &str = "the engine panicked";
@@ -20,14 +21,6 @@ pub(super) fn answer<T, E: ToString>(
     match guarded(ask) {
         Some(answer) => answer.map_err(|error| engine_problem(&error.to_string(), about)),
         None => Err(Problem::new(about, 0, 0, PANICKED)),
-    }
-}
-
-/// As much of a message as somebody reads: what failed is repeated whole in it, and may be megabytes of a request.
-pub(super) fn in_short(message: &str) -> String {
-    match message.get(..message.floor_char_boundary(LONGEST)) {
-        Some(beginning) if beginning.len() < message.len() => format!("{beginning}… (cut)"),
-        _ => message.to_owned(),
     }
 }
 
@@ -130,9 +123,6 @@ fn not_closed(message: &str) -> Option<String> {
     Some(format!("`{sign}` is expected here: {advice}"))
 }
 
-/// Bytes of a message.
-const LONGEST: usize = 1000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,12 +130,12 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_where_a_letter_ends() {
-        for short in ["", "x", &"x".repeat(LONGEST), &"é".repeat(LONGEST / 2)] {
+        for short in ["", "x", &"x".repeat(1000), &"é".repeat(500)] {
             assert_eq!(in_short(short), short);
             let problem = engine_problem(&format!("error: {short}x"), "p");
-            assert!(problem.message.len() < LONGEST + 20, "{short}");
+            assert!(problem.message.len() < 1020, "{short}");
         }
-        let cut = in_short(&format!("x{}", "é".repeat(LONGEST)));
+        let cut = in_short(&format!("x{}", "é".repeat(1000)));
         assert_eq!(cut, format!("x{}… (cut)", "é".repeat(499)));
     }
 

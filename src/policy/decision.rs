@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
-use super::complaint::in_short;
+use super::extent::in_short;
 use super::granted::Granted;
 use crate::dynatrace::redact::{Redacted, Redactor, Texts};
 

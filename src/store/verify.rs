@@ -261,8 +261,8 @@ impl Asked {
         if found != decisions {
             problems.add(format!(
                 "a question for its decisions finds {found}, and {decisions} are there: an index of the server is damaged \
-                 (REINDEX TABLE dtgate.record makes all anew), or a constraint of a part of dtgate.record says something else \
-                 than its rows, and the server leaves that part out"
+                 (REINDEX TABLE dtgate.record makes all anew), or rows were changed to another kind than their lines are of (then \
+                 they are named, too)"
             ));
         }
         Ok(())
