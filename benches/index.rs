@@ -54,18 +54,28 @@ fn main() {
             took.as_secs_f64() * 1e3
         );
     }
-    let begun = Instant::now();
-    let filter = Filter {
+    let last_week = Filter {
         since: Some(START + i64::try_from(records / 2).unwrap() * STEP - 7 * 86_400_000),
         ..Filter::default()
     };
-    let sums = index.sums(&filter, By::Policy).unwrap();
-    println!(
-        "{:<40} {:>4} sums  {:>9.2} ms",
-        "stats of the last week by policy",
-        sums.len(),
-        begun.elapsed().as_secs_f64() * 1e3
-    );
+    for (name, filter, by) in [
+        ("stats of the last week by policy", &last_week, By::Policy),
+        ("stats of all by policy", &Filter::default(), By::Policy),
+        ("stats of all by scope", &Filter::default(), By::Scope),
+        ("stats of all by token", &Filter::default(), By::Token),
+    ] {
+        let begun = Instant::now();
+        let sums = if name.contains("all") {
+            index.totals(filter, by).unwrap()
+        } else {
+            index.sums(filter, by).unwrap()
+        };
+        println!(
+            "{name:<40} {:>4} sums  {:>9.2} ms",
+            sums.all.len(),
+            begun.elapsed().as_secs_f64() * 1e3
+        );
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^53")]

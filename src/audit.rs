@@ -176,7 +176,8 @@ impl Audit {
         let directory = Arc::new(directory);
         let (mut journal, found) = Journal::open(directory.clone(), config, now())?;
         if let Some(pseudonyms) = &pseudonyms {
-            pseudonyms.compare(found.keyed.as_ref());
+            let keyed = found.keyed.or_else(|| told_to_index(directory.path()));
+            pseudonyms.compare(keyed.as_ref());
         }
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
@@ -507,6 +508,15 @@ pub fn add(
     notary.seal(&mut journal, now()).map(drop).map_err(failed)
 }
 
+/// The key of pseudonyms that the journal used last, where the last segment does not tell and there is an index that can be
+/// asked: to read the whole journal would take a start too long.
+fn told_to_index(journal: &std::path::Path) -> Option<pseudonym::Said> {
+    let index = index::Index::open_to_read(journal, &journal.join(index::FILE));
+    let said = index.ok()??.said_of_keys(STARTS).ok()?.into_iter();
+    // Of several with one number the last.
+    said.max_by_key(|said| said.version)
+}
+
 /// What is said of a torn end that was set aside.
 fn recovered(aside: aside::Aside, now: jiff::Timestamp) -> Record {
     let (name, reason) = (&aside.name, &aside.reason);
@@ -523,6 +533,9 @@ fn recovered(aside: aside::Aside, now: jiff::Timestamp) -> Record {
     });
     event.record()
 }
+
+/// Starts and reloads that an index is asked about.
+const STARTS: usize = 20;
 
 /// Events that wait at most; past that, callers wait for a place.
 const QUEUE: usize = 4096;

@@ -288,9 +288,15 @@ impl Policy {
         self.engine.reads(member)
     }
 
-    /// The policies that may, by their own rules or by helpers.
-    pub fn readers(&self, member: &str) -> impl Iterator<Item = &str> {
-        self.engine.readers(member)
+    /// The policies that may, by their own rules, by helpers, or by their modes and exceptions: about this input, or about
+    /// any. Who objects to a token that could not be looked up is among them.
+    pub fn readers(&self, member: &str, input: Option<&Input>) -> impl Iterator<Item = &str> {
+        self.engine.readers(member, input)
+    }
+
+    /// The policies whose modes and exceptions go by this member.
+    pub fn applied_by(&self, member: &str, input: Option<&Input>) -> impl Iterator<Item = &str> {
+        self.engine.applied_by(member, input)
     }
 
     /// The inputs that the tests of the policies set, as far as they are whole.

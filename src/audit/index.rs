@@ -37,7 +37,7 @@ pub use filter::{Filter, Otherwise, Pattern, Which, ids, is_same_id};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
 pub use query::{Decided, Page};
-pub use sums::{By, Sum};
+pub use sums::{By, Sum, Sums};
 use tables::{APPLICATION, TABLES, VERSION};
 pub use unnamed::Unnamed;
 

@@ -21,6 +21,7 @@ use super::key;
 use super::segment::OpenError;
 use crate::dynatrace::token::HashKey;
 pub use field::{Field, FieldError};
+use keys::Told;
 pub(super) use keys::is_of_one_key;
 pub use keys::{Differing, Said, differing};
 pub use words::Values;
@@ -41,12 +42,21 @@ pub struct Pseudonyms {
 }
 
 impl Pseudonyms {
-    /// With the newest key of the journal, which is made where there is none. `None`: no field has pseudonyms.
+    /// With the newest key of the journal. Where there is none it is made, with a number that no record tells of: the whole
+    /// journal is read for that. `None`: no field has pseudonyms.
     pub(super) fn open(journal: &Path, config: &Config) -> Result<Option<Self>, OpenError> {
         if config.fields.is_empty() {
             return Ok(None);
         }
-        let version = versions(journal)?.last().copied().unwrap_or(1);
+        let version = if let Some(newest) = versions(journal)?.last() {
+            *newest
+        } else {
+            let told = Told::by(journal).map_err(at(journal))?.newest;
+            if told > 0 {
+                warn_of(told);
+            }
+            told.saturating_add(1)
+        };
         let key = key::read_or_make(&path(journal, version))?;
         Ok(Some(Self {
             fields: config.fields.clone(),
@@ -92,11 +102,7 @@ impl Pseudonyms {
             said.version > self.version || said.version == self.version && !is_same
         };
         if let Some(said) = said.filter(|it| it.fingerprint.is_some()).filter(is_other) {
-            let key = format!("pseudonym-v{}.key", said.version);
-            tracing::warn!(
-                key,
-                "the key of pseudonyms is missing, or another one than before"
-            );
+            warn_of(said.version);
         }
     }
 
@@ -131,14 +137,34 @@ pub fn names(journal: &Path, value: &str) -> Result<Vec<String>, OpenError> {
     Ok(names?.into_iter().flatten().collect())
 }
 
+/// A key that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    pub version: u32,
+    /// Deleted records may have had pseudonyms of the same version, by a key that is lost: nothing tells of them any more.
+    pub may_be_used: bool,
+}
+
 /// Makes the next key, by which a gate gives pseudonyms from its next start on; says which version it is. A version of
-/// which the journal tells is not given out again, though its key is lost.
-pub fn rotate(journal: &Path) -> Result<u32, OpenError> {
-    let told = keys::newest(journal).map_err(at(journal))?;
+/// which a record tells, or that a pseudonym has, is not given out again, though its key is lost.
+pub fn rotate(journal: &Path) -> Result<Rotated, OpenError> {
+    let told = Told::by(journal).map_err(at(journal))?;
     let there = versions(journal)?.last().copied();
-    let version = there.unwrap_or_default().max(told).saturating_add(1);
+    let newest = there.unwrap_or_default().max(told.newest);
+    let version = newest.saturating_add(1);
     key::read_or_make(&path(journal, version))?;
-    Ok(version)
+    Ok(Rotated {
+        version,
+        may_be_used: told.is_partly_unknown && newest == 0,
+    })
+}
+
+fn warn_of(version: u32) {
+    let key = format!("pseudonym-v{version}.key");
+    tracing::warn!(
+        key,
+        "the key of pseudonyms is missing, or another one than before"
+    );
 }
 
 /// Of the keys that are there, in their order.

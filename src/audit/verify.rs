@@ -133,7 +133,7 @@ impl<'a> Walk<'a> {
             noted,
             segments: &[],
             interval: trust.interval.unwrap_or(INTERVAL),
-            is_proof_wanted: !trust.keys.is_empty() || trust.kept.is_some(),
+            is_proof_wanted: trust.wants_proof(),
         })
     }
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 
 use super::{AskError, Client, ClientCertificate, Files, Found, OutboundError, Proxy};
-use crate::value::{is_this_machine, read_setting, unread};
+use crate::value::{is_this_machine, read_setting, unread, with_causes};
 
 /// How the server is reached.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub struct Sender {
     client: Client,
     headers: HeaderMap,
     headers_file: Option<PathBuf>,
+    /// Why it cannot be read, as was told last.
+    no_headers: Option<String>,
     timeout: Duration,
     tls: Tls,
 }
@@ -44,6 +46,8 @@ struct Tls {
     client_certificate: Option<ClientCertificate>,
     /// As the files were when they were read.
     read: Vec<Option<Stamp>>,
+    /// The same of those that could not be taken, as was told last.
+    refused: Option<Vec<Option<Stamp>>>,
     proxy: Option<Found>,
     is_encrypted: bool,
 }
@@ -69,6 +73,7 @@ impl Sender {
             ca: to.ca.map(Path::to_owned),
             client_certificate: to.client_certificate.cloned(),
             read: Vec::new(),
+            refused: None,
             proxy,
             is_encrypted: is_encrypted(to.url),
         };
@@ -78,19 +83,46 @@ impl Sender {
             tls,
             headers: headers.unwrap_or_default(),
             headers_file: to.headers_file.map(Path::to_owned),
+            no_headers: None,
             timeout: to.timeout,
         })
     }
 
     /// Takes other certificates, where their files are others now. Those that cannot be read, or do not belong together, are
-    /// being written.
-    fn renew(&mut self) {
+    /// being written, or stay so: why is told once for each change of the files.
+    fn renew(&mut self) -> Option<OutboundError> {
         let now = self.tls.stamps();
-        if now != self.tls.read
-            && let Ok(client) = self.tls.client()
-        {
-            self.client = client;
-            self.tls.read = now;
+        if now == self.tls.read {
+            self.tls.refused = None;
+            return None;
+        }
+        match self.tls.client() {
+            Ok(client) => {
+                self.client = client;
+                self.tls.read = now;
+                self.tls.refused = None;
+                None
+            }
+            Err(error) => {
+                let is_news = self.tls.refused.as_ref() != Some(&now);
+                self.tls.refused = Some(now);
+                is_news.then_some(error)
+            }
+        }
+    }
+
+    /// The same of the header fields: why is told once, until it is another reason.
+    fn renew_headers(&mut self) -> Option<OutboundError> {
+        match headers(self.headers_file.as_deref()?) {
+            Ok(headers) => {
+                self.headers = headers;
+                self.no_headers = None;
+                None
+            }
+            Err(error) => {
+                let told = self.no_headers.replace(error.to_string());
+                (told != self.no_headers).then_some(error)
+            }
         }
     }
 
@@ -103,11 +135,11 @@ impl Sender {
         more: &[(HeaderName, HeaderValue)],
         message: Bytes,
     ) -> Result<(StatusCode, HeaderMap, Option<Bytes>), AskError> {
-        // One that cannot be read is being written.
-        if let Some(Ok(headers)) = self.headers_file.as_deref().map(headers) {
-            self.headers = headers;
+        for error in self.renew_headers().into_iter().chain(self.renew()) {
+            let error = with_causes(&error);
+            let server = url.host();
+            tracing::warn!(server, %error, "a file that messages are sent with cannot be taken");
         }
-        self.renew();
         let mut request = Request::new(Full::new(message));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url;
@@ -187,6 +219,54 @@ fn headers(path: &Path) -> Result<HeaderMap, OutboundError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is broken at a renewal keeps the old ones in use. Whoever has broken it has to hear of it, and not with each
+    /// message.
+    #[test]
+    fn files_that_cannot_be_taken_are_told_once_for_each_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let (ca, fields) = (directory.path().join("ca"), directory.path().join("fields"));
+        let good = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let good = good.cert.pem();
+        std::fs::write(&ca, &good).unwrap();
+        std::fs::write(&fields, "a: b\n").unwrap();
+        let mut sender = Sender::new(&To {
+            url: &Uri::from_static("https://localhost:1"),
+            headers_file: Some(&fields),
+            ca: Some(&ca),
+            client_certificate: None,
+            proxy: None,
+            proxy_credential_file: None,
+            timeout: Duration::from_secs(1),
+        })
+        .unwrap();
+        for (text, told) in [
+            (Some("none"), true),
+            (Some("no certificate either"), true),
+            (None, true),
+            (Some(&*good), false),
+            (Some("none"), true),
+        ] {
+            match text {
+                Some(text) => std::fs::write(&ca, text).unwrap(),
+                None => std::fs::remove_file(&ca).unwrap(),
+            }
+            let said = sender.renew().map(|error| error.to_string());
+            assert_eq!(said.is_some(), told, "{text:?}: {said:?}");
+            assert!(said.is_none_or(|said| said.contains(&*ca.to_string_lossy())));
+            assert!(sender.renew().is_none(), "{text:?}");
+        }
+        for (text, told) in [
+            ("x", true),
+            ("a: b", false),
+            ("a: c\nx", true),
+            ("a: c\ny", false),
+        ] {
+            std::fs::write(&fields, text).unwrap();
+            assert_eq!(sender.renew_headers().is_some(), told, "{text}");
+            assert!(sender.renew_headers().is_none(), "{text}");
+        }
+    }
 
     #[test]
     fn header_fields_are_read_and_never_shown() {

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::extent::in_short;
 use super::problem::Problem;
 
 pub(super) const PANICKED: &str = "the engine panicked";
@@ -37,7 +38,7 @@ pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
     let message = message.unwrap_or_else(|| text.trim().lines().next().unwrap_or("unknown error"));
     let message = match in_our_words(message) {
         Some(ours) => ours.to_owned(),
-        None => not_closed(message).unwrap_or_else(|| message.to_owned()),
+        None => not_closed(message).unwrap_or_else(|| in_short(message)),
     };
     match place {
         Some((path, line, column)) => {
@@ -124,7 +125,19 @@ fn not_closed(message: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::policy::bundle::tests::wrong;
+
+    #[test]
+    fn a_long_message_is_cut_where_a_letter_ends() {
+        for short in ["", "x", &"x".repeat(1000), &"é".repeat(500)] {
+            assert_eq!(in_short(short), short);
+            let problem = engine_problem(&format!("error: {short}x"), "p");
+            assert!(problem.message.len() < 1020, "{short}");
+        }
+        let cut = in_short(&format!("x{}", "é".repeat(1000)));
+        assert_eq!(cut, format!("x{}… (cut)", "é".repeat(499)));
+    }
 
     #[test]
     fn what_needs_an_import_or_is_not_there_is_named() {

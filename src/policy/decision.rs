@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
+use super::extent::in_short;
 use super::granted::Granted;
 use crate::dynatrace::redact::{Redacted, Redactor, Texts};
 
@@ -18,7 +19,7 @@ pub const POLICY_ERROR: &str = "policy-error";
 const TIMED_OUT: &str = "exceeded time limit";
 
 /// Whose violation it is that a token could not be looked up. No package can have this name: it has a blank.
-const LOOKUP: &str = "token lookup";
+pub(super) const LOOKUP: &str = "token lookup";
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -198,7 +199,7 @@ impl Violation {
             policy: policy.to_owned(),
             mode: Mode::Enforce,
             rule: Rule::Deny,
-            message: format!("{}{message}", failure(policy)),
+            message: format!("{}{}", failure(policy), in_short(message)),
             path: None,
             code: Some(POLICY_ERROR.to_owned()),
             details: Map::from_iter([("failed_rule".to_owned(), rule.name().into())]),

@@ -25,9 +25,9 @@ use serde::Serialize;
 
 use crate::policy::bundle::{Bundle, Definition};
 use crate::policy::bytecode::{Bounds, COMPARED, Silence};
-use crate::policy::decision::{Decision, Mode, Rule, Violation};
+use crate::policy::decision::{Decision, LOOKUP, Mode, Rule, Violation};
 use crate::policy::extent;
-use crate::policy::input::Input;
+use crate::policy::input::{self, Input};
 use crate::policy::interpreter::{Interpreter, STEPS};
 use crate::policy::mask::Mask;
 use crate::policy::plain::Origins;
@@ -351,12 +351,28 @@ impl Engine {
         self.reads.iter().any(|read| may_be(read, member))
     }
 
-    /// The policies that may.
-    pub fn readers(&self, member: &str) -> impl Iterator<Item = &str> {
-        let readers = self.reads_of.iter();
-        let readers =
-            readers.filter(move |(_, reads)| reads.iter().any(|read| may_be(read, member)));
-        readers.map(|(policy, _)| policy.as_str())
+    /// The policies that may, or whose modes and exceptions do: for this input, or for any. Who objects to a token that could
+    /// not be looked up is among them, although it is no policy.
+    pub fn readers(&self, member: &str, input: Option<&Input>) -> impl Iterator<Item = &str> {
+        let rules = self.reads_of.iter();
+        let rules = rules.filter(move |(_, reads)| reads.iter().any(|read| may_be(read, member)));
+        let rules = rules.map(|(policy, _)| policy.as_str());
+        let of_lookup = self.lookup_required
+            && input::lookup_failed_by(input).any(|read| is_around(read, member));
+        rules
+            .chain(self.applied_by(member, input))
+            .chain(of_lookup.then_some(LOOKUP))
+    }
+
+    /// The policies whose modes or exceptions go by this member of the input, or by one below or around it.
+    pub fn applied_by(&self, member: &str, input: Option<&Input>) -> impl Iterator<Item = &str> {
+        let applied = self.policies.iter().filter(move |(policy, definition)| {
+            let modes = definition.enforcement.about();
+            let modes = modes.flat_map(|about| about.reads(input));
+            let mut reads = modes.chain(self.exceptions.reads(policy, input));
+            reads.any(|read| is_around(read, member))
+        });
+        applied.map(|(policy, _)| policy.as_str())
     }
 
     /// Asks every policy, never only the first that objects: the interpreter about those that the bytecode does not say
@@ -541,6 +557,12 @@ impl Engine {
 fn may_be(read: &Read, member: &str) -> bool {
     let mut steps = read.iter().zip(member.split('.'));
     steps.all(|(step, wanted)| step.as_deref().is_none_or(|step| step == wanted))
+}
+
+/// Whether one of two members of the input is the other, or around it.
+fn is_around(one: &str, other: &str) -> bool {
+    let mut steps = one.split('.').zip(other.split('.'));
+    steps.all(|(one, other)| one == other)
 }
 
 fn rule_path(policy: &str, rule: Rule) -> String {

@@ -77,6 +77,14 @@ fn write(value: &Value, most: usize, text: &mut String) {
     text.push(close);
 }
 
+/// As much of a message as somebody reads: what failed is repeated whole in it, and may be megabytes of a request.
+pub(super) fn in_short(message: &str) -> String {
+    match message.get(..message.floor_char_boundary(MESSAGE)) {
+        Some(beginning) if beginning.len() < message.len() => format!("{beginning}… (cut)"),
+        _ => message.to_owned(),
+    }
+}
+
 /// The text of a value for a log or for people, as long as somebody reads it.
 pub(super) fn shown(value: &Value) -> String {
     beginning(value, SHOWN).unwrap_or_else(|| value.to_string())
@@ -107,6 +115,8 @@ fn fits(value: &Value, levels: usize, left: &mut usize) -> bool {
 
 /// As long as the longest text that a builtin makes.
 const MOST_BYTES: usize = 4 << 20;
+/// Bytes of a message of a failure.
+const MESSAGE: usize = 1000;
 /// Bytes of a value in a log.
 const SHOWN: usize = 16 << 10;
 /// As deep as the body of a request may be; a record has a few levels around it, and its readers stop at 128.

@@ -50,6 +50,23 @@ pub const OF_ENVOY: [&str; 5] = [
 /// What the caller did before, which is counted when a policy reads it.
 pub const RECENT: &str = "input.caller.recent";
 
+/// What [`Input::only_disables`] reads.
+const ONLY_DISABLES: [&str; 6] = [
+    "input.change.enabled.requested",
+    "input.change.expiration.requested",
+    "input.change.name.requested",
+    "input.change.personal.requested",
+    "input.change.scopes.requested",
+    "input.unknown_members",
+];
+
+/// The members by which it is known whether a lookup failed, and whether that matters to this request, or to any.
+pub(super) fn lookup_failed_by(input: Option<&Input>) -> impl Iterator<Item = &'static str> {
+    let failed = input.is_none_or(|input| input.lookup_error().is_some());
+    let whether = ONLY_DISABLES.into_iter().filter(move |_| failed);
+    whether.chain(["input.token.lookup_error"])
+}
+
 /// What a request would change, and what is not known, is absent; who asks is always there. Nothing is `null`: in
 /// Rego a member that is absent is undefined, and `not` says that it is not there.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

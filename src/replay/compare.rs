@@ -37,16 +37,19 @@ type Silent<'a> = BTreeMap<&'a str, String>;
 
 impl<'a> Candidate<'a> {
     pub(super) fn new(policy: &'a Policy) -> Self {
+        let all: BTreeSet<&str> = policy.names().collect();
         let readers = |members: &[&str]| {
-            let readers = members.iter().flat_map(|member| policy.readers(member));
-            readers.collect()
+            let readers = members
+                .iter()
+                .flat_map(|member| policy.readers(member, None));
+            readers.filter(|policy| all.contains(policy)).collect()
         };
         Self {
             policy,
-            all: policy.names().collect(),
             of_envoy: readers(&input::OF_ENVOY),
             of_lookup: readers(&input::LOOKED_UP_FOR),
             of_recent: readers(&[input::RECENT]),
+            all,
             redactor: Redactor::default(),
             later: None,
         }
@@ -124,7 +127,7 @@ impl<'a> Candidate<'a> {
             return report.not_replayed(reason.to_owned());
         };
         let silent = self.silent(record, input, line);
-        if !silent.is_empty() && silent.len() == self.all.len() {
+        if !silent.is_empty() && self.all.iter().all(|policy| silent.contains_key(policy)) {
             let reasons: BTreeSet<&String> = silent.values().collect();
             let reason = reasons.into_iter().next().cloned().unwrap_or_default();
             return report.not_replayed(reason);
@@ -274,15 +277,27 @@ impl<'a> Candidate<'a> {
             for pointer in pointers.iter().filter(|it| it.starts_with("/input/")) {
                 let reason = || format!("a member that it reads is {what}: {}", generic(pointer));
                 for member in members_of_mask(pointer) {
-                    add(&mut self.policy.readers(&member), &reason);
+                    add(&mut self.readers(&member, input), &reason);
                 }
             }
         }
         for member in record::cut(line) {
             let reason = || CUT.to_owned();
-            add(&mut self.policy.readers(&member), &reason);
+            add(&mut self.readers(&member, input), &reason);
         }
         silent
+    }
+
+    /// The policies that cannot say what becomes of this request without this member.
+    fn readers<'m>(
+        &'m self,
+        member: &'m str,
+        input: &'m Input,
+    ) -> impl Iterator<Item = &'a str> + 'm {
+        let in_force = self.later.as_ref().and_then(|later| later.in_force);
+        let applied = in_force.into_iter();
+        let applied = applied.flat_map(|policy| policy.applied_by(member, Some(input)));
+        self.policy.readers(member, Some(input)).chain(applied)
     }
 }
 

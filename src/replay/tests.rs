@@ -126,7 +126,8 @@ fn keys_of_pseudonyms_that_are_missing_are_told() {
     assert_eq!(told, json!(wanted));
     // Another one in the place of the first: a new one gets a number that no record tells of.
     let directory = journal.0.path();
-    assert_eq!(crate::audit::pseudonym::rotate(directory).unwrap(), 4);
+    let made = crate::audit::pseudonym::rotate(directory).unwrap();
+    assert_eq!(made.version, 4);
     let key = |version: u32| directory.join(format!("pseudonym-v{version}.key"));
     std::fs::rename(key(4), key(1)).unwrap();
     let report = journal.by(&policy, &[], 2);
@@ -548,6 +549,104 @@ fn objections_that_are_masked_flip_nothing_and_hide_no_flip() {
             (0, 0, 1, 0),
             "{record}"
         );
+    }
+}
+
+/// Modes and exceptions go by members of the input, too: where those are masked nobody can say what a policy does.
+#[test]
+fn what_modes_and_exceptions_go_by_is_read_by_their_policies() {
+    const RULE: &str =
+        "package dtgate.a\n\ndeny contains \"no\" if input.operation == \"token.update\"\n";
+    let with = |data: &str| load(&[("a.rego", RULE), ("data.yaml", data)]);
+    let exception = "exceptions: [{policy: a, token: dt0c01.BBBB, reason: r, ticket: t, until: \"2027-06-01\"}]\n";
+    let cases = [
+        (exception.to_owned(), "/input/token/id"),
+        (exception.to_owned(), "/input/token"),
+        (exception.to_owned(), "/input/time"),
+        (
+            format!(
+                "callers: [{{name: payments, tokens: [dt0c01.AAAA]}}]\n{}",
+                exception.replace("token: dt0c01.BBBB", "team: payments")
+            ),
+            "/input/caller/teams/0",
+        ),
+        (
+            "modes: {a: [{mode: warn, environment: default}, enforce]}\n".to_owned(),
+            "/input/environment/name",
+        ),
+        (
+            "modes: {a: [{mode: warn, caller: dt0c01.AAAA}, enforce]}\n".to_owned(),
+            "/input/caller/token/id",
+        ),
+        (
+            "modes: {a: [{mode: warn, percent: 99}, enforce]}\n".to_owned(),
+            "/input/caller/jwt/subject",
+        ),
+    ];
+    let token = || input(json!({"operation": "token.update", "token": {"id": "dt0c01.BBBB"}}));
+    for (data, pointer) in cases {
+        let policy = with(&data);
+        for list in ["erased", "masked", "pseudonyms"] {
+            // Neither is a text.
+            if ["/input/token", "/input/time"].contains(&pointer) && list != "erased" {
+                continue;
+            }
+            let mut record = decided(&policy, &token());
+            assert_eq!(record["verdict"], "allow", "{data}");
+            let (around, last) = pointer.rsplit_once('/').unwrap();
+            let within = record.pointer_mut(around).unwrap();
+            match (list, within) {
+                ("erased", Value::Object(members)) => drop(members.remove(last)),
+                ("erased", Value::Array(elements)) => elements.clear(),
+                (_, within) if last == "0" => within[0] = json!("hmac-sha256:v1:00"),
+                (_, within) => within[last] = json!("hmac-sha256:v1:00"),
+            }
+            record[list] = json!([pointer]);
+            let report = Journal::of([record.clone()]).by(&policy, &[], 1);
+            assert_eq!(
+                flips(&report),
+                (0, 0, 0, 0),
+                "{pointer} {list}: {report:#?}"
+            );
+            assert_eq!(report.unreplayed(), 1, "{pointer} {list}: {report:#?}");
+            // Without it the same member says nothing.
+            let report = Journal::of([record]).by(&with("{}"), &[], 1);
+            assert_eq!(
+                flips(&report),
+                (0, 1, 0, 0),
+                "{pointer} {list}: {report:#?}"
+            );
+            // Another thing that names the caller comes before.
+            let mut record = decided(&policy, &token());
+            record[list] = json!(["/input/caller/address"]);
+            let report = Journal::of([record]).by(&policy, &[], 1);
+            assert_eq!(report.replayed, 1, "{pointer} {list}: {report:#?}");
+        }
+    }
+}
+
+/// Of a token that could not be looked up the gate itself says no: also where nobody can say any more that it was so.
+#[test]
+fn what_was_denied_for_a_failed_lookup_is_no_new_allow_where_the_failure_is_masked() {
+    let policy = of(
+        "deny contains \"no\" if input.token.current.name == \"x\"\n\ndeny contains \"never\" if input.operation == \"nothing\"",
+    );
+    let mut record = decided(
+        &policy,
+        &input(json!({
+            "operation": "token.update", "token": {"id": "dt0c01.BBBB", "lookup_error": "no answer"},
+        })),
+    );
+    assert_eq!(record["verdict"], "deny");
+    record["input"]["token"]
+        .as_object_mut()
+        .unwrap()
+        .remove("lookup_error");
+    record["erased"] = json!(["/input/token/lookup_error"]);
+    let other = of("deny contains \"never\" if input.operation == \"nothing\"");
+    for candidate in [policy, other] {
+        let report = Journal::of([record.clone()]).by(&candidate, &[], 1);
+        assert_eq!(report.new_allows, 0, "{report:#?}");
     }
 }
 

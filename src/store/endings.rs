@@ -3,7 +3,7 @@
 //! An outcome comes soon after its decision: what waits for one is held, and that is little. Whoever has rows name
 //! outcomes that do not come fills it, and is told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::Row as Kept;
 
@@ -13,7 +13,7 @@ use super::column::column;
 use super::rows::Row;
 use super::schema::signed;
 use super::verify::Problems;
-use crate::audit::facts::{self, About, Outcome, Settled};
+use crate::audit::facts::{self, About, Decision, Outcome, Settled};
 
 /// Decisions whose outcome has not come yet.
 #[derive(Default)]
@@ -31,6 +31,8 @@ struct Waiting {
     names: Vec<String>,
     /// Those that are not in the decision itself: an outcome has made them.
     made: Vec<String>,
+    /// The same of its words.
+    words: Vec<String>,
 }
 
 impl Endings {
@@ -44,7 +46,7 @@ impl Endings {
     ) -> Result<(), StoreError> {
         match meant.told() {
             Some(About::Decision(decision)) => {
-                self.decision(asked, gate, kept, meant.seq, &decision.token, problems)
+                self.decision(asked, gate, kept, meant.seq, decision, problems)
             }
             Some(About::Outcome(outcome)) => {
                 self.outcome(asked, gate, meant.seq, outcome, problems)
@@ -60,7 +62,7 @@ impl Endings {
         gate: &str,
         kept: &Kept,
         seq: i64,
-        token: &[String],
+        decision: &Decision,
         problems: &mut Problems,
     ) -> Result<(), StoreError> {
         let outcome: Option<String> = column(kept, "outcome")?;
@@ -68,7 +70,11 @@ impl Endings {
         let found: Option<String> = column(kept, "found")?;
         let settled_seq: Option<i64> = column(kept, "settled_seq")?;
         let names: Option<Vec<Option<String>>> = column(kept, "token")?;
-        let names = names.unwrap_or_default();
+        let (names, token) = (names.unwrap_or_default(), &decision.token);
+        let words: Option<Vec<Option<String>>> = column(kept, "words")?;
+        let words = words.into_iter().flatten().flatten();
+        let own: HashSet<&String> = decision.words.iter().collect();
+        let words: Vec<String> = words.filter(|word| !own.contains(word)).collect();
         let begins = names.iter().take(token.len()).map(Option::as_ref);
         let made: Vec<String> = names.iter().skip(token.len()).flatten().cloned().collect();
         if !begins.eq(token.iter().map(Some)) {
@@ -92,13 +98,14 @@ impl Endings {
             ));
         }
         match outcome_seq {
-            None if outcome.is_none() && made.is_empty() => {}
+            None if outcome.is_none() && made.is_empty() && words.is_empty() => {}
             Some(outcome_seq) if outcome_seq > seq && self.waiting.len() < MOST => {
                 let waiting = Waiting {
                     outcome_seq,
                     outcome,
                     names: names.into_iter().flatten().collect(),
                     made,
+                    words,
                 };
                 self.waiting.insert(seq.unsigned_abs(), waiting);
             }
@@ -132,6 +139,7 @@ impl Endings {
             }
             return Ok(());
         };
+        waiting.words.retain(|it| !outcome.words.contains(it));
         let mut is_named = true;
         if let Some(made) = &outcome.made {
             waiting.made.retain(|it| it != made);
@@ -143,7 +151,8 @@ impl Endings {
         let is_right = is_named
             && waiting.outcome_seq == seq
             && waiting.outcome.as_deref() == Some(outcome.ended)
-            && waiting.made.is_empty();
+            && waiting.made.is_empty()
+            && waiting.words.is_empty();
         self.waiting.remove(&outcome.of);
         if !is_right {
             problems.add(unsaid(outcome.of));
@@ -168,7 +177,7 @@ impl Endings {
 
 fn unsaid(seq: u64) -> String {
     format!(
-        "record {seq} ended otherwise than its row says: outcome, outcome_seq or token is wrong"
+        "record {seq} ended otherwise than its row says: outcome, outcome_seq, token or words is wrong"
     )
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Ending {
     pub(super) settled: Option<(i64, String)>,
     /// Credentials that were made.
     pub(super) made: Vec<String>,
+    /// What outcomes say, in words.
+    pub(super) words: Vec<String>,
 }
 
 impl<'a> Row<'a> {
@@ -96,6 +98,7 @@ impl<'a> Row<'a> {
             About::Outcome(outcome) => Ending {
                 outcome: Some((self.seq, outcome.ended)),
                 made: outcome.made.iter().cloned().collect(),
+                words: outcome.words.clone(),
                 settled: None,
             },
             About::Settled(settled) => Ending {
@@ -157,6 +160,11 @@ impl Ending {
         for made in other.made {
             if !self.made.contains(&made) {
                 self.made.push(made);
+            }
+        }
+        for word in other.words {
+            if !self.words.contains(&word) {
+                self.words.push(word);
             }
         }
     }

@@ -120,7 +120,7 @@ SELECT name, why FROM looked WHERE why IS NOT NULL ORDER BY name LIMIT 1";
 ///
 /// The month of its own time is a record's partition: the same record is the same row, however often it comes. One
 /// without a time is from `-infinity`. What is no dtgate's record has the kind `unreadable`, and is kept as it is.
-/// `token` has what an outcome made, too. Of several records that settle a decision, one that found something counts
+/// `token` has what an outcome made, too, and `words` what it says: not in rows of earlier builds. Of several records that settle a decision, one that found something counts
 /// before one that did not (`found` is `unknown`), and then the last. A challenger's record has in `found` what it would
 /// have done otherwise.
 ///

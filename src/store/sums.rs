@@ -8,32 +8,33 @@ use super::column::column;
 use super::moment::Moment;
 use super::query::Question;
 use super::schema::unsigned;
-use crate::audit::index::{By, Sum};
+use crate::audit::index::{By, Sum, Sums};
 
 impl Asked {
     /// Counts the decisions that a filter lets through, in each quarter of an hour. One that several names stand for counts
     /// for each.
-    pub fn sums(&self, question: Question<'_>, by: By) -> Result<Vec<Sum>, StoreError> {
+    pub fn sums(&self, question: Question<'_>, by: By) -> Result<Sums, StoreError> {
         self.summed(question, by, QUARTERS)
     }
 
     /// The same over all of the time, which is less to send.
-    pub fn totals(&self, question: Question<'_>, by: By) -> Result<Vec<Sum>, StoreError> {
+    pub fn totals(&self, question: Question<'_>, by: By) -> Result<Sums, StoreError> {
         self.summed(question, by, "'epoch'::timestamptz")
     }
 
-    fn summed(&self, question: Question<'_>, by: By, when: &str) -> Result<Vec<Sum>, StoreError> {
+    fn summed(&self, question: Question<'_>, by: By, when: &str) -> Result<Sums, StoreError> {
         let Some(condition) = self.condition(question)? else {
-            return Ok(Vec::new());
+            return Ok(Sums::default());
         };
         let names = names(by);
         let beside = if by == By::Challenger { CHALLENGED } else { "" };
         let sql = format!(
-            "SELECT {when}, {names}, d.verdict = 'deny', count(*)
-             FROM dtgate.record AS d {beside} WHERE {} GROUP BY 1, 2, 3",
+            "SELECT {when}, {names}, d.verdict = 'deny', count(*), (sum(count(*)) OVER ())::bigint
+             FROM dtgate.record AS d {beside} WHERE {} GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT {MOST}",
             condition.text()
         );
         let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
+        let (mut all, mut counted) = (0, 0);
         for row in self.rows(&sql, &condition.values())? {
             let from = column::<Moment>(&row, 0)?.millis().unwrap_or_default();
             let mut names: Vec<Option<String>> = column(&row, 1)?;
@@ -41,6 +42,8 @@ impl Asked {
                 names.push(None);
             }
             let count = unsigned(column(&row, 3)?);
+            all = unsigned(column(&row, 4)?);
+            counted += count;
             let is_denied = column::<Option<bool>>(&row, 2)? == Some(true);
             for name in names {
                 let sum = sums.entry((from, name.unwrap_or_default())).or_default();
@@ -61,9 +64,15 @@ impl Asked {
             })
             .collect();
         sums.sort_by(|one, other| (one.from, &one.name).cmp(&(other.from, &other.name)));
-        Ok(sums)
+        Ok(Sums {
+            all: sums,
+            left_out: all - counted.min(all),
+        })
     }
 }
+
+/// Groups that are taken in, those with the most decisions first.
+const MOST: usize = 500_000;
 
 /// Every zone's days and hours begin with one.
 const QUARTERS: &str =

@@ -187,7 +187,7 @@ impl Asked {
         let last = chain.last().or(begins).unwrap_or_default();
         let is_whole = chain.broken.is_none();
         let chain = chain.end();
-        let is_wanted = noted.is_some() || trust.kept.is_some() || !trust.keys.is_empty();
+        let is_wanted = noted.is_some() || trust.wants_proof();
         if is_wanted && let Some(problem) = unproven(gate, chain.as_ref(), trust) {
             problems.add(problem);
         }
@@ -260,8 +260,9 @@ impl Asked {
         })?;
         if found != decisions {
             problems.add(format!(
-                "a question for its decisions finds {found}, and {decisions} are there: an index of the server may be damaged \
-                 (REINDEX TABLE dtgate.record makes all anew)"
+                "a question for its decisions finds {found}, and {decisions} are there: an index of the server is damaged \
+                 (REINDEX TABLE dtgate.record makes all anew), or rows were changed to another kind than their lines are of (then \
+                 they are named, too)"
             ));
         }
         Ok(())

@@ -133,7 +133,7 @@ impl Statements {
                 &decision.map(|it| &it.removed),
                 &decision.map(|it| &it.policy),
                 &decision.map(|it| &it.code),
-                &decision.map(|it| Words(&it.words)),
+                &decision.map(|it| Words([&it.words, &ending.words])),
                 &ending.outcome.map(|(_, outcome)| outcome),
                 &ending.outcome.map(|(seq, _)| seq),
                 &ending.settled.as_ref().map(|(seq, _)| *seq),
@@ -163,8 +163,10 @@ impl Statements {
                 of.settled_seq.push(settled.0);
                 of.found.push(settled.1);
                 of.made.push(ending.made.pop());
+                let words = std::mem::take(&mut ending.words);
+                of.words.push((!words.is_empty()).then(|| words.join(" ")));
             }
-            let values: [&(dyn ToSql + Sync); 7] = [
+            let values: [&(dyn ToSql + Sync); 8] = [
                 &gate,
                 &of.seq,
                 &of.outcome_seq,
@@ -172,6 +174,7 @@ impl Statements {
                 &of.settled_seq,
                 &of.found,
                 &of.made,
+                &of.words,
             ];
             transaction.execute(&self.end, &values).await?;
             // One credential at a time: hardly any request makes more.
@@ -190,11 +193,13 @@ struct Columns {
     settled_seq: Vec<Option<i64>>,
     found: Vec<Option<String>>,
     made: Vec<Option<String>>,
+    /// With a blank between them.
+    words: Vec<Option<String>>,
 }
 
-/// The words of a decision, each once: a `tsvector`.
+/// The words of a decision and of its outcomes, each once: a `tsvector`.
 #[derive(Debug)]
-struct Words<'a>(&'a [String]);
+struct Words<'a>([&'a Vec<String>; 2]);
 
 impl ToSql for Words<'_> {
     fn to_sql(
@@ -202,7 +207,7 @@ impl ToSql for Words<'_> {
         _: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let words: HashSet<&str> = self.0.iter().map(String::as_str).collect();
+        let words: HashSet<&str> = self.0.into_iter().flatten().map(String::as_str).collect();
         let mut words: Vec<&str> = words.into_iter().collect();
         words.sort_unstable();
         out.put_i32(i32::try_from(words.len())?);
@@ -270,14 +275,17 @@ const END: &str = "UPDATE dtgate.record AS r SET
         OR (e.found <> 'unknown', e.settled_seq) > (r.found <> 'unknown', r.settled_seq))
       THEN e.found ELSE r.found END,
     token = CASE WHEN e.made IS NULL OR e.made = ANY(coalesce(r.token, '{}')) THEN r.token
-      ELSE array_append(r.token, e.made) END
-  FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[])
-    AS e(seq, outcome_seq, outcome, settled_seq, found, made)
+      ELSE array_append(r.token, e.made) END,
+    words = CASE WHEN e.words IS NULL THEN r.words
+      ELSE coalesce(r.words, '') || array_to_tsvector(string_to_array(e.words, ' ')) END
+  FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[])
+    AS e(seq, outcome_seq, outcome, settled_seq, found, made, words)
   WHERE r.gate = $1 AND r.seq = e.seq AND r.kind = 'decision' AND (
     e.outcome_seq > coalesce(r.outcome_seq, 0)
     OR e.settled_seq IS NOT NULL AND (r.settled_seq IS NULL
       OR (e.found <> 'unknown', e.settled_seq) > (r.found <> 'unknown', r.settled_seq))
-    OR e.made IS NOT NULL AND e.made <> ALL(coalesce(r.token, '{}')))";
+    OR e.made IS NOT NULL AND e.made <> ALL(coalesce(r.token, '{}'))
+    OR string_to_array(e.words, ' ') <@ tsvector_to_array(coalesce(r.words, '')) IS FALSE)";
 
 const NAMES: &str =
     "INSERT INTO dtgate.name(kind, value) SELECT kind, value FROM unnest($1::text[], $2::text[])

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::Error;
-use crate::audit::index::{By, Filter, Gaps, Index, Sum, Unnamed, is_about};
+use crate::audit::index::{By, Filter, Gaps, Index, Sums, Unnamed, is_about};
 use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question};
 
 /// What is asked.
@@ -198,7 +198,7 @@ impl Source {
     }
 
     /// How many decisions there were, in each quarter of an hour.
-    pub fn sums(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
+    pub fn sums(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
         Ok(match self {
             Self::Journal { index, .. } => index.sums(filter, by)?,
             Self::Store { asked, gate, .. } => asked.sums(all(filter, gate.as_deref()), by)?,
@@ -206,7 +206,7 @@ impl Source {
     }
 
     /// The same over all of the time.
-    pub fn totals(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
+    pub fn totals(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
         Ok(match self {
             Self::Journal { index, .. } => index.totals(filter, by)?,
             Self::Store { asked, gate, .. } => asked.totals(all(filter, gate.as_deref()), by)?,

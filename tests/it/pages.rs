@@ -16,10 +16,15 @@ pub(crate) fn commands(name: &str, from: &str, to: &str, ports: &[&str]) -> Stri
     let mut script: String = blocks
         .map(|block| block.split_once("```").unwrap().0)
         .collect();
-    for port in ports {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // All are held until all are known, and none is looked for within another.
+    let bind = |_port: &&str| TcpListener::bind("127.0.0.1:0").unwrap();
+    let listeners: Vec<TcpListener> = ports.iter().map(bind).collect();
+    for (number, port) in ports.iter().enumerate() {
+        script = script.replace(port, &format!("<port {number}>"));
+    }
+    for (number, listener) in listeners.iter().enumerate() {
         let free = listener.local_addr().unwrap().port().to_string();
-        script = script.replace(port, &free);
+        script = script.replace(&format!("<port {number}>"), &free);
     }
     script
 }
@@ -29,8 +34,9 @@ pub(crate) const JOBS: &str = "kill $(jobs -p) || true";
 
 /// Has a shell run a script with dtgate, and `more` programs, within reach; what it prints. `end` is run whatever fails.
 pub(crate) fn paste(mut bash: Command, script: &str, end: &str, more: Option<&Path>) -> String {
-    // Jobs have numbers, as in a shell of somebody's own. Whatever fails, nothing is left behind.
-    let script = format!("set -em\ntrap '{end}' EXIT\n{script}");
+    // Jobs have numbers, as in a shell of somebody's own. Whatever fails, nothing is left behind: also where the script has
+    // ended some of it by itself. What it came to was said before.
+    let script = format!("set -em\ntrap 'came_to=$?; set +e; {end}; exit $came_to' EXIT\n{script}");
     let program = Path::new(env!("CARGO_BIN_EXE_dtgate"));
     let mut path = format!("{}:", program.parent().unwrap().display());
     if let Some(more) = more {
@@ -52,6 +58,16 @@ pub(crate) fn paste(mut bash: Command, script: &str, end: &str, more: Option<&Pa
     let [told, complaints] = [told, complaints].map(|path| std::fs::read_to_string(path).unwrap());
     assert!(status.success(), "{told}\n{complaints}");
     told
+}
+
+/// What the script has ended already, the end cannot end again: that is no failure, and nothing after it is left out.
+#[test]
+fn what_ends_a_script_changes_nothing_that_it_came_to() {
+    let end = "kill 999999999; echo ended";
+    let told = paste(Command::new("bash"), "echo well\n", end, None);
+    assert_eq!(told, "well\nended\n");
+    let fails = std::panic::catch_unwind(|| paste(Command::new("bash"), "false\n", end, None));
+    assert!(fails.is_err());
 }
 
 /// The statuses that curl prints, a line each.

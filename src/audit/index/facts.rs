@@ -66,6 +66,8 @@ pub struct Outcome {
     pub ended: &'static str,
     /// The credential that it made.
     pub made: Option<String>,
+    /// By which the decision is found, too.
+    pub words: Vec<String>,
 }
 
 /// What was found out about a decision in doubt.
@@ -93,6 +95,7 @@ pub fn of(line: &[u8]) -> Option<Facts> {
                 of,
                 ended: ended(&row),
                 made: kept(&row.credential.0.id.0),
+                words: single(told(&row)),
             })
         }),
         "settled" => about_earlier(&row, seq).map_or(About::Other, |of| {
@@ -132,7 +135,6 @@ fn decision(row: &Row<'_>) -> Decision {
     let (policy, code): (Vec<_>, Vec<_>) = objections
         .into_iter()
         .partition(|(kind, _)| *kind == Kind::Policy);
-    let searched = searched(row, &names, &certificate, &claim).to_ascii_lowercase();
     let list = |list, raw| texts(members(list, raw).iter().map(|(_, text)| text));
     Decision {
         id: kept(&row.decision_id.0),
@@ -152,12 +154,15 @@ fn decision(row: &Row<'_>) -> Decision {
         removed: list(List::Scopes, scopes.removed),
         policy: texts(policy.iter().map(|(_, text)| text)),
         code: texts(code.iter().map(|(_, text)| text)),
-        words: unique(
-            words::words(&searched)
-                .filter(|it| *it != words::CUT)
-                .map(cut),
-        ),
+        words: single(searched(row, &names, &certificate, &claim)),
     }
+}
+
+/// The words of a text, each once.
+fn single(text: words::Text) -> Vec<String> {
+    let text = text.done().to_ascii_lowercase();
+    let words = words::words(&text).filter(|it| *it != words::CUT);
+    unique(words.map(cut))
 }
 
 /// What a text is kept as; an empty one is not.
@@ -302,7 +307,7 @@ pub(super) fn searched(
     names: &[&str],
     certificate: &[&str],
     claim: &[&str],
-) -> String {
+) -> words::Text {
     let mut text = words::Text::default();
     for part in names.iter().chain(certificate).chain(claim) {
         text.add(part);
@@ -330,7 +335,14 @@ pub(super) fn searched(
             text.add(&part.0);
         }
     }
-    text.done()
+    text
+}
+
+/// The words that an outcome adds to those of its decision.
+pub(super) fn told(outcome: &Row<'_>) -> words::Text {
+    let mut text = words::Text::default();
+    text.add(&outcome.detail.0);
+    text
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! ends a filler, the next one goes on exactly behind what is there. Several may fill one index at a time: each looks
 //! at the place anew before it writes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -14,6 +15,7 @@ use super::tables::{
     WOULD_ALLOW, WOULD_DENY,
 };
 use super::texts::Known;
+use super::words::Text;
 use super::{Damage, Error, Filled, empty};
 use crate::audit::lines::{Line, Lines, Place, Unreadable};
 use crate::value::Sha256Hex;
@@ -61,6 +63,16 @@ struct Decided {
     ended: Ended,
     settled: Option<i64>,
     challenger: Option<(i64, i64)>,
+    words: Text,
+}
+
+/// What waits until the transaction ends. Words are written in the order of decisions: each step back would cost a part of
+/// the index of its own.
+#[derive(Default)]
+struct Waiting {
+    decided: Vec<Decided>,
+    /// What outcomes add to decisions that have their row.
+    words: BTreeMap<i64, Text>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,7 +147,7 @@ impl Filler {
         }
         let mut next = Some(first);
         let mut batch = Batch::new();
-        let mut decided = Vec::new();
+        let mut waiting = Waiting::default();
         let mut last: Option<Line> = None;
         while let Some(line) = next.take() {
             let row = Row::read(&line.bytes).filter(|row| can_stand(row.seq.0, line.place));
@@ -147,7 +159,7 @@ impl Filler {
             }
             if let Some(row) = row.filter(|_| !is_again) {
                 self.at.seq = seq.unwrap_or_default();
-                self.record(&transaction, line.place, &row, &mut decided)?;
+                self.record(&transaction, line.place, &row, &mut waiting)?;
             } else {
                 self.at.unread += 1;
             }
@@ -158,8 +170,13 @@ impl Filler {
             }
             next = self.lines.next_line().map_err(Error::Journal)?;
         }
-        for decision in &decided {
-            insert(&transaction, decision)?;
+        // A row that has words already gets more: nothing of it is compared or counted but whether a word is there.
+        for (seq, text) in waiting.words {
+            insert_words(&transaction, seq, text)?;
+        }
+        for decision in waiting.decided {
+            insert(&transaction, &decision)?;
+            insert_words(&transaction, decision.seq, decision.words)?;
         }
         self.end_span(&transaction)?;
         if let Some(line) = last {
@@ -182,8 +199,9 @@ impl Filler {
         db: &Connection,
         place: Place,
         row: &Row<'_>,
-        decided: &mut Vec<Decided>,
+        waiting: &mut Waiting,
     ) -> Result<(), Error> {
+        let decided = &mut waiting.decided;
         let (seq, ms) = (signed(self.at.seq), row.millis());
         if let Some(ms) = ms {
             self.span.add(seq, ms);
@@ -209,7 +227,7 @@ impl Filler {
         ])?;
         match &*row.kind.0 {
             "decision" => decided.push(self.decision(db, seq, ms, row)?),
-            "outcome" => self.outcome(db, seq, row, decided)?,
+            "outcome" => self.outcome(db, seq, row, waiting)?,
             "settled" => settled(db, seq, row, decided)?,
             "challenger" => challenged(db, seq, row, decided)?,
             _ => {}
@@ -242,7 +260,7 @@ impl Filler {
         }
         let change = &row.input.0.change.0;
         let (caller, environment) = (facts::caller(row), facts::environment(row));
-        let decided = Decided {
+        Ok(Decided {
             seq,
             ms,
             id,
@@ -263,11 +281,8 @@ impl Filler {
             ended: Ended::default(),
             settled: None,
             challenger: None,
-        };
-        let text = searched(row, &names, &certificate, &claim);
-        db.prepare_cached("INSERT INTO words(rowid, text) VALUES (?, ?)")?
-            .execute(params![seq, text])?;
-        Ok(decided)
+            words: searched(row, &names, &certificate, &claim),
+        })
     }
 
     fn outcome(
@@ -275,7 +290,7 @@ impl Filler {
         db: &Connection,
         seq: i64,
         row: &Row<'_>,
-        decided: &mut [Decided],
+        waiting: &mut Waiting,
     ) -> Result<(), Error> {
         let Some(of) = facts::about_earlier(row, seq.unsigned_abs()).map(signed) else {
             return Ok(());
@@ -293,11 +308,16 @@ impl Filler {
             micros: row.duration_ms.0.map(micros),
             seq: Some(seq),
         };
+        let decided = &mut waiting.decided;
         if let Ok(at) = decided.binary_search_by_key(&of, |decided| decided.seq) {
             if let Some(decided) = decided.get_mut(at) {
                 decided.ended = ended;
+                decided.words.add(&row.detail.0);
             }
             return Ok(());
+        }
+        if !row.detail.0.is_empty() {
+            waiting.words.entry(of).or_default().add(&row.detail.0);
         }
         db.prepare_cached(
             "UPDATE decision SET outcome = ?, status = ?, micros = ?, outcome_seq = ? WHERE seq = ?",
@@ -367,6 +387,12 @@ fn about(db: &Connection, text: Option<i64>, seq: i64) -> rusqlite::Result<()> {
         db.prepare_cached("INSERT OR IGNORE INTO about(text, seq) VALUES (?, ?)")?
             .execute(params![text, seq])?;
     }
+    Ok(())
+}
+
+fn insert_words(db: &Connection, seq: i64, words: Text) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO words(rowid, text) VALUES (?, ?)")?
+        .execute(params![seq, words.done()])?;
     Ok(())
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Row<'a> {
     pub(super) status: Number,
     pub(super) duration_ms: Measured,
     #[serde(borrow)]
+    pub(super) detail: Text<'a>,
+    #[serde(borrow)]
     pub(super) credential: Members<Named<'a>>,
     #[serde(borrow)]
     pub(super) found: Text<'a>,

@@ -1,7 +1,6 @@
 //! How many decisions there were, by what and when.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use rusqlite::{OptionalExtension, params_from_iter};
 
@@ -57,24 +56,98 @@ pub struct Sum {
     pub denied: u64,
 }
 
+/// What was counted, in bounded room.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sums {
+    pub all: Vec<Sum>,
+    /// How many decisions count for names that there was no room for, once for each name.
+    pub left_out: u64,
+}
+
+/// What counting may take.
+#[derive(Clone, Copy)]
+struct Room {
+    /// What is looked up at once: groups, or decisions.
+    at_once: usize,
+    /// Bytes of all names that are counted, about.
+    names: usize,
+}
+
+/// The sums so far.
+struct Counted {
+    found: HashMap<(i64, String), (u64, u64)>,
+    room: usize,
+    left_out: u64,
+}
+
+/// Of one value and one quarter: allowed and denied.
+type Groups = HashMap<(Option<i64>, i64), (u64, u64)>;
+type Group = ((Option<i64>, i64), (u64, u64));
+
+impl Counted {
+    fn within(room: Room) -> Self {
+        Self {
+            found: HashMap::new(),
+            room: room.names,
+            left_out: 0,
+        }
+    }
+
+    fn add(&mut self, quarter: i64, name: &str, (allowed, denied): (u64, u64)) {
+        let key = (quarter, name.to_owned());
+        if let Some(sum) = self.found.get_mut(&key) {
+            sum.0 += allowed;
+            sum.1 += denied;
+            return;
+        }
+        let Some(room) = self.room.checked_sub(name.len() + ENTRY) else {
+            self.left_out += allowed + denied;
+            return;
+        };
+        self.room = room;
+        self.found.insert(key, (allowed, denied));
+    }
+
+    fn in_order(self) -> Sums {
+        let found = self.found.into_iter();
+        let mut all: Vec<Sum> = found
+            .map(|((quarter, name), (allowed, denied))| Sum {
+                from: quarter.saturating_mul(QUARTER),
+                name,
+                allowed,
+                denied,
+            })
+            .collect();
+        all.sort_by(|one, other| (one.from, &one.name).cmp(&(other.from, &other.name)));
+        Sums {
+            all,
+            left_out: self.left_out,
+        }
+    }
+}
+
 impl Index {
     /// Counts the decisions that a filter lets through, in each quarter of an hour. One that several names stand for counts
     /// for each.
-    pub fn sums(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
-        self.summed(filter, by, &format!("d.ms / {QUARTER}"))
+    pub fn sums(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
+        self.summed(filter, by, &format!("d.ms / {QUARTER}"), ROOM)
     }
 
     /// The same over all of the time, which is less to count.
-    pub fn totals(&self, filter: &Filter, by: By) -> Result<Vec<Sum>, Error> {
-        self.summed(filter, by, "0")
+    pub fn totals(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
+        self.summed(filter, by, "0", ROOM)
     }
 
-    fn summed(&self, filter: &Filter, by: By, when: &str) -> Result<Vec<Sum>, Error> {
+    fn summed(&self, filter: &Filter, by: By, when: &str, room: Room) -> Result<Sums, Error> {
         let Some(chosen) = self.chosen(filter)? else {
-            return Ok(Vec::new());
+            return Ok(Sums::default());
         };
+        let mut counted = Counted::within(room);
         let column = match by {
-            By::Token => return self.by_token(&chosen, when),
+            By::Token => {
+                self.by_token(&chosen, when, room, &mut counted)?;
+                return Ok(counted.in_order());
+            }
             By::Verdict => "d.verdict",
             By::Policy | By::Code => "d.objections",
             By::Caller => PROVEN,
@@ -92,80 +165,122 @@ impl Index {
         let sql = format!("SELECT {when}, {column}, d.verdict FROM {}", chosen.sql);
         let mut statement = self.db.prepare(&sql)?;
         // Counted here: `GROUP BY` would sort all of them.
-        let mut groups: HashMap<(i64, Option<i64>), (u64, u64)> = HashMap::new();
+        let mut groups = Groups::new();
         let values = chosen.values.iter().map(|value| &**value);
         let mut rows = statement.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
             let quarter = row.get::<_, Option<i64>>(0)?.unwrap_or_default();
-            let group = groups.entry((quarter, row.get(1)?)).or_default();
+            let group = groups.entry((row.get(1)?, quarter)).or_default();
             if row.get::<_, i64>(2)? == DENY {
                 group.1 += 1;
             } else {
                 group.0 += 1;
             }
-        }
-        let listed = self.listed(by)?;
-        let is_listed = listed.is_some();
-        let mut names = listed.unwrap_or_default();
-        let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
-        for ((quarter, id), (allowed, denied)) in groups {
-            let found = match id {
-                None => vec![String::new()],
-                Some(id) => match names.entry(id) {
-                    Entry::Occupied(known) => known.get().clone(),
-                    // Every list that has a name is known.
-                    Entry::Vacant(new) if is_listed => new.insert(vec![String::new()]).clone(),
-                    Entry::Vacant(new) => new.insert(self.named(by, id)?).clone(),
-                },
-            };
-            for name in found {
-                let sum = sums.entry((quarter, name)).or_default();
-                sum.0 += allowed;
-                sum.1 += denied;
+            if groups.len() >= room.at_once {
+                self.count(by, std::mem::take(&mut groups), &mut counted)?;
             }
         }
-        Ok(in_order(sums))
+        self.count(by, groups, &mut counted)?;
+        Ok(counted.in_order())
+    }
+
+    /// Adds groups to the sums, by their names.
+    fn count(&self, by: By, groups: Groups, counted: &mut Counted) -> Result<(), Error> {
+        // All of a value one after the other.
+        let mut groups: Vec<Group> = groups.into_iter().collect();
+        groups.sort_unstable();
+        let kind = match by {
+            By::Policy => Kind::Policy,
+            By::Code => Kind::Code,
+            By::Team => Kind::Team,
+            By::Scope => Kind::Scope,
+            _ => return self.count_each(by, &groups, counted),
+        };
+        // Each list alone would be looked for in all that there is.
+        let mut is_named = vec![false; groups.len()];
+        let mut statement = self.db.prepare_cached(LISTED)?;
+        let mut rows = statement.query([kind as i64])?;
+        while let Some(row) = rows.next()? {
+            let list: Option<i64> = row.get(0)?;
+            let first = groups.partition_point(|((id, _), _)| *id < list);
+            let those = groups.iter().zip(&mut is_named).skip(first);
+            let those = those.take_while(|(((id, _), _), _)| *id == list);
+            for (((_, quarter), sum), is_named) in those {
+                counted.add(*quarter, &row.get::<_, String>(1)?, *sum);
+                *is_named = true;
+            }
+        }
+        let all = groups.iter().zip(is_named);
+        for (((_, quarter), sum), _) in all.filter(|(_, is_named)| !is_named) {
+            counted.add(*quarter, "", *sum);
+        }
+        Ok(())
+    }
+
+    fn count_each(&self, by: By, groups: &[Group], counted: &mut Counted) -> Result<(), Error> {
+        for those in groups.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let id = those.first().and_then(|((id, _), _)| *id);
+            let names = match id {
+                None => vec![String::new()],
+                Some(id) => self.named(by, id)?,
+            };
+            for ((_, quarter), sum) in those {
+                for name in &names {
+                    counted.add(*quarter, name, *sum);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn by_token(
+        &self,
+        chosen: &Chosen,
+        when: &str,
+        room: Room,
+        counted: &mut Counted,
+    ) -> Result<(), Error> {
+        let sql = format!("SELECT d.seq, {when}, d.verdict FROM {}", chosen.sql);
+        let mut statement = self.db.prepare(&sql)?;
+        let values = chosen.values.iter().map(|value| &**value);
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut decisions = Vec::new();
+        while let Some(row) = rows.next()? {
+            decisions.push(About {
+                seq: row.get(0)?,
+                quarter: row.get::<_, Option<i64>>(1)?.unwrap_or_default(),
+                is_denied: row.get::<_, i64>(2)? == DENY,
+                is_named: false,
+            });
+            if decisions.len() >= room.at_once {
+                self.count_tokens(std::mem::take(&mut decisions), counted)?;
+            }
+        }
+        self.count_tokens(decisions, counted)
     }
 
     /// Which tokens a decision is about stands apart from it, by the token: all of a token are looked through once, and
     /// not those of each decision.
-    fn by_token(&self, chosen: &Chosen, when: &str) -> Result<Vec<Sum>, Error> {
-        let sql = format!("SELECT d.seq, {when}, d.verdict FROM {}", chosen.sql);
-        let mut statement = self.db.prepare(&sql)?;
-        let values = chosen.values.iter().map(|value| &**value);
-        let decisions = statement.query_map(params_from_iter(values), |row| {
-            let quarter = row.get::<_, Option<i64>>(1)?.unwrap_or_default();
-            let is_denied = row.get::<_, i64>(2)? == DENY;
-            Ok((row.get::<_, i64>(0)?, quarter, is_denied, false))
-        })?;
-        let mut decisions = decisions.collect::<rusqlite::Result<Vec<_>>>()?;
-        decisions.sort_unstable();
-        let (Some((first, ..)), Some((last, ..))) = (decisions.first(), decisions.last()) else {
-            return Ok(Vec::new());
+    fn count_tokens(&self, mut decisions: Vec<About>, counted: &mut Counted) -> Result<(), Error> {
+        decisions.sort_unstable_by_key(|it| it.seq);
+        let (Some(first), Some(last)) = (decisions.first(), decisions.last()) else {
+            return Ok(());
         };
-        let (kind, first, last) = (Kind::Token as i64, *first, *last);
-        let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
-        let mut count = |quarter, name: &str, is_denied| {
-            let (allowed, denied) = sums.entry((quarter, name.to_owned())).or_default();
-            *(if is_denied { denied } else { allowed }) += 1;
-        };
-        let mut statement = self.db.prepare(ABOUT)?;
-        let mut rows = statement.query([kind, first, last])?;
+        let values = [Kind::Token as i64, first.seq, last.seq];
+        let mut statement = self.db.prepare_cached(ABOUT)?;
+        let mut rows = statement.query(values)?;
         while let Some(row) = rows.next()? {
             let seq: i64 = row.get(1)?;
-            let at = decisions.binary_search_by_key(&seq, |(seq, ..)| *seq);
-            let found = at.ok().and_then(|at| decisions.get_mut(at));
-            if let Some((_, quarter, is_denied, is_named)) = found {
-                *is_named = true;
-                count(*quarter, &row.get::<_, String>(0)?, *is_denied);
+            let at = decisions.binary_search_by_key(&seq, |it| it.seq);
+            if let Some(found) = at.ok().and_then(|at| decisions.get_mut(at)) {
+                found.is_named = true;
+                counted.add(found.quarter, &row.get::<_, String>(0)?, found.sum());
             }
         }
-        for (_, quarter, is_denied, is_named) in &decisions {
-            if !is_named {
-                count(*quarter, "", *is_denied);
-            }
+        for decision in decisions.iter().filter(|it| !it.is_named) {
+            counted.add(decision.quarter, "", decision.sum());
         }
-        Ok(in_order(sums))
+        Ok(())
     }
 
     /// What a number in a column stands for.
@@ -203,7 +318,7 @@ impl Index {
             // In the order in which they were put together.
             By::Subject => self.member(id, Kind::Claim, &[1, 0]),
             By::Certificate => self.member(id, Kind::Certificate, &[1, 0, 2]),
-            // Known by their lists.
+            // Known by what stands apart.
             By::Policy | By::Code | By::Team | By::Scope | By::Token => Ok(Vec::new()),
             By::Credential | By::Environment | By::Operation | By::Client => {
                 let sql = "SELECT value FROM text WHERE id = ?";
@@ -233,25 +348,6 @@ impl Index {
         Ok(vec![first.copied().unwrap_or_default().to_owned()])
     }
 
-    /// What lists stand for, all of them at once: each alone would be looked for in all that there is.
-    fn listed(&self, by: By) -> Result<Option<HashMap<i64, Vec<String>>>, Error> {
-        let mut names: HashMap<i64, Vec<String>> = HashMap::new();
-        let kind = match by {
-            By::Policy => Kind::Policy,
-            By::Code => Kind::Code,
-            By::Team => Kind::Team,
-            By::Scope => Kind::Scope,
-            _ => return Ok(None),
-        };
-        let sql = "SELECT member.list, text.value FROM text CROSS JOIN member ON member.text = text.id WHERE text.kind = ?";
-        let mut statement = self.db.prepare_cached(sql)?;
-        let mut rows = statement.query([kind as i64])?;
-        while let Some(row) = rows.next()? {
-            names.entry(row.get(0)?).or_default().push(row.get(1)?);
-        }
-        Ok(Some(names))
-    }
-
     fn members(&self, id: i64, kind: Kind) -> Result<Vec<String>, Error> {
         let sql = "SELECT value FROM member JOIN text ON text.id = member.text WHERE member.list = ? AND text.kind = ?";
         let mut statement = self.db.prepare_cached(sql)?;
@@ -264,20 +360,25 @@ impl Index {
     }
 }
 
-fn in_order(sums: HashMap<(i64, String), (u64, u64)>) -> Vec<Sum> {
-    let mut sums: Vec<Sum> = sums
-        .into_iter()
-        .map(|((quarter, name), (allowed, denied))| Sum {
-            from: quarter.saturating_mul(QUARTER),
-            name,
-            allowed,
-            denied,
-        })
-        .collect();
-    sums.sort_by(|one, other| (one.from, &one.name).cmp(&(other.from, &other.name)));
-    sums
+/// A decision, of which it is not known yet which tokens it is about.
+struct About {
+    seq: i64,
+    quarter: i64,
+    is_denied: bool,
+    is_named: bool,
 }
 
+impl About {
+    fn sum(&self) -> (u64, u64) {
+        let denied = u64::from(self.is_denied);
+        (1 - denied, denied)
+    }
+}
+
+/// The names of all lists.
+const LISTED: &str =
+    "SELECT member.list, text.value FROM text CROSS JOIN member ON member.text = text.id
+    WHERE text.kind = ?";
 /// The decisions of a range that tokens are named in, by the token.
 const ABOUT: &str = "SELECT t.value, a.seq FROM text t CROSS JOIN about a ON a.text = t.id
     WHERE t.kind = ? AND a.seq BETWEEN ? AND ?";
@@ -290,3 +391,13 @@ const ENDED: &str = "CASE WHEN d.verdict = 1 THEN -1 WHEN d.outcome < 3 THEN d.o
 const SETTLED: i64 = 4;
 /// Every zone's days and hours begin with one.
 const QUARTER: i64 = 15 * 60 * 1000;
+/// A hundred megabytes or so: whoever has more names asks about less.
+const ROOM: Room = Room {
+    at_once: 1 << 20,
+    names: 64 << 20,
+};
+/// Bytes of a sum beside its name, about.
+const ENTRY: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use super::*;
 use crate::audit::chain::Head;
 use crate::audit::event::Record;
 
-fn write(directory: &Path, records: &[Value]) {
+pub(super) fn write(directory: &Path, records: &[Value]) {
     std::fs::write(segment(directory), lines(records)).unwrap();
 }
 
@@ -26,13 +26,24 @@ fn lines(records: &[Value]) -> Vec<u8> {
     lines
 }
 
-fn indexed(directory: &Path) -> Index {
+pub(super) fn indexed(directory: &Path) -> Index {
     let mut index = Index::open(directory, &directory.join(FILE)).unwrap();
     index.catch_up(|_| true).unwrap();
     index
 }
 
 const NAMES: [&str; 3] = ["payments", "pay", "éclair"];
+const WORDS: [&str; 9] = [
+    "not",
+    "pay",
+    "PAY x",
+    "éclair x",
+    "pay*",
+    "api",
+    "--",
+    "no* éclair",
+    "answer",
+];
 const SCOPES: [&str; 4] = ["metrics.read", "logs.read", "DataExport", "WriteConfig"];
 
 /// A decision or another record, with members that are missing or of the wrong type now and then.
@@ -83,7 +94,8 @@ fn record() -> impl Strategy<Value = Value> {
         }
         record
     });
-    let outcome = (1..40_u64, 0..4_usize, name()).prop_map(|(of, how, made)| {
+    let detail = prop::sample::select(vec!["", "No answer: pay", "éclair, api"]);
+    let outcome = (1..40_u64, 0..4_usize, name(), detail).prop_map(|(of, how, made, detail)| {
         let outcome = [
             json!("answered"),
             json!("failed"),
@@ -93,6 +105,7 @@ fn record() -> impl Strategy<Value = Value> {
         json!({
             "kind": "outcome", "timestamp": "2026-11-24T09:30:00.123Z", "decision_seq": of,
             "outcome": outcome[how], "status": 200, "duration_ms": 1.25, "credential": {"id": made},
+            "detail": detail,
         })
     });
     let other = prop_oneof![
@@ -139,7 +152,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     );
     let others = (
         pattern(&["dt0c01.pay", "dt0c01.payments", "dt0c01.é"]),
-        maybe(&["not", "pay", "PAY x", "éclair x", "pay*", "api", "--"]),
+        maybe(&WORDS),
         maybe(&["10.1.0.0/16", "10.1.2.3", "10.1.1.0/24"]),
         prop_oneof![2 => Just(None), 1 => any::<bool>().prop_map(Some)],
         prop_oneof![2 => Just(None), 1 => any::<bool>().prop_map(Some)],
@@ -279,8 +292,13 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
             _ => Otherwise::Any,
         });
     let is_open = later("settled").iter().all(|it| it["found"] == "unknown");
+    let details = outcomes.iter().map(|it| it["detail"].as_str());
+    let details: Vec<String> = details
+        .map(|it| it.unwrap_or_default().to_owned())
+        .collect();
     let searched: Vec<String> = names[..4]
         .iter()
+        .chain(&details)
         .chain(&violations("message"))
         .chain(&[
             text("/request/path"),
@@ -367,7 +385,7 @@ proptest! {
             prop_assert_eq!(found(&index, filter, 100), wanted.clone(), "{:?}", filter);
             let page = index.find(filter, 1).unwrap();
             prop_assert_eq!(page.more, wanted.len() > 1);
-            let sums = index.sums(filter, By::Verdict).unwrap();
+            let sums = index.sums(filter, By::Verdict).unwrap().all;
             let counted: u64 = sums.iter().map(|sum| sum.allowed + sum.denied).sum();
             if filter.id.is_none() {
                 prop_assert_eq!(counted, wanted.len() as u64);
@@ -376,7 +394,7 @@ proptest! {
     }
 }
 
-fn decisions(numbers: std::ops::Range<u64>) -> Vec<Value> {
+pub(super) fn decisions(numbers: std::ops::Range<u64>) -> Vec<Value> {
     let records = numbers.map(|number| {
         json!({
             "kind": "decision", "timestamp": "2026-11-24T06:30:00.123Z", "verdict": "allow",
@@ -411,6 +429,48 @@ fn large_records_come_into_an_index_a_few_at_a_time() {
     assert_eq!(all(&index).len(), 40);
 }
 
+/// What an outcome says comes to the words of its decision, whether both are indexed at once or not.
+#[test]
+fn what_an_outcome_says_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let outcome = |of: u64, detail: &str| json!({"kind": "outcome", "decision_seq": of, "outcome": "failed", "detail": detail});
+    let mut records = decisions(0..5);
+    records.push(outcome(2, "no answer"));
+    write(directory.path(), &records);
+    let mut index = indexed(directory.path());
+    for (of, detail) in [
+        (4, "connection reset"),
+        (1, "reset by peer"),
+        (2, "at last"),
+        (3, ""),
+    ] {
+        records.push(outcome(of, detail));
+    }
+    write(directory.path(), &records);
+    index.catch_up(|_| true).unwrap();
+    let by = |text: &str, limit: usize| {
+        let text = Some(text.to_owned());
+        let filter = Filter {
+            text,
+            ..Filter::default()
+        };
+        found(&index, &filter, limit)
+    };
+    for round in 0..2 {
+        assert_eq!(by("answer", 9), [2]);
+        assert_eq!(by("reset", 9), [4, 1]);
+        assert_eq!(by("reset", 1), [4]);
+        assert_eq!(by("res* id 0", 9), [1]);
+        assert_eq!(by("answer last", 9), [2]);
+        // A word that both have is one word.
+        assert_eq!(by("id", 9), [5, 4, 3, 2, 1]);
+        if round == 0 {
+            let sql = "INSERT INTO words(words) VALUES ('optimize')";
+            index.db.execute_batch(sql).unwrap();
+        }
+    }
+}
+
 #[test]
 fn what_is_counted_by_token_counts_for_each_of_its_names() {
     let directory = tempfile::tempdir().unwrap();
@@ -424,7 +484,7 @@ fn what_is_counted_by_token_counts_for_each_of_its_names() {
     write(directory.path(), &records);
     let index = indexed(directory.path());
     let counted = |filter: &Filter| -> Vec<(String, u64, u64)> {
-        let sums = index.sums(filter, By::Token).unwrap().into_iter();
+        let sums = index.sums(filter, By::Token).unwrap().all.into_iter();
         sums.map(|sum| (sum.name, sum.allowed, sum.denied))
             .collect()
     };
@@ -619,7 +679,7 @@ fn ids_of_one_millisecond_are_told_apart_before_anything_is_cut_off() {
             let page = index.find(&filter, 1).unwrap();
             let found: Vec<u64> = page.decisions.iter().map(|it| it.seq).collect();
             assert_eq!((found, page.more), (vec![number + 1], false));
-            let sums = index.sums(&filter, By::Verdict).unwrap();
+            let sums = index.sums(&filter, By::Verdict).unwrap().all;
             let counted: u64 = sums.iter().map(|sum| sum.allowed + sum.denied).sum();
             assert_eq!(counted, 1);
         }
@@ -629,7 +689,7 @@ fn ids_of_one_millisecond_are_told_apart_before_anything_is_cut_off() {
         ..Filter::default()
     };
     assert!(index.find(&none, 1).unwrap().decisions.is_empty());
-    assert!(index.sums(&none, By::Verdict).unwrap().is_empty());
+    assert!(index.sums(&none, By::Verdict).unwrap().all.is_empty());
 }
 
 #[test]
@@ -663,12 +723,12 @@ fn totals_are_the_sums_of_all_quarters() {
         By::Outcome,
     ] {
         let mut expected = std::collections::BTreeMap::new();
-        for sum in index.sums(&Filter::default(), by).unwrap() {
+        for sum in index.sums(&Filter::default(), by).unwrap().all {
             let counts: &mut (u64, u64) = expected.entry(sum.name).or_default();
             counts.0 += sum.allowed;
             counts.1 += sum.denied;
         }
-        let totals = index.totals(&Filter::default(), by).unwrap();
+        let totals = index.totals(&Filter::default(), by).unwrap().all;
         let totals = totals
             .into_iter()
             .map(|sum| (sum.name, (sum.allowed, sum.denied)));
@@ -678,7 +738,7 @@ fn totals_are_the_sums_of_all_quarters() {
             "{by:?}"
         );
     }
-    let codes = index.totals(&Filter::default(), By::Code).unwrap();
+    let codes = index.totals(&Filter::default(), By::Code).unwrap().all;
     let codes: Vec<(&str, u64)> = codes
         .iter()
         .map(|it| (&*it.name, it.allowed + it.denied))

@@ -85,25 +85,75 @@ pub(in crate::audit) fn is_of_one_key(one: &Value, other: &Value) -> bool {
     one.is_some() && one == other
 }
 
-/// The highest version of which a journal tells; of what is damaged nothing is known.
-pub(super) fn newest(journal: &Path) -> io::Result<u32> {
-    let mut lines = Lines::new(journal).over_damage();
-    let mut newest = 0;
-    while let Some(line) = lines.next_line()? {
-        if memmem::find(&line.bytes, b"\"fingerprint\"").is_some() {
-            let said = of_kind(&line.bytes).into_iter().map(|said| said.version);
-            newest = said.chain([newest]).max().unwrap_or(newest);
+/// What all records of a journal tell of its keys; of what is damaged nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// The highest version; none is 0.
+    pub(super) newest: u32,
+    /// Records are deleted, and what is left does not say by which keys they had pseudonyms: earlier builds did not write it.
+    pub(super) is_partly_unknown: bool,
+}
+
+impl Told {
+    pub(super) fn by(journal: &Path) -> io::Result<Self> {
+        let mut lines = Lines::new(journal).over_damage();
+        let (mut newest, mut is_said, mut is_pruned) = (0, false, false);
+        while let Some(line) = lines.next_line()? {
+            let line = line.bytes;
+            let has = |text: &[u8]| memmem::find(&line, text).is_some();
+            if has(b"\"pseudonyms\"") {
+                let said = of_kind(&line);
+                is_said |= !said.is_empty();
+                let said = said.iter().map(|it| it.version);
+                newest = said.fold(newest.max(newest_name(&line, newest)), u32::max);
+            }
+            is_pruned |= has(b"\"pruned\"") && is_of_kind(&line, &["pruned"]);
         }
+        Ok(Self {
+            newest,
+            is_partly_unknown: is_pruned && !is_said,
+        })
     }
-    Ok(newest)
+}
+
+/// The highest version of a pseudonym that stands in a record, if it is higher than this one. Only a text that is nothing
+/// but a pseudonym counts, where the record says that there is one: others write texts, too.
+fn newest_name(line: &[u8], known: u32) -> u32 {
+    let may_be_higher = |at: usize| {
+        let behind = line.get(at + NAME.len()..).unwrap_or_default();
+        let digits = behind.iter().take_while(|byte| byte.is_ascii_digit());
+        let number = digits.fold(0_u64, |number, digit| {
+            (number * 10 + u64::from(digit - b'0')).min(u64::from(u32::MAX))
+        });
+        number > u64::from(known)
+    };
+    if !memmem::find_iter(line, NAME).any(may_be_higher) {
+        return 0;
+    }
+    let record: Value = serde_json::from_slice(line).unwrap_or_default();
+    let places = record.get("pseudonyms").and_then(Value::as_array);
+    let places = places.into_iter().flatten().filter_map(Value::as_str);
+    let texts = places.filter_map(|place| record.pointer(place)?.as_str());
+    texts.filter_map(version_of).max().unwrap_or_default()
+}
+
+/// The version of the key that made a pseudonym; `None`: it is another text.
+fn version_of(text: &str) -> Option<u32> {
+    let (version, digits) = text.strip_prefix("hmac-sha256:v")?.split_once(':')?;
+    let is_hex = digits.len() == 32 && digits.bytes().all(|it| it.is_ascii_hexdigit());
+    version.parse().ok().filter(|_| is_hex)
+}
+
+fn is_of_kind(line: &[u8], kinds: &[&str]) -> bool {
+    Link::read(line).is_ok_and(|link| kinds.contains(&&*link.kind))
 }
 
 /// What a line says, by its kind: what others write is not believed.
 fn of_kind(line: &[u8]) -> Vec<Said> {
-    let kind = Link::read(line).map(|link| link.kind.into_owned());
-    match kind.as_deref() {
-        Ok("start" | "reload" | "pruned") => Said::all(line),
-        _ => Vec::new(),
+    if is_of_kind(line, &["start", "reload", "pruned"]) {
+        Said::all(line)
+    } else {
+        Vec::new()
     }
 }
 
@@ -154,6 +204,9 @@ pub fn differing(keys: Option<&Path>, said: &[Said]) -> Result<Vec<Differing>, O
     found.sort_by_key(|it| it.version);
     Ok(found)
 }
+
+/// What a pseudonym begins with.
+const NAME: &[u8] = b"hmac-sha256:v";
 
 /// Keys that are looked for: nobody makes so many.
 const MOST: usize = 1000;

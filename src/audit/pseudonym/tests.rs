@@ -145,7 +145,7 @@ fn a_record_without_such_values_stays_byte_for_byte() {
 #[test]
 fn every_version_of_the_key_finds_a_value_again() {
     let (journal, first) = pseudonyms(&["caller.address"]);
-    assert_eq!(rotate(journal.path()).unwrap(), 2);
+    assert_eq!(rotate(journal.path()).unwrap().version, 2);
     let config = Config {
         fields: first.fields.clone(),
     };
@@ -378,6 +378,63 @@ fn a_record_of_the_start_says_which_fields_and_which_key() {
     let second = Pseudonyms::open(journal.path(), &config).unwrap().unwrap();
     assert_eq!(second.told()["key"], "v2");
     assert_ne!(second.told()["fingerprint"], fingerprint);
+}
+
+/// Builds that did not carry it over have deleted the records that tell of a key. Its pseudonyms are left.
+#[test]
+fn a_number_that_a_pseudonym_has_is_not_given_out_again() {
+    let name = |version: u64| format!("hmac-sha256:v{version}:{}", "0a".repeat(16));
+    let pruned = json!({"kind": "pruned", "seq": 9, "prev": ""});
+    let by_name = |text: &str, places: &[&str]| {
+        json!({"kind": "decision", "seq": 10, "prev": "", "requested_by": text, "request": {"path": name(70)},
+            "pseudonyms": places})
+    };
+    let start =
+        json!({"kind": "start", "seq": 11, "prev": "", "pseudonyms": {"fields": [], "key": "v5"}});
+    let made = |version, may_be_used| Rotated {
+        version,
+        may_be_used,
+    };
+    for (records, wanted) in [
+        (vec![], made(1, false)),
+        (vec![&pruned], made(1, true)),
+        (
+            vec![&pruned, &by_name(&name(3), &["/requested_by"])],
+            made(4, false),
+        ),
+        (vec![&pruned, &start], made(6, false)),
+        // What others have written is no word of the gate's.
+        (vec![&by_name(&name(3), &[])], made(1, false)),
+        (vec![&by_name(&name(3), &["/kind"])], made(1, false)),
+        (
+            vec![&by_name(&format!("x {}", name(3)), &["/requested_by"])],
+            made(1, false),
+        ),
+        (
+            vec![&by_name(&name(u64::MAX), &["/requested_by"])],
+            made(1, false),
+        ),
+        (
+            vec![&by_name("hmac-sha256:v3:00", &["/requested_by"])],
+            made(1, false),
+        ),
+    ] {
+        let journal = tempfile::tempdir().unwrap();
+        let lines: Vec<String> = records.iter().map(ToString::to_string).collect();
+        let lines = lines.join("\n") + "\n";
+        std::fs::write(journal.path().join(format!("{:020}.jsonl", 9)), &lines).unwrap();
+        assert_eq!(rotate(journal.path()).unwrap(), wanted, "{lines}");
+        let newest = journal
+            .path()
+            .join(format!("pseudonym-v{}.key", wanted.version));
+        std::fs::remove_file(newest).unwrap();
+        let config = Config {
+            fields: vec![Field::try_from("caller.address".to_owned()).unwrap()],
+        };
+        // Nor does a start that finds no key.
+        let opened = Pseudonyms::open(journal.path(), &config).unwrap().unwrap();
+        assert_eq!(opened.version, wanted.version, "{lines}");
+    }
 }
 
 #[test]

@@ -352,7 +352,9 @@ async fn a_key_of_pseudonyms_that_was_replaced_is_told_by_who_verifies() {
     written(&config, 2).await;
     assert_eq!(verify(&config.directory, None).unwrap().other_keys, []);
     let starts = verify(&config.directory, None).unwrap().head_seq;
-    fs::remove_file(config.directory.join("pseudonym-v1.key")).unwrap();
+    let replaced = config.directory.join("pseudonym-v1.key");
+    fs::remove_file(&replaced).unwrap();
+    key::read_or_make(&replaced).unwrap();
     written(&config, 2).await;
     let report = verify(&config.directory, None).unwrap();
     assert_eq!(report.other_keys, [(starts + 1, 1)]);
@@ -361,4 +363,32 @@ async fn a_key_of_pseudonyms_that_was_replaced_is_told_by_who_verifies() {
     written(&config, 2).await;
     let report = verify(&config.directory, None).unwrap();
     assert_eq!(report.other_keys, [(starts + 1, 1)]);
+}
+
+/// By the last segment alone nobody knows: what gave the pseudonyms of old records must not be made anew.
+#[tokio::test]
+async fn a_start_whose_keys_are_gone_makes_none_of_the_same_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    let field = pseudonym::Field::try_from("caller.address".to_owned()).unwrap();
+    config.pseudonyms.fields.push(field.clone());
+    written(&config, 2).await;
+    config.pseudonyms.fields.clear();
+    config.segment_size = Size::from_bytes(1);
+    written(&config, 4).await;
+    let last = segments(&config.directory).unwrap().pop().unwrap();
+    let last = fs::read_to_string(last).unwrap();
+    assert!(!last.contains("\"pseudonyms\""), "{last}");
+    // The last segment does not tell, the index does.
+    assert_eq!(told_to_index(&config.directory), None);
+    let file = config.directory.join(index::FILE);
+    let mut index = index::Index::open(&config.directory, &file).unwrap();
+    index.catch_up(|_| true).unwrap();
+    let told = told_to_index(&config.directory);
+    assert_eq!(told.map(|it| it.version), Some(1));
+    fs::remove_file(config.directory.join("pseudonym-v1.key")).unwrap();
+    config.pseudonyms.fields.push(field);
+    written(&config, 1).await;
+    let there = |name: &str| config.directory.join(name).exists();
+    assert!(!there("pseudonym-v1.key") && there("pseudonym-v2.key"));
 }

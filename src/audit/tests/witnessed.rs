@@ -120,6 +120,68 @@ fn a_cosignature_of_a_checkpoint_that_was_deleted_breaks_nothing_and_proves_noth
     assert_eq!(more.witnessed, newest.checkpoint.size);
 }
 
+/// Whoever trusts a witness alone is told as much as whoever trusts a key: nobody has seen that records were deleted, or
+/// what they were.
+#[test]
+fn a_witness_alone_does_not_prove_a_journal_whose_beginning_nobody_vouches_for() {
+    let by_witness = |config: &Config, key: PublicKey| {
+        let trust = Trust {
+            witnesses: vec![key],
+            ..Trust::default()
+        };
+        verify_by(&config.directory, None, &trust)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = Size::from_bytes(1);
+    let mut signing = Signing::start(&config);
+    signing.append(&event(1));
+    signing.seal();
+    for number in 2..5 {
+        signing.append(&event(number));
+    }
+    let signed = signing.seal();
+    signing.append(&signing.cosigned(&signed));
+    let key = signing.key();
+    by_witness(&config, key.clone()).unwrap();
+    let before = segments(&config.directory).unwrap();
+    let last = first_record(&before[1]).unwrap() - 1;
+    let taken = fs::read(&before[0]).unwrap();
+    fs::remove_file(&before[0]).unwrap();
+    by_witness(&config, key.clone()).unwrap_err();
+    // Anybody can write what was deleted, behind what the witness has seen.
+    let line = taken
+        .split(|byte| *byte == b'\n')
+        .rfind(|it| !it.is_empty());
+    let pruned = Pruned {
+        first: 1,
+        last,
+        hash: Sha256Hex::of(line.unwrap()).as_str().to_owned(),
+        tree: pruned_member(&config.directory, last).unwrap(),
+        reason: "max_size".to_owned(),
+        ..Pruned::default()
+    };
+    let without_tree = Pruned {
+        tree: Vec::new(),
+        ..pruned.clone()
+    };
+    signing.append(&Event::Pruned(without_tree).record());
+    let error = by_witness(&config, key.clone()).unwrap_err().to_string();
+    assert!(
+        error.contains("no pruned record of this journal says"),
+        "{error}"
+    );
+    signing.append(&Event::Pruned(pruned).record());
+    let error = by_witness(&config, key.clone()).unwrap_err().to_string();
+    assert!(
+        error.contains("is below no checkpoint of a key or a witness"),
+        "{error}"
+    );
+    let newest = signing.seal();
+    signing.append(&signing.cosigned(&newest));
+    by_witness(&config, key).unwrap();
+}
+
 /// A witness takes seconds, and a busy gate with small segments makes many checkpoints meanwhile.
 #[test]
 fn a_cosignature_may_come_many_checkpoints_later() {

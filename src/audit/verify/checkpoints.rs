@@ -31,6 +31,13 @@ pub struct Trust {
     pub interval: Option<Duration>,
 }
 
+impl Trust {
+    /// Whether somebody is trusted: then what nobody vouches for is not taken.
+    pub fn wants_proof(&self) -> bool {
+        !self.keys.is_empty() || !self.witnesses.is_empty() || self.kept.is_some()
+    }
+}
+
 /// What the checkpoints of a journal prove.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Checkpoints {
@@ -147,7 +154,7 @@ pub enum CheckpointError {
     Vouched { first: u64 },
     #[error(
         "the records before {first} are gone, and record {record}, which says that they were deleted, is below no \
-         checkpoint of a key that was given: a gate makes one before it deletes anything"
+         checkpoint of a key or a witness that was given: a gate makes one before it deletes anything"
     )]
     Deleted { first: u64, record: u64 },
     #[error(
@@ -426,15 +433,22 @@ impl Checking {
         if !self.trust.witnesses.is_empty() && self.found.witnessed == 0 {
             return Err(CheckpointError::Unwitnessed);
         }
-        if self.trust.keys.is_empty() {
+        let by_keys = !self.trust.keys.is_empty();
+        // Who signed is not known then: what a witness has seen was there before it looked.
+        let proven_to = if by_keys {
+            self.found.proven
+        } else {
+            self.found.witnessed
+        };
+        if !by_keys && self.trust.witnesses.is_empty() {
             return Ok(self.found);
         }
         // An older key that nobody gave is fine where a known one signed again later: that covers all.
-        if let Some((record, key)) = self.foreign {
+        if let Some((record, key)) = self.foreign.filter(|_| by_keys) {
             return Err(CheckpointError::Foreign { record, key });
         }
         let first = self.pruned + 1;
-        let is_proven = |record: &u64| *record <= self.found.proven;
+        let is_proven = |record: &u64| *record <= proven_to;
         let late = &self.late_removals;
         let is_late = |record: &u64| late.iter().any(|(from, to)| (from..=to).contains(&record));
         // A removal that goes on from one which nobody signed in time is no better than that.
@@ -460,7 +474,7 @@ impl Checking {
                 None => CheckpointError::Deleted { first, record },
             });
         }
-        match (self.found.proven, self.found.count) {
+        match (proven_to, self.found.count) {
             (0, 0) => Err(CheckpointError::Absent),
             (0, _) => Err(CheckpointError::Unproven),
             _ => Ok(self.found),

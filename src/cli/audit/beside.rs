@@ -62,17 +62,7 @@ pub(super) fn lacking(source: &Source) -> anyhow::Result<Vec<Lacking>> {
         Source::Journal { index, journal } => (index, journal),
         Source::Store { .. } => return lacking_of_gates(source),
     };
-    let mut said = Vec::new();
-    for kind in ["start", "reload", "pruned"] {
-        let mut before = u64::MAX >> 1;
-        for _ in 0..STARTS {
-            let Some(seq) = index.last_before(kind, before)? else {
-                break;
-            };
-            said.extend(index.line(seq)?.iter().flat_map(|line| Said::all(line)));
-            before = seq;
-        }
-    }
+    let said = index.said_of_keys(STARTS)?;
     let keys = differing(Some(journal), &said)?.into_iter();
     Ok(keys.map(|key| Lacking { gate: None, key }).collect())
 }

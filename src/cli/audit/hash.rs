@@ -9,11 +9,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::{Format, print_json};
-use super::opened::Journal;
+use super::opened::{Journal, note};
 use super::source::Source;
 use super::{beside, readable};
 use crate::audit::index::{self, Index};
-use crate::audit::pseudonym;
+use crate::audit::pseudonym::{self, Rotated};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Hash {
@@ -37,6 +37,12 @@ impl Hash {
         let journal = || format!("journal {}", directory.display());
         let rotated = self.rotate.then(|| pseudonym::rotate(directory));
         let rotated = rotated.transpose().with_context(journal)?;
+        if rotated.is_some_and(|it| it.may_be_used) {
+            note(
+                "the journal was pruned, and no record says which keys deleted records had pseudonyms by: \
+                 one of the same number, which is lost, may have been among them",
+            );
+        }
         let names = match self.value()? {
             None => Vec::new(),
             Some(value) => {
@@ -52,9 +58,12 @@ impl Hash {
             }
         };
         match self.format {
-            Format::Json => print_json(out, &json!({"made": rotated, "pseudonyms": names}))?,
+            Format::Json => print_json(
+                out,
+                &json!({"made": rotated.map(|it| it.version), "pseudonyms": names}),
+            )?,
             Format::Pretty => {
-                if let Some(version) = rotated {
+                if let Some(Rotated { version, .. }) = rotated {
                     writeln!(
                         out,
                         "key v{version} is made; the gate uses it from its next start on"

@@ -18,9 +18,9 @@ use super::table::{Cell, Table, terminal};
 use super::times::Times;
 use super::wanted::Wanted;
 use super::{beside, csv};
-use crate::audit::index::{By, Sum};
+use crate::audit::index::{By, Sum, Sums};
 use crate::cli::print_json;
-use crate::value::Visible;
+use crate::value::{Visible, counted};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Stats {
@@ -62,10 +62,20 @@ impl Stats {
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
         beside::say(&source, &filter)?;
-        let sums = match (self.format, self.by) {
+        let Sums {
+            all: sums,
+            left_out,
+        } = match (self.format, self.by) {
             (Form::Csv, _) | (_, By::Verdict) => source.sums(&filter, self.by)?,
             _ => source.totals(&filter, self.by)?,
         };
+        if left_out > 0 {
+            note(&format!(
+                "there are more names than are counted at once: {} of others left out. --since, --until or another filter \
+                 asks about fewer",
+                counted(left_out, "decision")
+            ));
+        }
         let mut names: BTreeMap<&str, Counts> = BTreeMap::new();
         for sum in &sums {
             add(names.entry(&sum.name).or_default(), sum);
@@ -87,7 +97,7 @@ impl Stats {
         let over_time = match self.by {
             By::Verdict => sums.clone(),
             // One decision has several names, and counts once in time.
-            _ => source.sums(&filter, By::Verdict)?,
+            _ => source.sums(&filter, By::Verdict)?.all,
         };
         let (buckets, has_more) = self.buckets(&over_time, &shown.zone);
         if has_more {
@@ -109,8 +119,14 @@ impl Stats {
                     "names": names.collect::<Vec<_>>(),
                     "buckets": buckets.collect::<Vec<_>>(),
                 });
-                if let Some(members) = all.as_object_mut().filter(|_| !lacking.is_empty()) {
-                    members.insert("missing_keys".to_owned(), json!(lacking));
+                if let Some(members) = all.as_object_mut() {
+                    let mut add = |name: &str, value| members.insert(name.to_owned(), value);
+                    if !lacking.is_empty() {
+                        add("missing_keys", json!(lacking));
+                    }
+                    if left_out > 0 {
+                        add("left_out", json!(left_out));
+                    }
                 }
                 print_json(out, &all)?;
             }

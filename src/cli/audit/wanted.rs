@@ -66,7 +66,7 @@ pub(super) struct Wanted {
     /// Address of the client, a network (10.1.0.0/16), or the pseudonym of an address
     #[arg(long, value_name = "ADDRESS")]
     client: Vec<Client>,
-    /// Words that all stand in names, paths, messages and errors (`word*`: how one begins); for scopes: --scope, for
+    /// Words that all stand in names, paths, messages, errors and outcomes (`word*`: how one begins); for scopes: --scope, for
     /// addresses: --client, for credentials: --caller, for ids of tokens that were made: --token
     #[arg(long, value_name = "WORDS")]
     text: Option<String>,

@@ -41,12 +41,14 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
         ..Filter::default()
     };
     let source = asked.gate.open()?;
-    let mut tables = Vec::new();
+    let (mut tables, mut left_out) = (Vec::new(), 0);
     for kind in KINDS
         .iter()
         .filter(|kind| asked.viewer.is_auditor || !kind.is_private)
     {
-        tables.push((kind, counted(&source, &filter, kind)?));
+        let (callers, others) = counted(&source, &filter, kind)?;
+        left_out += others;
+        tables.push((kind, callers));
     }
     let body = html! {
         h1 { "Callers and teams" }
@@ -57,14 +59,16 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             div { button.main type="submit" { "Show" } }
         }
         @if !asked.viewer.is_auditor { p.note { "Names of callers are for people with the role auditor." } }
+        @if left_out > 0 { p.note { (left_out) " decisions are of more names than are counted at once: a shorter time has fewer." } }
         @for (kind, callers) in &tables { (table(kind, callers, &params)) }
     };
     Ok(Page::new("Callers", "Callers and teams", body))
 }
 
-fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<Vec<Caller>, Fault> {
+fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<(Vec<Caller>, u64), Fault> {
+    let sums = source.totals(filter, kind.by)?;
     let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for sum in source.totals(filter, kind.by)? {
+    for sum in sums.all {
         let (allowed, denied) = names.entry(sum.name).or_default();
         *allowed += sum.allowed;
         *denied += sum.denied;
@@ -85,7 +89,7 @@ fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<Vec<Caller>,
             caller.objections = objections(source, filter, kind, &caller.name)?;
         }
     }
-    Ok(callers)
+    Ok((callers, sums.left_out))
 }
 
 /// The policies that refused somebody most.
@@ -104,7 +108,7 @@ fn objections(
         _ => filter.claim.push(name),
     }
     let mut policies: BTreeMap<String, u64> = BTreeMap::new();
-    for sum in source.totals(&filter, By::Policy)? {
+    for sum in source.totals(&filter, By::Policy)?.all {
         *policies.entry(sum.name).or_default() += sum.denied;
     }
     let mut policies: Vec<(String, u64)> = policies.into_iter().collect();

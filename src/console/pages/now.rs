@@ -35,7 +35,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
         environment: environment.clone(),
         ..Filter::default()
     };
-    let sums = source.sums(&filter, By::Verdict)?;
+    let sums = source.sums(&filter, By::Verdict)?.all;
     let plot = Plot::of(&sums, from, now, span.parts);
     let newest = Filter {
         environment,
@@ -74,7 +74,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
 /// Numbers, by environment.
 fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
     let mut environments: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for sum in source.totals(filter, By::Environment)? {
+    for sum in source.totals(filter, By::Environment)?.all {
         let (allowed, denied) = environments.entry(sum.name).or_default();
         *allowed += sum.allowed;
         *denied += sum.denied;
@@ -85,6 +85,7 @@ fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
     };
     let doubts: u64 = source
         .totals(&doubtful, By::Verdict)?
+        .all
         .iter()
         .map(|it| it.allowed)
         .sum();

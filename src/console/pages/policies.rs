@@ -110,7 +110,7 @@ fn counts(source: &Source, asked: &Asked<'_>, days: i64) -> Result<Counts, Fault
         ..Filter::default()
     };
     let mut counts = Counts::new();
-    for sum in source.totals(&filter, By::Policy)? {
+    for sum in source.totals(&filter, By::Policy)?.all {
         let (all, denied) = counts.entry(sum.name).or_default();
         *all += sum.allowed + sum.denied;
         *denied += sum.denied;

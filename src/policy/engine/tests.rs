@@ -421,6 +421,33 @@ fn what_the_policies_read_is_known() {
     }
 }
 
+/// What failed may be as large as a request: its message goes to the record, the log and the caller.
+#[test]
+fn the_message_of_a_failure_is_short_whatever_failed() {
+    let long = "x".repeat(50_000);
+    for rules in [
+        "deny contains \"no\" if to_number(input.unknown_members.long) == 1",
+        "deny contains \"no\" if concat(\"\", input.unknown_members) == \"\"",
+        "deny contains {\"message\": input.unknown_members}",
+        "deny contains {\"message\": \"no\", \"path\": input.unknown_members}",
+        "deny contains x if some x in [input.unknown_members]",
+        "f(a) := 1 if a\n\nf(a) := 2 if a\n\ndeny contains \"no\" if f(input.unknown_members.long) == 1",
+        "p := input.unknown_members.long\n\np := \"y\" if input.operation\n\ndeny contains p",
+    ] {
+        let mut asked = input();
+        let member = serde_json::from_value(json!({"long": long})).unwrap();
+        asked.unknown_members = member;
+        let decision = engine_of(&[("a", rules)], "{}").decide(&asked);
+        let violation = &decision.violations[0];
+        assert_eq!(violation.code.as_deref(), Some(POLICY_ERROR), "{rules}");
+        assert!(
+            violation.message.len() < 1200,
+            "{rules}: {}",
+            violation.message.len()
+        );
+    }
+}
+
 #[test]
 fn a_failed_lookup_denies_unless_the_policies_say_otherwise() {
     let silent = [("naming", "deny contains \"never\" if false")];
@@ -439,7 +466,7 @@ fn a_failed_lookup_denies_unless_the_policies_say_otherwise() {
     assert_eq!(decision.verdict, Verdict::Deny);
     assert_eq!(relaxed.decide(&failed).verdict, Verdict::Allow);
 
-    failed.change = crate::policy::input::Change::default();
+    failed.change = input::Change::default();
     failed.change.enabled.requested = Some(false);
     assert_eq!(strict.decide(&failed).verdict, Verdict::Allow);
     failed.change.name.requested = Some(text("n"));

@@ -29,6 +29,72 @@ pub(in super::super) fn input() -> Input {
     .unwrap()
 }
 
+/// The same request with one member otherwise: once for each that has a shape, by its path.
+pub(in super::super) fn with_one_member_otherwise(input: &Input) -> Vec<(String, Input)> {
+    let paths = members().into_iter();
+    let others: Vec<_> = paths
+        .filter_map(|path| {
+            let mut other = input.to_json();
+            let mut here = &mut other;
+            let mut sample = &*members::SAMPLE;
+            for step in path.split('.').skip(1) {
+                sample = &sample[step];
+                if here.get(step).is_none() {
+                    here[step] = sample.clone();
+                }
+                here = &mut here[step];
+            }
+            *here = match sample {
+                _ if members::OPEN.contains(&&*path) => json!({"otherwise": "x"}),
+                Json::Bool(_) => json!(*here != json!(true)),
+                Json::Number(_) => json!(7),
+                Json::String(_)
+                    if ["input.change.expiration.at", "input.time"].contains(&&*path) =>
+                {
+                    json!("2033-01-01T00:00:00.000Z")
+                }
+                Json::String(_) => json!("otherwise"),
+                Json::Array(_) => json!(["otherwise"]),
+                _ => return None,
+            };
+            let read = serde_json::from_value(other);
+            Some((
+                path.clone(),
+                read.unwrap_or_else(|error| panic!("{path}: {error}")),
+            ))
+        })
+        .collect();
+    assert!(others.len() > 40, "{}", others.len());
+    others
+}
+
+#[test]
+fn whether_a_failed_lookup_matters_goes_by_what_is_said_of_it() {
+    let mut disables = input();
+    disables.change.name = Wish::default();
+    disables.change.scopes = Scopes::default();
+    disables.change.enabled.requested = Some(false);
+    let token = disables.token.as_mut().unwrap();
+    token.lookup_error = Some(text("no answer"));
+    assert!(disables.only_disables());
+    let mut found = Vec::new();
+    for (path, other) in with_one_member_otherwise(&disables) {
+        let says = |it: &Input| (it.lookup_error().is_some(), it.only_disables());
+        if says(&other) != says(&disables) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    let mut said = ONLY_DISABLES.to_vec();
+    said.sort_unstable();
+    assert_eq!(found, said);
+    let read = |input: Option<&Input>| lookup_failed_by(input).count();
+    assert_eq!(
+        (read(None), read(Some(&disables)), read(Some(&input()))),
+        (7, 7, 1)
+    );
+}
+
 /// Text as a record has it.
 pub(in super::super) fn text(text: &str) -> Redacted {
     Redactor::default().text(text)

@@ -6,7 +6,73 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use crate::dynatrace::token::{canonical_id, is_hashed};
-use crate::policy::input::{Input, guess};
+use crate::policy::input::{Caller, Input, guess};
+
+/// A member of the input by which entries say whom they are about. They read nothing else of it, so that whoever lacks one
+/// knows about which requests an entry cannot be asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Member {
+    Environment,
+    Teams,
+    CallerToken,
+    Token,
+    JwtIssuer,
+    JwtSubject,
+    SpiffeId,
+    CertificateIssuer,
+    CertificateSubject,
+    Address,
+    Time,
+}
+
+impl Member {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Environment => "input.environment.name",
+            Self::Teams => "input.caller.teams",
+            Self::CallerToken => "input.caller.token.id",
+            Self::Token => "input.token.id",
+            Self::JwtIssuer => "input.caller.jwt.issuer",
+            Self::JwtSubject => "input.caller.jwt.subject",
+            Self::SpiffeId => "input.caller.certificate.spiffe_id",
+            Self::CertificateIssuer => "input.caller.certificate.issuer",
+            Self::CertificateSubject => "input.caller.certificate.subject",
+            Self::Address => "input.caller.address",
+            Self::Time => "input.time",
+        }
+    }
+
+    /// The text; empty where there is none. Teams and the time are no text.
+    fn text(self, input: &Input) -> &str {
+        let Caller {
+            address,
+            token,
+            certificate,
+            jwt,
+            ..
+        } = &input.caller;
+        match self {
+            Self::Environment => &input.environment.name,
+            Self::CallerToken => token.id.as_str(),
+            Self::Token => input.token.as_ref().map_or("", |token| token.id.as_str()),
+            Self::JwtIssuer => jwt.issuer.as_str(),
+            Self::JwtSubject => jwt.subject.as_str(),
+            Self::SpiffeId => certificate.spiffe_id.as_str(),
+            Self::CertificateIssuer => certificate.issuer.as_str(),
+            Self::CertificateSubject => certificate.subject.as_str(),
+            Self::Address => address,
+            Self::Teams | Self::Time => "",
+        }
+    }
+
+    fn is_one_of(self, wanted: &[String], input: &Input) -> bool {
+        if self == Self::Teams {
+            return wanted.iter().any(|team| input.caller.teams.contains(team));
+        }
+        let text = self.text(input);
+        !text.is_empty() && wanted.iter().any(|it| it == text)
+    }
+}
 
 /// What is not said is everybody, everywhere, always.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -103,18 +169,31 @@ impl About {
 
     /// Whether it is about this request, whenever that is. `lot`: what the share of callers is drawn for.
     pub(in crate::policy) fn is(&self, input: &Input, lot: &str) -> bool {
-        let caller = &input.caller;
-        let token = input.token.as_ref().map(|token| token.id.as_str());
-        let has = |wanted: &[String], value: &str| {
-            wanted.is_empty() || !value.is_empty() && wanted.iter().any(|it| it == value)
-        };
-        has(&self.environments, &input.environment.name)
-            && has(&self.callers, caller.token.id.as_str())
-            && has(&self.tokens, token.unwrap_or_default())
-            && (self.teams.is_empty() || self.teams.iter().any(|team| caller.teams.contains(team)))
+        let mut named = self.named();
+        named.all(|(member, wanted)| member.is_one_of(wanted, input))
             && self
                 .percent
                 .is_none_or(|percent| drawn(lot, input) < percent)
+    }
+
+    /// What it names, and where in the input that stands.
+    fn named(&self) -> impl Iterator<Item = (Member, &[String])> {
+        let named = [
+            (Member::Environment, &*self.environments),
+            (Member::Teams, &*self.teams),
+            (Member::CallerToken, &*self.callers),
+            (Member::Token, &*self.tokens),
+        ];
+        named.into_iter().filter(|(_, wanted)| !wanted.is_empty())
+    }
+
+    /// The members of the input that say whether it is about this request, or about any: `input.caller.address`.
+    pub(in crate::policy) fn reads(&self, input: Option<&Input>) -> Vec<&'static str> {
+        let named = self.named().map(|(member, _)| member);
+        let drawn = self.percent.map(|_| drawn_by(input));
+        let time = self.moments().next().map(|_| Member::Time);
+        let reads = named.chain(drawn.into_iter().flatten()).chain(time);
+        reads.map(Member::path).collect()
     }
 
     /// When it begins and ends.
@@ -158,30 +237,76 @@ pub(in crate::policy) fn teams(data: &Map<String, Json>) -> Vec<&str> {
     names.collect()
 }
 
-/// A caller's number from 0 to 99, which stays the same at every gate: by the first of what it has proven to be, the public
-/// id of the token that it shows, and its address. The hash of a credential without a public id is another one at each gate
-/// and for each access token of OAuth.
+/// What may name a caller: of which kind it is, whose word it is, and the name.
+struct Named {
+    kind: &'static str,
+    issuer: Option<Member>,
+    name: Member,
+}
+
+/// By what a share of callers is drawn: the first of what a caller has proven to be, the public id of the token that it
+/// shows, and its address.
+const DRAWN_BY: [Named; 4] = [
+    Named {
+        kind: "jwt",
+        issuer: Some(Member::JwtIssuer),
+        name: Member::JwtSubject,
+    },
+    Named {
+        kind: "spiffe",
+        issuer: None,
+        name: Member::SpiffeId,
+    },
+    Named {
+        kind: "certificate",
+        issuer: Some(Member::CertificateIssuer),
+        name: Member::CertificateSubject,
+    },
+    Named {
+        kind: "token",
+        issuer: None,
+        name: Member::CallerToken,
+    },
+];
+const BY_ADDRESS: Named = Named {
+    kind: "address",
+    issuer: None,
+    name: Member::Address,
+};
+
+impl Named {
+    /// Whether it is there, and the same at every gate. The hash of a credential without a public id is another one at each
+    /// gate and for each access token of OAuth.
+    fn is_stable(&self, input: &Input) -> bool {
+        let name = self.name.text(input);
+        !name.is_empty() && !is_hashed(name)
+    }
+
+    fn members(&self) -> impl Iterator<Item = Member> + use<> {
+        self.issuer.into_iter().chain([self.name])
+    }
+}
+
+/// The members that a share is drawn by for this request, or for any.
+fn drawn_by(input: Option<&Input>) -> Vec<Member> {
+    let mut members = Vec::new();
+    for named in DRAWN_BY.iter().chain([&BY_ADDRESS]) {
+        members.extend(named.members());
+        if input.is_some_and(|input| named.is_stable(input)) {
+            break;
+        }
+    }
+    members
+}
+
+/// A caller's number from 0 to 99, which stays the same at every gate.
 fn drawn(lot: &str, input: &Input) -> u64 {
-    let caller = &input.caller;
-    let (jwt, certificate) = (&caller.jwt, &caller.certificate);
-    let who = [
-        ["jwt", jwt.issuer.as_str(), jwt.subject.as_str()],
-        ["spiffe", "", certificate.spiffe_id.as_str()],
-        [
-            "certificate",
-            certificate.issuer.as_str(),
-            certificate.subject.as_str(),
-        ],
-        ["token", "", caller.token.id.as_str()],
-    ];
-    let is_stable = |name: &str| !name.is_empty() && !is_hashed(name);
-    let who = who.into_iter().find(|[_, _, name]| is_stable(name));
+    let mut all = DRAWN_BY.iter();
+    let named = all.find(|named| named.is_stable(input));
+    let Named { kind, issuer, name } = named.unwrap_or(&BY_ADDRESS);
+    let issuer = issuer.map_or("", |issuer| issuer.text(input));
     let mut hash = Sha256::new();
-    for part in who
-        .unwrap_or(["address", "", &caller.address])
-        .into_iter()
-        .chain([lot])
-    {
+    for part in [kind, issuer, name.text(input), lot] {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
@@ -254,3 +379,6 @@ fn wrong(name: &str, value: &Json) -> String {
         "{name} is a date such as 2027-01-31 or a timestamp such as 2027-01-31T18:00:00Z, not {value}"
     )
 }
+
+#[cfg(test)]
+mod tests;

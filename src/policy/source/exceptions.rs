@@ -79,6 +79,16 @@ impl Exceptions {
         self.0.iter().map(|entry| &entry.about)
     }
 
+    /// The members of the input that say whether one is for a request that this policy denies.
+    pub(in crate::policy) fn reads(
+        &self,
+        policy: &str,
+        input: Option<&Input>,
+    ) -> impl Iterator<Item = &'static str> {
+        let those = self.0.iter().filter(move |entry| entry.policy == policy);
+        those.flat_map(move |entry| entry.about.reads(input))
+    }
+
     /// Those that let nothing pass any more: the number of each in the list, and what is to be said.
     pub(in crate::policy) fn ended(
         &self,

@@ -77,6 +77,22 @@ async fn whoever_looks_at_a_store_that_is_away_tries_once() {
     assert!(tried(&turns) > before, "it did not look");
 }
 
+/// A session may end without anybody having asked in it: that a change would have to wait is found before one does.
+#[tokio::test]
+async fn where_no_session_is_there_it_is_looked_whether_one_can_be_had() {
+    let turns = turns();
+    let long = Instant::now();
+    while turns.0.trouble().is_none() {
+        assert!(long.elapsed() < Duration::from_secs(30), "it never tried");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // As far as is known all is well, and yet there is no session.
+    turns.0.trouble.lock().unwrap().take();
+    assert!(turns.goes_well()() && turns.0.usable().is_none());
+    tokio::time::sleep(LONGEST_AGAIN + Duration::from_secs(1)).await;
+    assert!(!turns.goes_well()(), "nobody has looked");
+}
+
 /// Where nobody changes anything, somebody has to look.
 #[tokio::test]
 async fn while_turns_cannot_be_had_it_is_looked_whether_they_can() {

@@ -167,4 +167,26 @@ fn needs_postgres_an_index_that_misses_decisions_is_found() {
         said.contains("a question for its decisions finds 2, and 3 are there"),
         "{said}"
     );
+    assert!(said.contains("REINDEX TABLE dtgate.record"), "{said}");
+}
+
+/// Where a decision is called another record, no index has to be made anew.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_decision_that_is_called_another_record_is_found_and_named() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, "a");
+    database.sql("UPDATE dtgate.record SET kind = 'stop' WHERE seq = 2");
+    let verified = way.audit(&["verify"]);
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("finds 2, and 3 are there") && said.contains("changed to another kind"),
+        "{said}"
+    );
+    assert!(
+        said.contains("record 2 is not what it is found by"),
+        "{said}"
+    );
 }

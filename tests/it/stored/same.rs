@@ -92,8 +92,10 @@ fn records() -> impl Strategy<Value = Vec<Value>> {
                 continue;
             }
             if let Some(outcome) = ["answered", "failed", "unknown"].get(how) {
+                let detail = ["", "No answer", "pay: made it"][settled % 3];
                 let made = if is_slow { json!({"id": "made it"}) } else { Value::Null };
-                records.push(json!({"kind": "outcome", "decision_seq": of, "outcome": outcome, "credential": made}));
+                records.push(json!({"kind": "outcome", "decision_seq": of, "outcome": outcome, "credential": made,
+                    "detail": detail}));
             }
             if let Some(found) = ["done", "unknown"].get(settled) {
                 records.push(json!({"kind": "settled", "decision_seq": of, "found": found}));
@@ -146,6 +148,8 @@ fn filter() -> impl Strategy<Value = Filter> {
             "--",
             "api 100%",
             "made",
+            "no* answer",
+            "pay made",
         ]),
         maybe(&["10.1.0.0/16", "10.9.1.1", "2001:db8::/32", "192.168.0.0/24"]),
         prop::option::of(any::<bool>()),
@@ -237,7 +241,7 @@ fn needs_postgres_the_store_answers_as_the_index_does() {
             }
             let by = By::value_variants()[at % By::value_variants().len()];
             let mut wanted = index.sums(filter, by).unwrap();
-            for sum in &mut wanted {
+            for sum in &mut wanted.all {
                 // No server takes it.
                 sum.name = sum.name.replace('\0', "\u{fffd}");
             }

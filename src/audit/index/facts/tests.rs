@@ -90,7 +90,8 @@ fn what_is_not_as_it_should_be_is_as_if_it_were_not_there() {
 fn an_outcome_is_about_an_earlier_decision() {
     let outcome = |seq: u64, how: Value| {
         let made = json!({"id": "dt0c01.NEW"});
-        let record = json!({"seq": seq, "kind": "outcome", "decision_seq": 3, "outcome": how, "credential": made});
+        let record = json!({"seq": seq, "kind": "outcome", "decision_seq": 3, "outcome": how, "credential": made,
+            "detail": "No answer: no"});
         facts(&record).unwrap().about
     };
     let wanted = |ended| {
@@ -98,6 +99,7 @@ fn an_outcome_is_about_an_earlier_decision() {
             of: 3,
             ended,
             made: Some("dt0c01.NEW".to_owned()),
+            words: vec!["no".to_owned(), "answer".to_owned()],
         })
     };
     assert_eq!(outcome(4, json!("answered")), wanted("answered"));

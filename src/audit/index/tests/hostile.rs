@@ -101,7 +101,7 @@ fn what_is_pruned_is_forgotten() {
         ..Filter::default()
     };
     assert!(found(&index, &gone, 9).is_empty());
-    let sums = index.sums(&Filter::default(), By::Verdict).unwrap();
+    let sums = index.sums(&Filter::default(), By::Verdict).unwrap().all;
     assert_eq!(sums.iter().map(|sum| sum.allowed).sum::<u64>(), 3);
     // And is not there in an index that is made anew.
     index.empty().unwrap();
