@@ -193,7 +193,7 @@ impl Policy {
     }
 
     /// Everything that they were made from, in one file, from which [`Generation`] and every command that takes
-    /// policies read the same again.
+    /// policies read the same again. An error if that could not be read again, because it is too large.
     pub fn kept(&self) -> std::io::Result<Vec<u8>> {
         self.engine.tree().kept(self.revision())
     }
