@@ -198,7 +198,7 @@ impl Policy {
         self.engine.tree().kept(self.revision())
     }
 
-    /// SHA-256 of what is in that file: tests and masks, too, of which the revision says nothing.
+    /// SHA-256 of what is in that file: tests, too, of which the revision says nothing.
     pub fn kept_content(&self) -> String {
         self.engine.tree().kept_content()
     }

@@ -30,7 +30,7 @@ struct Said {
     /// Rules that judge besides the policies.
     #[serde(default)]
     entrypoints: Vec<String>,
-    /// SHA-256 of all its files: the revision says nothing of tests and masks.
+    /// SHA-256 of all its files: the revision says nothing of tests.
     files: String,
 }
 
