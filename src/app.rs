@@ -24,7 +24,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use http::Response;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -117,6 +117,7 @@ impl App {
     #[expect(clippy::too_many_lines, reason = "every part is built once, in order")]
     pub fn build(config: &Config, metrics: Metrics, access: AccessLog) -> anyhow::Result<Self> {
         let config = &within_descriptors(config);
+        check_places(config)?;
         check_console(config)?;
         // Before anybody can connect.
         let wanted = load::load(config, &metrics, None)?;
@@ -569,11 +570,27 @@ const STREAMS_OF_OPERATORS: u32 = 8;
 
 /// Finds what is wrong with both listeners without binding; gives what is not well, and does not stop them.
 pub fn check_listeners(config: &Config) -> anyhow::Result<Vec<String>> {
+    check_places(config)?;
     let mut shaky = config.listener.check(now).context("listener")?;
     check_console(config)?;
     let admin = operators(&config.admin).check(now);
     shaky.extend(admin.context("admin listener")?);
     Ok(shaky)
+}
+
+/// Whether clients and operators have a port each.
+fn check_places(config: &Config) -> anyhow::Result<()> {
+    let (clients, operators) = (config.listener.listen, config.admin.listen);
+    let is_all = clients.ip().is_unspecified() || operators.ip().is_unspecified();
+    let meet = clients.ip() == operators.ip() || is_all;
+    // 0 is any port that is free.
+    if clients.port() != operators.port() || clients.port() == 0 || !meet {
+        return Ok(());
+    }
+    bail!(
+        "clients ({clients}) and operators ({operators}) would have the same port: give the admin listener another one \
+         (admin.listen, --admin), or the listener (listener.listen, --listen)"
+    )
 }
 
 /// Whether the console may be shown as it is configured.

@@ -193,12 +193,12 @@ impl Policy {
     }
 
     /// Everything that they were made from, in one file, from which [`Generation`] and every command that takes
-    /// policies read the same again.
+    /// policies read the same again. An error if that could not be read again, because it is too large.
     pub fn kept(&self) -> std::io::Result<Vec<u8>> {
         self.engine.tree().kept(self.revision())
     }
 
-    /// SHA-256 of what is in that file: tests and masks, too, of which the revision says nothing.
+    /// SHA-256 of what is in that file: tests, too, of which the revision says nothing.
     pub fn kept_content(&self) -> String {
         self.engine.tree().kept_content()
     }

@@ -282,6 +282,7 @@ fn told(opinion: &Opinion) -> Map<String, Value> {
     let mut told = Map::new();
     told.insert("operation".to_owned(), json!(opinion.operation));
     told.insert("api".to_owned(), json!(opinion.api));
+    told.insert("environment".to_owned(), json!(opinion.environment));
     told.insert("revision".to_owned(), json!(opinion.revision));
     told.insert("violations".to_owned(), violations.into());
     let more = opinion.violations.len().saturating_sub(MOST_VIOLATIONS);

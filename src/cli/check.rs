@@ -179,6 +179,7 @@ impl Check {
         };
         doubts.extend(policy.warnings().iter().cloned());
         doubts.extend(app::ended(policy));
+        doubts.extend(not_kept(config, policy));
         let unsent = unsent.iter();
         doubts.extend(unsent.map(|(entrypoint, reason)| not_sent(config, entrypoint, reason)));
         doubts
@@ -325,6 +326,15 @@ impl Checked {
             ),
         }
     }
+}
+
+/// Why nobody would find these policies again by the revision in a record.
+fn not_kept(config: &Config, policy: &Policy) -> Option<Problem> {
+    let error = policy.kept().err()?;
+    let message = format!(
+        "these policies would be in force and not be kept, so that dtgate policies show finds them never: as one archive, {error}"
+    );
+    Some(config.problem(&["policies"], &message))
 }
 
 /// Why a challenger cannot be asked.

@@ -195,3 +195,19 @@ _denied(request) := denied if {
 	denied := NAME.deny with input as request
 }
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_called_neither_like_what_dtgate_makes_nor_like_a_test() {
+        for name in ["dtgate_x", "dtgate_", "naming_test", "Naming", "1a", ""] {
+            assert!(refuse(name).is_err(), "{name}");
+        }
+        for name in ["naming", "team_tokens", "a1", "my_dtgate"] {
+            assert!(refuse(name).is_ok(), "{name}");
+        }
+        assert!(RESERVED.iter().all(|name| refuse(name).is_err()));
+    }
+}

@@ -1,7 +1,9 @@
 //! How two sets of policies differ: files, settings, modes, and the smallest request that they decide differently.
 //!
-//! Requests are made up, in the words of both sets, and those of the tests of both are among them. That none is decided
-//! differently is evidence, and no proof.
+//! Requests are made up, in the words of both sets, and those of the tests of both are among them; all of them are such as
+//! a gate can have read. That none is decided differently is evidence, and no proof.
+
+mod possible;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +15,7 @@ use crate::policy::input::Input;
 use crate::policy::source::files::{File, Tree};
 use crate::policy::trust::proof::{inputs_of_tests, words};
 use crate::policy::trust::sample::Sampler;
+use possible::possible;
 
 /// What is different.
 #[derive(Debug)]
@@ -137,14 +140,15 @@ impl Requests {
             let names: Vec<&str> = policy.names().collect();
             inputs_of_tests(policy.engine.tree(), &names)
         });
-        let of_tests = of_tests.filter_map(|input| read(serde_json::to_value(input).ok()?));
+        let of_tests = of_tests.filter_map(|input| serde_json::to_value(input).ok());
         let mut said = words(old.engine.tree());
         said.extend(words(new.engine.tree()));
         let mut reads = old.engine.all_reads().clone();
         reads.extend(new.engine.all_reads().iter().cloned());
         let mut sampler = Sampler::new(&said, &reads, seed);
-        let made_up = (0..made_up).map(|_| sampler.input());
-        for input in of_tests.chain(made_up) {
+        let made_up = (0..made_up).map(|_| sampler.input().to_json());
+        let all_of_them = of_tests.chain(made_up);
+        for input in all_of_them.filter_map(|document| read(possible(&document))) {
             all.asked += 1;
             let Some(is_denied) = flips(old, new, &input) else {
                 continue;
@@ -161,7 +165,9 @@ impl Requests {
         }
         for (is_denied, input) in smallest {
             let input = shrunk(&input.to_json(), |less| {
-                read(less.clone()).is_some_and(|less| flips(old, new, &less) == Some(is_denied))
+                let less = possible(less);
+                let input = read(less.clone())?;
+                (flips(old, new, &input) == Some(is_denied)).then_some(less)
             });
             if let Some(read) = read(input.clone()) {
                 all.examples.push(Example {
@@ -191,14 +197,15 @@ fn length(input: &Input) -> usize {
     input.to_json().to_string().len()
 }
 
-/// The same document without what can be left out of it, as long as it `holds`.
-fn shrunk(document: &Json, holds: impl Fn(&Json) -> bool) -> Json {
+/// The same document without what can be left out of it, as long as it `holds`: that says what is left.
+fn shrunk(document: &Json, holds: impl Fn(&Json) -> Option<Json>) -> Json {
     let mut document = document.clone();
+    let mut size = document.to_string().len();
     let mut left = MOST_STEPS;
     loop {
         let mut places = Vec::new();
         collect(&document, &mut Vec::new(), &mut places);
-        let before = places.len();
+        let before = size;
         for place in places {
             let mut less = document.clone();
             if left == 0 {
@@ -206,14 +213,14 @@ fn shrunk(document: &Json, holds: impl Fn(&Json) -> bool) -> Json {
             }
             if without(&mut less, &place) {
                 left -= 1;
-                if holds(&less) {
-                    document = less;
+                // What has to be there was put back: only less is less.
+                let smaller = holds(&less).map(|less| (less.to_string().len(), less));
+                if let Some((length, less)) = smaller.filter(|(length, _)| *length < size) {
+                    (document, size) = (less, length);
                 }
             }
         }
-        let mut after = Vec::new();
-        collect(&document, &mut Vec::new(), &mut after);
-        if after.len() == before {
+        if size == before {
             return document;
         }
     }
@@ -357,7 +364,7 @@ mod tests {
     #[test]
     fn a_document_gets_as_small_as_it_can() {
         let big = json!({"a": [1, 2, {"b": "x", "c": [3, 4]}], "d": {"e": {}}});
-        let has = |less: &Json| less.to_string().contains('4');
+        let has = |less: &Json| less.to_string().contains('4').then(|| less.clone());
         let small = shrunk(&big, has);
         assert_eq!(small, json!({"a": [{"c": [4]}]}));
     }

@@ -22,6 +22,23 @@ pub(super) fn recordable(value: &Value) -> Result<(), String> {
         .ok_or_else(|| format!("the value is nested deeper than {DEEPEST}"))
 }
 
+/// An integer in it that 64 bits do not hold: as JSON it would lose digits.
+pub(super) fn too_long(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => {
+            let is_held = number.as_i64().is_some() || number.as_u64().is_some();
+            (number.is_integer() && !is_held).then(|| number.format_decimal())
+        }
+        Value::Array(members) => members.iter().find_map(too_long),
+        Value::Set(members) => members.iter().find_map(too_long),
+        Value::Object(members) => {
+            let mut both = members.iter().flat_map(|(name, value)| [name, value]);
+            both.find_map(too_long)
+        }
+        _ => None,
+    }
+}
+
 /// How the text of a value begins that would be longer than so many bytes, about; nothing of one that is shorter.
 pub(super) fn beginning(value: &Value, most: usize) -> Option<String> {
     if fits(value, usize::MAX, &mut most.clone()) {

@@ -28,7 +28,6 @@ use coverage::Coverage;
 pub(super) use listed::tests;
 use listed::{Cases, Test, all, with_cases, with_own_names};
 use report::{Failure, Location, SubResult, TestResult};
-use stopped::stopped;
 
 mod coverage;
 mod junit;
@@ -36,6 +35,7 @@ mod listed;
 mod report;
 mod stopped;
 mod values;
+mod why;
 
 /// As `opa test`: five seconds a test.
 pub(super) const LIMIT: ExecutionTimerConfig = ExecutionTimerConfig {
@@ -247,9 +247,14 @@ impl Suite {
         let mut watched = self.prepared.clone();
         watched.set_enable_coverage(true);
         watched.set_execution_timer_config(LIMIT);
-        let mut coverage = Coverage::of(watched.get_modules(), &self.sources, &self.origins);
+        let mut coverage = Coverage::of(
+            watched.get_modules(),
+            &self.files,
+            &self.data,
+            &self.origins,
+        );
         let modules = watched.get_modules().clone();
-        let mut explained = 0;
+        let mut to_explain = MOST_EXPLAINED;
         let is_wanted = |test: &&Test| {
             let name = format!("{}.{}", test.package, test.name);
             wanted.is_none_or(|wanted| wanted.is_match(&name))
@@ -268,16 +273,7 @@ impl Suite {
                 });
             }
             let mut result = test.run(&mut rego, &self.origins);
-            if result.fail && result.reason.is_none() && result.sub_results.is_empty() {
-                let place = stopped(&rego, &modules, &self.origins, &test.location);
-                if let Some(place) = &place
-                    && explained < MOST_EXPLAINED
-                {
-                    explained += 1;
-                    result.values = values::values(test, place, &self.files, &self.data);
-                }
-                result.reason = place.map(|place| self.not_true(&place));
-            }
+            self.explain(test, &rego, &modules, &mut result, &mut to_explain);
             coverage.add(&rego, &self.origins);
             results.push(result);
         }
@@ -292,14 +288,6 @@ impl Suite {
     fn out_of_time(&self, ran: usize, within: Duration) -> Error {
         let all = self.tests.len();
         Error::OutOfTime { ran, all, within }
-    }
-
-    /// The statement that stands there, as far as its first line has it.
-    fn not_true(&self, place: &Location) -> String {
-        let text = self.sources.get(&place.file);
-        let line = text.and_then(|text| text.lines().nth(place.row.saturating_sub(1)));
-        let line = line.unwrap_or_default().trim();
-        format!("{}:{}: not true: {line}", place.file, place.row)
     }
 }
 
@@ -349,10 +337,7 @@ impl Test {
                             let name = note
                                 .as_string()
                                 .map_or_else(|_error| extent::shown(note), ToString::to_string);
-                            let case = SubResult {
-                                name: name.clone(),
-                                fail: false,
-                            };
+                            let case = SubResult::new(&name, &note.to_string());
                             // Long names that begin alike are one case, which fails with any of them.
                             cases.entry(name).or_insert(case).fail |=
                                 value[note] != Value::Bool(true);
@@ -373,7 +358,7 @@ impl Test {
     }
 }
 
-/// Tests that fail and are run once more, to say what the parts were of what was not true.
+/// Tests and cases that fail and are run once more, to say what the parts were of what was not true.
 const MOST_EXPLAINED: usize = 10;
 
 fn ask(rego: &mut regorus::Engine, rule: &str) -> Result<Value, Problem> {

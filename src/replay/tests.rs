@@ -814,6 +814,43 @@ fn modes_and_exceptions_that_begin_or_end_behind_a_record_count_from_now_on() {
     );
 }
 
+/// Whoever is denied again and again, with ever new credentials, pushes nobody out of the newest.
+#[test]
+fn one_who_asks_without_end_does_not_fill_the_newest() {
+    let old = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let new = of("deny contains \"never\" if input.api");
+    let asked = |operation: &str, token: String, address: String| {
+        let caller = json!({"address": address, "token": {"id": token, "kind": "api-token"}});
+        decided(
+            &old,
+            &input(json!({"operation": operation, "caller": caller})),
+        )
+    };
+    let others = |operation: &'static str| {
+        (0..5).map(move |n| asked(operation, format!("dt0c01.B{n}"), format!("10.0.0.{n}")))
+    };
+    let flood = |address: fn(usize) -> String| {
+        (0..100).map(move |n| asked("token.create", format!("dt0c01.A{n}"), address(n)))
+    };
+    for address in [|_| "192.0.2.1".to_owned(), |n| format!("2001:db8::{n:x}")] {
+        let journal = Journal::of(others("token.update").chain(flood(address)));
+        let report = newest_of(&journal, &new, &old);
+        assert_eq!(
+            (report.replayed, report.new_denials),
+            (10, 5),
+            "{report:#?}"
+        );
+        // Where there is nobody else, they fill what is left.
+        let journal = Journal::of(flood(address));
+        assert_eq!(newest_of(&journal, &new, &old).replayed, 10);
+    }
+    // The same of one caller who may do what is asked.
+    let one = (0..100).map(|n| asked("token.update", "dt0c01.A".to_owned(), format!("10.1.0.{n}")));
+    let journal = Journal::of(others("token.create").chain(one));
+    let lenient = of("deny contains \"no\" if input.operation == \"nothing\"");
+    assert_eq!(newest_of(&journal, &lenient, &old).new_allows, 5);
+}
+
 /// As `audit query` means `--caller`, `--certificate`, `--claim`, `--client` and `--token`.
 #[test]
 fn conditions_mean_what_they_mean_to_a_query() {

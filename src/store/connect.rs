@@ -99,7 +99,9 @@ impl Connected {
         M::TlsConnect: Send,
         <M::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        let (client, connection) = settings.connect(tls).await?;
+        let reached = settings.connect(tls).await;
+        let (client, connection) =
+            reached.map_err(|error| StoreError::connecting(error, settings))?;
         Self::opened(client, connection)
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 
 use crate::outbound::OutboundError;
@@ -13,6 +14,9 @@ use crate::outbound::OutboundError;
 pub enum StoreError {
     #[error("{}", causes(.0))]
     Postgres(tokio_postgres::Error),
+    /// No server, or no way to it.
+    #[error("{servers}: {reason}")]
+    Unreached { servers: String, reason: String },
     #[error(transparent)]
     Outbound(#[from] OutboundError),
     #[error("password_file {}: {reason}", path.display())]
@@ -58,6 +62,18 @@ impl From<tokio_postgres::Error> for StoreError {
 }
 
 impl StoreError {
+    /// The driver does not say which server it is that it cannot reach.
+    pub(super) fn connecting(error: tokio_postgres::Error, to: &tokio_postgres::Config) -> Self {
+        let all = causes(&error);
+        match all.strip_prefix(CONNECTING) {
+            Some(reason) => Self::Unreached {
+                servers: servers(to),
+                reason: reason.to_owned(),
+            },
+            None => Self::Postgres(error),
+        }
+    }
+
     /// What it is, whatever the server says of it: the same is told once, in however many words it comes.
     pub(super) fn kind(&self) -> Cow<'static, str> {
         match self {
@@ -85,6 +101,21 @@ pub(super) fn causes(error: &tokio_postgres::Error) -> String {
     cut(&all.join(": "))
 }
 
+/// Their names and ports, as they are tried.
+fn servers(to: &tokio_postgres::Config) -> String {
+    let ports = to.get_ports();
+    let hosts = to.get_hosts().iter().enumerate().map(|(place, host)| {
+        let port = ports.get(place).or_else(|| ports.first()).unwrap_or(&PORT);
+        match host {
+            Host::Tcp(name) if name.contains(':') => format!("[{name}]:{port}"),
+            Host::Tcp(name) => format!("{name}:{port}"),
+            Host::Unix(directory) => directory.display().to_string(),
+        }
+    });
+    let hosts: Vec<String> = hosts.collect();
+    hosts.join(", ")
+}
+
 /// What a server says, as far as a line of a log has room for it.
 pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(MOST) {
@@ -108,12 +139,34 @@ fn advice(code: &SqlState) -> Option<&'static str> {
     Some(advice)
 }
 
+/// What the driver says of a server that it cannot reach, before the cause.
+const CONNECTING: &str = "error connecting to server: ";
+/// Where PostgreSQL listens.
+const PORT: u16 = 5432;
 /// Letters of what a server says.
 const MOST: usize = 300;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_cannot_be_reached_is_named() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = closed.local_addr().unwrap().port();
+        drop(closed);
+        let url = format!("postgres://gate@127.0.0.1:{port},127.0.0.1:{port}/audit");
+        let to: tokio_postgres::Config = url.parse().unwrap();
+        let Err(error) = to.connect(tokio_postgres::NoTls).await else {
+            panic!("somebody listens there");
+        };
+        let said = StoreError::connecting(error, &to).to_string();
+        let wanted = format!("127.0.0.1:{port}, 127.0.0.1:{port}: ");
+        assert!(
+            said.starts_with(&wanted) && said.contains("efused"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn what_a_server_says_is_cut() {

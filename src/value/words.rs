@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 pub fn unread(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => {
-            "the user that dtgate runs as may not read it: give read access".to_owned()
+            format!("{} may not read it: give read access", user())
         }
         ErrorKind::IsADirectory => "it is a directory, and a file is expected".to_owned(),
         ErrorKind::NotADirectory => "it is no directory".to_owned(),
@@ -21,12 +21,25 @@ pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(fits)
 }
 
+/// Who this process is to the system: whoever gives it access has to know.
+fn user() -> String {
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)? == uid).then(|| name.to_owned())
+    });
+    let name = name.map_or_else(String::new, |name| format!(" {name}"));
+    format!("the user{name} (uid {uid}), as which dtgate runs,")
+}
+
 /// Why a file cannot be written.
 pub fn unwritten(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such directory: make it, or write elsewhere".to_owned(),
         ErrorKind::PermissionDenied => {
-            "the user that dtgate runs as may not write there: give write access".to_owned()
+            format!("{} may not write there: give write access", user())
         }
         _ => plain_words(&error.to_string()),
     }
@@ -101,6 +114,18 @@ mod tests {
     use rustix::io::Errno;
 
     use super::*;
+
+    #[test]
+    fn whoever_may_not_read_is_named() {
+        let said = unread(&ErrorKind::PermissionDenied.into());
+        let uid = rustix::process::geteuid().as_raw();
+        assert!(
+            said.contains(&format!(
+                "(uid {uid}), as which dtgate runs, may not read it"
+            )),
+            "{said}"
+        );
+    }
 
     #[test]
     fn numbers_of_the_system_are_left_out() {

@@ -410,6 +410,42 @@ fn policies_that_were_in_force_are_found_by_the_revision_of_a_record() {
         "{unknown:?}"
     );
     assert!(said(&policies(&journal, &["show", "xyz"])).contains("is no revision"));
+    // A name that was meant for a directory is told as what it is.
+    let misspelt = said(&policies(&journal, &["diff", "polices", &new]));
+    assert!(
+        misspelt.contains("there is no directory and no bundle polices"),
+        "{misspelt}"
+    );
+    // So is an id that nobody has given whole.
+    let id = decisions[0]["decision_id"].as_str().unwrap();
+    let shown = program()
+        .args(["audit", "show", &id[..13], "--journal"])
+        .arg(&journal)
+        .output()
+        .unwrap();
+    assert!(said(&shown).contains("give it whole"), "{shown:?}");
+}
+
+/// Whoever judges it again is told that policies saw more.
+#[test]
+fn a_decision_of_which_texts_were_cut_says_so_when_it_is_judged_again() {
+    let files = Files::new(&scopes(ONE), "");
+    let gate = files.gate();
+    let body = json!({"name": "n".repeat(3000), "scopes": ["WriteConfig"]});
+    assert_eq!(gate.send("PUT", TOKEN, &body.to_string()).status, 403);
+    let seq = gate.decisions()[0]["seq"].to_string();
+    let judged = eventually("it is indexed", || {
+        let mut command = program();
+        command
+            .args(["eval", "--decision", &seq, "--journal"])
+            .arg(gate.journal());
+        let judged = command.output().unwrap();
+        (judged.status.code() == Some(2)).then_some(judged)
+    });
+    assert!(
+        said(&judged).contains("policies saw texts that were cut, because the record was to be short: input.change.name.requested"),
+        "{judged:?}"
+    );
 }
 
 /// The revision is that of the policies alone.

@@ -426,6 +426,7 @@ fn told_of(gate: &Gate, grant: &str, decision: &str) {
             vec![&by],
         ),
         (vec!["query", "--granted", "--format", "csv"], vec![&by]),
+        (vec!["query", "--decision", "granted"], vec![&by]),
         (vec!["query", "--text", "OPS-4711"], vec![&by]),
     ] {
         let answer = said(directory, &arguments);
@@ -433,8 +434,10 @@ fn told_of(gate: &Gate, grant: &str, decision: &str) {
             assert!(answer.contains(needle), "{arguments:?}: {needle}: {answer}");
         }
     }
-    let found = said(directory, &["query", "--granted", "--format", "json"]);
-    assert_eq!(found.lines().count(), 1, "{found}");
+    for which in [&["--granted"][..], &["--decision", "granted"]] {
+        let found = said(directory, &[&["query", "--format", "json"], which].concat());
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
     // Whatever a client calls its token.
     let none = said(directory, &["query", "--granted", "--text", "nowhere"]);
     assert!(none.contains("No decision matches."), "{none}");

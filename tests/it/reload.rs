@@ -273,6 +273,32 @@ fn tests_that_change_alone_are_run_and_have_to_pass() {
     assert_eq!(status["reload"]["require_tests"], false);
 }
 
+/// No revision speaks of tests. Whoever finds the set again by it finds the tests of today.
+#[test]
+fn a_change_of_tests_alone_is_kept() {
+    let files = Files::start(&names_are("a"), WATCHED);
+    let test = |name: &str| {
+        format!(
+            "package dtgate.names_test\n\nimport data.dtgate.names\n\n{name} if count(names.deny) == 0 with input.change.name.requested as \"a\"\n"
+        )
+    };
+    let revision = files.status()["policies"]["revision"].clone();
+    let mut last = Value::Null;
+    for name in ["test_one", "test_two"] {
+        files.write("policies/names_test.rego", &test(name));
+        last = files.after(&last)["reload"]["last"].clone();
+        assert_eq!(last["ok"], true, "{last}");
+        let shown = program()
+            .args(["policies", "show", revision.as_str().unwrap()])
+            .args(["--file", "names_test.rego", "--journal"])
+            .arg(files.gate.journal())
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert_eq!(shown, test(name));
+    }
+}
+
 #[test]
 fn sighup_reads_files_that_nobody_watches_and_does_nothing_when_none_has_changed() {
     let files = Files::start(&names_are("a"), "[reload]\nwatch = false\n");
@@ -316,14 +342,14 @@ fn the_configuration_changes_where_it_can_and_says_where_it_cannot() {
 }
 
 /// What the gate answers to many requests at once until it is told to stop, by status.
-struct Load {
+pub(crate) struct Load {
     threads: Vec<JoinHandle<BTreeMap<u16, usize>>>,
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
 }
 
 impl Load {
-    fn on(gate: &Gate, bodies: &[&str]) -> Self {
+    pub(crate) fn on(gate: &Gate, bodies: &[&str]) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let threads = bodies.iter().map(|body| {
             let (stop, sent) = (stop.clone(), Arc::<AtomicUsize>::clone(&sent));
@@ -349,11 +375,11 @@ impl Load {
         }
     }
 
-    fn sent(&self) -> usize {
+    pub(crate) fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
     }
 
-    fn end(self) -> Vec<BTreeMap<u16, usize>> {
+    pub(crate) fn end(self) -> Vec<BTreeMap<u16, usize>> {
         self.stop.store(true, Ordering::Relaxed);
         let threads = self.threads.into_iter();
         threads.map(|thread| thread.join().unwrap()).collect()

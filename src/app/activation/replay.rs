@@ -22,8 +22,10 @@ pub(in crate::app) fn replay(
     }
     let journal = &config.journal.directory;
     let report = replay::newest(journal, policy, in_force, now(), activation.replay);
-    let report =
-        report.map_err(|error| anyhow!("policies.activation.replay: {}", unread(&error)))?;
+    let report = report.map_err(|error| {
+        let (journal, reason) = (journal.display(), unread(&error));
+        anyhow!("policies.activation.replay: {journal}: {reason}")
+    })?;
     tracing::info!(
         decisions = report.decisions,
         judged = report.replayed,

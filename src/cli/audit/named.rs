@@ -10,10 +10,12 @@ use crate::audit::index::Pattern;
 use crate::dynatrace::catalogue::Operation;
 use crate::value::Network;
 
-/// allow, deny, or the id of a decision.
+/// allow, deny, granted, or the id of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     Allowed(bool),
+    /// Policies deny it, and a one-time grant has let it pass: as records and the console say it.
+    Granted,
     Id(String),
 }
 
@@ -44,9 +46,10 @@ impl TypedValueParser for Decisions {
         match value.to_str() {
             Some("allow") => Ok(Decision::Allowed(true)),
             Some("deny") => Ok(Decision::Allowed(false)),
+            Some("granted") => Ok(Decision::Granted),
             Some(id) if uuid::Uuid::try_parse(id).is_ok() => Ok(Decision::Id(id.to_owned())),
             _ => {
-                let known = PossibleValuesParser::new(["allow", "deny", A_DECISION]);
+                let known = PossibleValuesParser::new(["allow", "deny", "granted", A_DECISION]);
                 known.parse_ref(command, argument, value).map(Decision::Id)
             }
         }
@@ -54,7 +57,9 @@ impl TypedValueParser for Decisions {
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new(
-            ["allow", "deny"].into_iter().map(PossibleValue::new),
+            ["allow", "deny", "granted"]
+                .into_iter()
+                .map(PossibleValue::new),
         ))
     }
 }

@@ -5,9 +5,10 @@ mod diff;
 mod show;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -17,8 +18,8 @@ use super::times::{Shown, Times};
 use crate::app;
 use crate::audit::index::{Filter, Pattern};
 use crate::cli::place::POLICIES;
-use crate::cli::{Format, print_json};
-use crate::policy::{Entrypoint, Listed};
+use crate::cli::{Format, load, print_json};
+use crate::policy::{Entrypoint, Listed, Policy};
 use crate::value::Visible;
 
 #[derive(Debug, Subcommand)]
@@ -33,9 +34,9 @@ pub(in crate::cli) enum Policies {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
-    /// Directory of policies, or a bundle
-    #[arg(long, value_name = "DIR", default_value = "policies")]
-    policies: PathBuf,
+    /// Directory of policies, or a bundle [default: all that the configuration loads, else policies]
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
     /// A rule that judges besides the policies, as those of OPA's Envoy plugin do: envoy/authz/allow; may be repeated
     #[arg(long = "entrypoint", value_name = "PATH")]
     entrypoints: Vec<Entrypoint>,
@@ -69,12 +70,11 @@ impl Policies {
 
 impl List {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        if self.policies == Path::new("policies") {
-            POLICIES.expect(&self.policies, None)?;
-        }
-        let policy = app::policies_at(&self.policies, &self.entrypoints)?;
+        let policy = self.loaded()?;
         let source = self.objections.then(|| self.from.find()?.open());
-        let source = source.transpose()?;
+        let source = source
+            .transpose()
+            .context("--objections: when each objected last")?;
         let mut rows = Vec::new();
         for policy in policy.listed() {
             let objected = source.as_ref().map(|source| last(source, &policy.name));
@@ -84,7 +84,7 @@ impl List {
         match self.format {
             Format::Json => {
                 for row in &rows {
-                    print_json(out, &row.json())?;
+                    print_json(out, &row.json(policy.revision()))?;
                 }
             }
             Format::Pretty => {
@@ -93,6 +93,24 @@ impl List {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is named; else what a gate with this configuration would have in force.
+    fn loaded(&self) -> anyhow::Result<Policy> {
+        if let Some(path) = &self.policies {
+            return app::policies_at(path, &self.entrypoints);
+        }
+        let mut config = load(self.from.place.config.as_ref())?;
+        let entrypoints = self.entrypoints.iter().cloned();
+        config.policies.entrypoints.extend(entrypoints);
+        if let Some(directory) = config.directory() {
+            POLICIES.expect(directory, Some(&config))?;
+        }
+        let loaded = app::sources(&config).and_then(|sources| {
+            let limit = config.policies.time_limit.into();
+            Ok(Policy::load_all(&sources, limit)?)
+        });
+        loaded.map_err(|error| config.hidden().error(error))
     }
 
     fn table(&self, rows: &[Row]) -> Table {
@@ -126,9 +144,10 @@ impl List {
 }
 
 impl Row {
-    fn json(&self) -> serde_json::Value {
+    fn json(&self, revision: &str) -> serde_json::Value {
         let Self { policy, objected } = self;
         json!({
+            "revision": revision,
             "policy": policy.name, "mode": policy.mode, "title": policy.title, "file": policy.file,
             "tests": policy.tests, "objected": objected,
         })

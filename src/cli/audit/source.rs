@@ -115,6 +115,11 @@ impl Source {
     /// Why a record cannot be shown.
     pub(in crate::cli) fn gone(&self, wanted: &Wanted) -> anyhow::Error {
         match (self, wanted) {
+            (_, Wanted::Decision(id)) if is_cut(id) => anyhow::anyhow!(
+                "{} is only a part of the id of a decision: give it whole, or the number of the record ('#22'); dtgate audit \
+                 query --format json has both",
+                Visible(id)
+            ),
             (Self::Journal { journal, .. }, _) => gone(journal, wanted),
             (Self::Store { .. }, Wanted::Number(number)) => {
                 anyhow::anyhow!("there is no record {number} of this gate in the store")
@@ -149,3 +154,12 @@ impl Source {
         Ok(())
     }
 }
+
+/// Whether it is the beginning of an id as gates write them, or its end.
+fn is_cut(id: &str) -> bool {
+    let is_letter = |it: char| it.is_ascii_hexdigit() || it == '-';
+    (4..WHOLE).contains(&id.len()) && id.chars().all(is_letter)
+}
+
+/// Letters of a whole id.
+const WHOLE: usize = 36;

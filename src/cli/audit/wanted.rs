@@ -51,7 +51,7 @@ pub(super) struct Wanted {
     /// Code of an objection
     #[arg(long, value_name = "CODE")]
     code: Vec<Pattern>,
-    /// allow, deny, or the id of a decision
+    /// allow, deny, granted, or the id of a decision
     #[arg(long, value_name = "VERDICT|ID", value_parser = Decisions, hide_possible_values = true)]
     decision: Option<Decision>,
     /// How an allowed request ended
@@ -91,10 +91,11 @@ impl Wanted {
     pub(super) fn filter(&self, shown: &Shown, keys: Option<&Path>) -> anyhow::Result<Filter> {
         let (since, until) = self.span.read(shown)?;
         let (allowed, id) = match &self.decision {
-            None => (None, None),
+            None | Some(Decision::Granted) => (None, None),
             Some(Decision::Allowed(allowed)) => (Some(*allowed), None),
             Some(Decision::Id(id)) => (None, Some(id.clone())),
         };
+        let granted = self.granted || self.decision == Some(Decision::Granted);
         let wanted = self.clone();
         let (mut networks, mut addresses) = (Vec::new(), Vec::new());
         for client in wanted.client {
@@ -121,7 +122,7 @@ impl Wanted {
             client: networks,
             client_named: addresses,
             // What passed by a grant was allowed.
-            allowed: allowed.or_else(|| self.granted.then_some(true)),
+            allowed: allowed.or_else(|| granted.then_some(true)),
             id,
             outcome: self.outcome,
             challenger: self.challenger_differs,
@@ -130,7 +131,7 @@ impl Wanted {
                 NoOp::Only => Some(true),
                 NoOp::Show => None,
             },
-            granted: self.granted,
+            granted,
             text: wanted.text,
             before: None,
             known_as: HashMap::new(),

@@ -86,6 +86,11 @@ fn cases() -> Vec<Case> {
 
 /// All records of one request, without numbers and hashes: decided, refused, answered, without an answer.
 fn records(case: Case) -> [String; 4] {
+    records_of(case, false)
+}
+
+/// The same. `tells_caller`: grants are configured.
+fn records_of(case: Case, tells_caller: bool) -> [String; 4] {
     let key = HashKey::new([1; 32]);
     let mut request = Request::builder().method(case.method).uri(case.target);
     for (name, value) in case.fields {
@@ -116,7 +121,7 @@ fn records(case: Case) -> [String; 4] {
         key: &key,
         revision: "revision-1",
         started: &started,
-        tells_caller: false,
+        tells_caller,
     };
     let mut recorder = recording.of(&parts, Some(&head), None, Identity::default());
     recorder.decision_id = Redacted::ours("01a20c52-49be-734b-a743-e694d554b905");
@@ -188,6 +193,30 @@ fn records_are_written_as_ever() {
         assert_eq!(line, expected);
     }
     assert_eq!(lines.len(), expected.len(), "{}", lines.join("\n"));
+}
+
+/// A grant can be bound to whoever asked, also to one who shows a cookie and no token: changes of such are counted by address,
+/// and the record has the hash of what was shown all the same.
+#[test]
+fn records_of_a_caller_with_a_cookie_alone_have_its_hash() {
+    let hash = |cookie: &'static [(&'static str, &'static str)], tells_caller| {
+        let case = Case {
+            method: "DELETE",
+            fields: cookie,
+            body: "",
+            ..PLAIN
+        };
+        let [decided, ..] = records_of(case, tells_caller);
+        let record: Value = serde_json::from_str(&decided).unwrap();
+        record["request"]["caller_hash"].clone()
+    };
+    let one = hash(&[("host", "gate"), ("cookie", "SESSION=one")], true);
+    assert!(one.as_str().unwrap().starts_with("hmac-sha256:"), "{one}");
+    assert_ne!(
+        hash(&[("host", "gate"), ("cookie", "SESSION=two")], true),
+        one
+    );
+    assert!(hash(&[("host", "gate"), ("cookie", "SESSION=one")], false).is_null());
 }
 
 /// What the upstream gets, policies see: every field, all of it, and nothing that the query hides.

@@ -74,6 +74,8 @@ pub struct Opinion {
     pub remedy: Option<Redacted<Remedy>>,
     pub operation: String,
     pub api: String,
+    /// The name of the environment that it is for.
+    pub environment: String,
     pub revision: String,
     /// What the policies ask about and nobody has said.
     pub unknown: Vec<Unknown>,
@@ -206,6 +208,7 @@ impl Set {
             unknown: self.unknown(&said, &input),
             operation: input.operation,
             api: input.api,
+            environment: input.environment.name,
             revision: decision.revision,
         })))
     }

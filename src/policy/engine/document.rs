@@ -81,6 +81,12 @@ fn json(value: &Value) -> Result<Option<Json>, String> {
         return Ok(None);
     }
     extent::recordable(value)?;
+    if let Some(number) = extent::too_long(value) {
+        return Err(format!(
+            "the document has the integer {number}, which JSON is not written with here: 64 bits hold no such; let the rule give it \
+             as a text, as sprintf(\"%d\", [number]) does"
+        ));
+    }
     let json = serde_json::to_value(value).map_err(|error| error.to_string())?;
     Ok(Some(json))
 }
@@ -160,6 +166,24 @@ mod tests {
         let policy = Policy::load(directory.path(), DEFAULT_LIMIT).unwrap();
         let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
         policy.document(&path, input, jiff::Timestamp::UNIX_EPOCH)
+    }
+
+    /// OPA has all digits: another number would be a wrong answer.
+    #[test]
+    fn an_integer_that_would_lose_digits_is_refused() {
+        let rules = "package dtgate.a\n\ndeny contains \"x\" if input.operation == \"a\"\n\nsmall := 9223372036854775807 + 1\n\nlarge := {\"a\": [18446744073709551615 + 1]}\n";
+        let directory = directory(&[("a.rego", rules)]);
+        let policy = Policy::load(directory.path(), DEFAULT_LIMIT).unwrap();
+        let ask = |rule: &str| {
+            let path = ["dtgate", "a", rule].map(str::to_owned);
+            policy.document(&path, None, jiff::Timestamp::UNIX_EPOCH)
+        };
+        assert_eq!(ask("small"), Ok(Some(json!(9_223_372_036_854_775_808_u64))));
+        let error = ask("large").unwrap_err();
+        assert!(
+            error.contains("the integer 18446744073709551616"),
+            "{error}"
+        );
     }
 
     #[test]

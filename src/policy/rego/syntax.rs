@@ -229,6 +229,15 @@ pub(in crate::policy) fn given(statement: &LiteralStmt) -> Option<(&str, &Expr, 
     Some((variable(name)?.text(), value, how))
 }
 
+/// Where it ends in its source. The engine's spans of texts are without the last quotation mark, and so is that of a
+/// statement which ends with one.
+pub(in crate::policy) fn end_of(span: &Span) -> Option<usize> {
+    let end = usize::try_from(span.end).ok()?;
+    let next = span.source.get_contents().as_bytes().get(end);
+    let is_open = matches!(next, Some(b'"' | b'`'));
+    Some(end + usize::from(is_open))
+}
+
 /// The names that the arguments of a function bind.
 pub(in crate::policy) fn arguments(rule: &Rule) -> BTreeSet<&str> {
     let args: &[Ref<Expr>] = match rule {

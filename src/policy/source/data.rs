@@ -27,6 +27,7 @@ pub(in crate::policy) fn add(
         numbers::refuse(file)?;
     } else {
         round(&mut value);
+        numbers::refuse_texts(file, &value)?;
     }
     let directories: Vec<&str> = directories(file).collect();
     let value = directories.iter().rev().fold(value, |value, directory| {

@@ -313,8 +313,7 @@ const MOST_LINKS: usize = 1000;
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let message = match error.kind() {
         ErrorKind::PermissionDenied => {
-            "the user that dtgate runs as may not read it: give read access, or take it away"
-                .to_owned()
+            format!("{}, or take it away", unread(error))
         }
         _ => unread(error),
     };

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::data;
 use super::files::{File, Kind, Tree};
 use super::packed::Release;
-use crate::policy::archive::{Archive, Refusal, content_without, write};
+use crate::policy::archive::manifest;
+use crate::policy::archive::{Archive, MOST_BYTES, Refusal, content_without, write};
 use crate::policy::problem::Problem;
 
 /// What says that an archive is a set, and of what it was made.
@@ -29,7 +30,7 @@ struct Said {
     /// Rules that judge besides the policies.
     #[serde(default)]
     entrypoints: Vec<String>,
-    /// SHA-256 of all its files: the revision says nothing of tests and masks.
+    /// SHA-256 of all its files: the revision says nothing of tests.
     files: String,
 }
 
@@ -44,7 +45,16 @@ impl Tree {
             files: content_without(&files, NAME),
         };
         files.insert(NAME.to_owned(), serde_json::to_vec(&said)?);
-        write::packed(&files)
+        let packed = write::packed(&files)?;
+        // Several sources can be more together than one archive may be.
+        match Archive::read(&packed) {
+            _ if packed.len() > MOST_BYTES => {
+                let message = format!("it has more than {} MiB", MOST_BYTES >> 20);
+                Err(io::Error::other(message))
+            }
+            Err(refusal) => Err(io::Error::other(refusal.message)),
+            Ok(_) => Ok(packed),
+        }
     }
 
     /// SHA-256 of what such a file holds.
@@ -63,7 +73,13 @@ impl Tree {
             let name = format!("{number:04}/{}", file.name);
             (name, file.text.clone().into_bytes())
         });
-        files.collect()
+        // Without it, nobody could build the bundle again.
+        let manifests = self.parts.iter().enumerate().filter_map(|(place, part)| {
+            let text = part.manifest_text.as_ref()?;
+            let name = format!("{:04}/{}", place + 1, manifest::NAME);
+            Some((name, text.clone().into_bytes()))
+        });
+        files.chain(manifests).collect()
     }
 
     /// Puts in what another tree was made from. `place` is what stands before the names of files.
@@ -156,5 +172,31 @@ impl Archive {
             content,
             entrypoints: said.entrypoints,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each source may be as large as it can be, and all together are more than an archive may have.
+    #[test]
+    fn what_nobody_could_read_again_is_not_kept() {
+        let file = |number: usize| File {
+            path: format!("p/{number}_test.rego"),
+            name: format!("{number}_test.rego"),
+            text: String::new(),
+        };
+        let with = |files: usize| Tree {
+            tests: (0..files).map(file).collect(),
+            ..Tree::default()
+        };
+        let error = with(10_001).kept("a").unwrap_err();
+        assert!(
+            error.to_string().contains("more than 10000 files"),
+            "{error}"
+        );
+        let kept = with(3).kept("a").unwrap();
+        assert!(Archive::read(&kept).unwrap().set().unwrap().is_some());
     }
 }

@@ -78,6 +78,8 @@ pub(in crate::policy) struct Part {
     /// What stands before the names of its files.
     pub(in crate::policy) place: String,
     pub(in crate::policy) manifest: Manifest,
+    /// What the bundle says of itself, as it stands there.
+    pub(in crate::policy) manifest_text: Option<String>,
 }
 
 impl Packed {
@@ -182,6 +184,8 @@ impl Tree {
             Err(refusal) => return self.unread.push(problem(&place, &refusal)),
         };
         let content = content(&archive);
+        let manifest_text = archive.text(manifest::NAME).ok().flatten();
+        let manifest_text = manifest_text.map(str::to_owned);
         let mut own = (Map::new(), Vec::new());
         for (name, bytes) in archive.files {
             self.packed_file(&place, name, bytes, &mut own);
@@ -201,6 +205,7 @@ impl Tree {
             },
             place,
             manifest,
+            manifest_text,
         });
     }
 

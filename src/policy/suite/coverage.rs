@@ -1,24 +1,38 @@
-//! Which lines of the policies the tests reached, written as `opa test --coverage` writes it.
+//! Which statements of the policies the tests reached, written as `opa test --coverage` writes it.
 //!
-//! Rows only, no columns, and without the heads of rules: the engine counts expressions.
+//! The engine counts lines: of several statements in one line all count as reached if one of them was. OPA tells besides of
+//! heads of rules, and of parts of statements.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
 };
 
-use regorus::unstable::{Module, Ref};
-use serde_json::{Value as Json, json};
+use regorus::unstable::{Literal, Module, Ref, Span};
+use serde_json::{Map, Value as Json, json};
 
 use super::super::plain::Origins;
+use crate::policy::rego::program::at;
+use crate::policy::rego::syntax::end_of;
 use crate::policy::rego::walk::{self, Site};
+use crate::policy::source::files::File;
+use crate::policy::{lexical, read};
 
 #[derive(Default)]
 pub(super) struct Coverage {
     files: BTreeMap<String, Rows>,
 }
 
+/// A row and a column, as editors count them.
+type Point = (u32, u32);
+/// The end is behind the last letter.
+type Range = (Point, Point);
+
 struct Rows {
+    /// Each statement, those within others too, but for declarations; in their order.
+    statements: BTreeSet<Range>,
+    /// Where the text of each line begins and ends.
+    widths: BTreeMap<u32, Point>,
     /// Lines as the user wrote them; what was added behind them does not count.
     written: u32,
     all: BTreeSet<u32>,
@@ -28,10 +42,14 @@ struct Rows {
 impl Coverage {
     pub(super) fn of(
         modules: &[Ref<Module>],
-        sources: &BTreeMap<String, String>,
+        files: &[File],
+        data: &Map<String, Json>,
         origins: &Origins,
     ) -> Self {
         let mut coverage = Self::default();
+        let sources: BTreeMap<&String, &String> =
+            files.iter().map(|file| (&file.path, &file.text)).collect();
+        let mut statements = statements(files, data);
         for module in modules {
             let path = module.package.span.source.get_path();
             let written = sources
@@ -39,6 +57,11 @@ impl Coverage {
                 .and_then(|text| u32::try_from(text.lines().count()).ok())
                 .unwrap_or(u32::MAX);
             let rows = Rows {
+                statements: statements.remove(path).unwrap_or_default(),
+                widths: sources
+                    .get(path)
+                    .map(|text| widths(text))
+                    .unwrap_or_default(),
                 written,
                 all: BTreeSet::new(),
                 covered: BTreeSet::new(),
@@ -89,18 +112,17 @@ impl Coverage {
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut files = serde_json::Map::new();
+        let mut files = Map::new();
         for (path, rows) in &self.files {
             let mut file = counts(rows.covered().count(), rows.not_covered().count());
             if let Json::Object(file) = &mut file {
-                for (name, ranges) in [
-                    ("covered", ranges(rows.covered())),
-                    ("not_covered", ranges(rows.not_covered())),
-                ] {
+                let (covered, not_covered) = rows.parts();
+                for (name, ranges) in [("covered", covered), ("not_covered", not_covered)] {
                     if !ranges.is_empty() {
-                        let ranges = ranges.iter().map(
-                            |(start, end)| json!({"start": {"row": start}, "end": {"row": end}}),
-                        );
+                        let point = |(row, column)| json!({"row": row, "col": column});
+                        let ranges = ranges.into_iter();
+                        let ranges = ranges
+                            .map(|(start, end)| json!({"start": point(start), "end": point(end)}));
                         file.insert(name.to_owned(), ranges.collect());
                     }
                 }
@@ -152,6 +174,20 @@ impl Coverage {
 }
 
 impl Rows {
+    /// The statements that were reached and those that were not; whole rows, where values stand and no statement does.
+    fn parts(&self) -> (Vec<Range>, Vec<Range>) {
+        let rows = |(start, end): &Range| start.0..=end.0;
+        let known: BTreeSet<u32> = self.statements.iter().flat_map(rows).collect();
+        let others = self.all.iter().copied();
+        let others = others.filter(|row| *row <= self.written && !known.contains(row));
+        let others = others.filter_map(|row| Some((row, *self.widths.get(&row)?)));
+        let others = others.map(|(row, (first, last))| ((row, first), (row, last)));
+        let mut all: Vec<Range> = self.statements.iter().copied().chain(others).collect();
+        all.sort_unstable();
+        all.into_iter()
+            .partition(|range| rows(range).any(|row| self.covered.contains(&row)))
+    }
+
     fn covered(&self) -> impl Iterator<Item = u32> {
         self.covered
             .iter()
@@ -165,6 +201,55 @@ impl Rows {
             .copied()
             .filter(|row| *row <= self.written)
     }
+}
+
+/// The statements of each file, by its path.
+fn statements(files: &[File], data: &Map<String, Json>) -> BTreeMap<String, BTreeSet<Range>> {
+    let all: Vec<&File> = files.iter().collect();
+    let (mut rego, _broken) = read::compile(&all, data);
+    let modules = rego.get_modules().clone();
+    let mut found: BTreeMap<String, BTreeSet<Range>> = BTreeMap::new();
+    for module in &modules {
+        let of_file = found
+            .entry(module.package.span.source.get_path().clone())
+            .or_default();
+        for rule in &module.policy {
+            walk::queries(rule, &mut |query| {
+                let statements = query.stmts.iter();
+                let statements =
+                    statements.filter(|it| !matches!(it.literal, Literal::SomeVars { .. }));
+                of_file.extend(statements.filter_map(|it| range(&it.span)));
+            });
+        }
+    }
+    found
+}
+
+fn widths(text: &str) -> BTreeMap<u32, Point> {
+    let lines = (1..).zip(text.lines());
+    let widths = lines.filter_map(|(row, line)| {
+        let first = line.chars().position(|it| !it.is_whitespace())?;
+        let last = line.trim_end().chars().count() + 1;
+        Some((
+            row,
+            (u32::try_from(first + 1).ok()?, u32::try_from(last).ok()?),
+        ))
+    });
+    widths.collect()
+}
+
+fn range(span: &Span) -> Option<Range> {
+    let begins = at(span, "");
+    let text = span.source.get_contents();
+    let before = text.get(..end_of(span)?)?;
+    let (row, last) = (
+        before.matches('\n').count() + 1,
+        before.rsplit('\n').next().unwrap_or_default(),
+    );
+    let column = lexical::column(text, row, last.chars().count() + 1);
+    let point =
+        |row: usize, column: usize| Some((u32::try_from(row).ok()?, u32::try_from(column).ok()?));
+    Some((point(begins.line, begins.column)?, point(row, column)?))
 }
 
 fn counts(covered: usize, not_covered: usize) -> Json {

@@ -247,6 +247,55 @@ fn ready_with(
     prepare::evaluable(&mut written, data).ok()
 }
 
+/// The files with a test that has one case only, and is a test as those without cases are: where it iterates over them,
+/// that one is asked for by its name. No row moves. `None`: it cannot be written.
+pub(super) fn with_case(
+    test: &Test,
+    files: &[File],
+    data: &serde_json::Map<String, serde_json::Value>,
+    note: &str,
+) -> Option<Vec<File>> {
+    let all: Vec<&File> = files.iter().collect();
+    let (mut rego, _broken) = read::compile(&all, data);
+    let modules = rego.get_modules().clone();
+    let program = Program::new(&modules);
+    let rule = definition(&program, test)?.rule;
+    let Rule::Spec { bodies, .. } = rule else {
+        return None;
+    };
+    let Expr::RefBrack { refr, index, .. } = program::head(rule) else {
+        return None;
+    };
+    let (head, note_of) = (syntax::variable(refr)?, syntax::variable(index)?);
+    let name = note_of.text();
+    let is_it = |expr: &Expr| syntax::variable(expr).is_some_and(|found| found.text() == name);
+    let mut statements = bodies.iter().flat_map(|body| &body.query.stmts);
+    let cases = statements.find(|statement| match &statement.literal {
+        Literal::SomeIn { key, value, .. } => is_it(key.as_ref().unwrap_or(value)),
+        _ => false,
+    })?;
+    let end = syntax::end_of(&cases.span)?;
+    let source = cases.span.source.get_contents();
+    let (named, bracket) = (
+        usize::try_from(head.end).ok()?,
+        usize::try_from(note_of.end).ok()?,
+    );
+    let bracket = bracket + source.get(bracket..)?.find(']')? + 1;
+    let (before, between) = (source.get(..named)?, source.get(bracket..end)?);
+    let after = source.get(end..)?;
+    let written = format!("{before}{between}; {name} == {note}{after}");
+    let files = files.iter().map(|file| File {
+        path: file.path.clone(),
+        name: file.name.clone(),
+        text: if file.path == test.location.file {
+            written.clone()
+        } else {
+            file.text.clone()
+        },
+    });
+    Some(files.collect())
+}
+
 fn lister(rule: &Rule, number: usize) -> Option<String> {
     let Rule::Spec { bodies, .. } = rule else {
         return None;

@@ -55,6 +55,26 @@ pub(super) struct SubResult {
     pub(super) name: String,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) fail: bool,
+    /// As Rego writes what the case is called.
+    #[serde(skip)]
+    pub(super) note: String,
+    /// Why it failed, as of a test.
+    #[serde(skip)]
+    pub(super) reason: Option<String>,
+    #[serde(skip)]
+    pub(super) values: Vec<String>,
+}
+
+impl SubResult {
+    pub(super) fn new(name: &str, note: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            fail: false,
+            note: note.to_owned(),
+            reason: None,
+            values: Vec::new(),
+        }
+    }
 }
 
 impl TestResult {
@@ -125,6 +145,12 @@ impl TestResult {
                 case.name,
                 if case.fail { "FAIL" } else { "PASS" }
             )?;
+            if let Some(reason) = &case.reason {
+                writeln!(out, "    {reason}")?;
+                for value in &case.values {
+                    writeln!(out, "      {value}")?;
+                }
+            }
         }
         if let Some(Failure {
             code,

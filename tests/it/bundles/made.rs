@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::{Works, changed, names_are, unpacked};
-use crate::harness::program;
+use super::{Works, changed, names_are, status, unpacked};
+use crate::harness::{Gate, Upstream, eventually, program};
 
 fn run(arguments: &[&str], folder: &Path) -> Output {
     program()
@@ -19,6 +19,97 @@ fn run(arguments: &[&str], folder: &Path) -> Output {
 fn said(output: &Output) -> String {
     let texts = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
     texts.concat()
+}
+
+/// What was in force is given back with what the bundle said of itself: the way back after a bad release.
+#[test]
+fn a_bundle_that_was_in_force_can_be_built_again() {
+    let works = Works::new();
+    works.configuration(&["platform"]);
+    works.put("platform.tar.gz", &works.bundle("names", "a", 7));
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let command = works.serving(&upstream, &directory);
+    let gate = Gate::spawn(directory, command);
+    let revision = gate.records()[0]["revision"].as_str().unwrap().to_owned();
+    let journal = gate.journal().display().to_string();
+    let folder = works.0.path();
+    let shown = [
+        "policies",
+        "show",
+        &revision,
+        "--extract",
+        "then",
+        "--journal",
+        &journal,
+    ];
+    let shown = run(&shown, folder);
+    assert!(shown.status.success(), "{shown:?}");
+    let manifest = std::fs::read(works.path("then/.manifest")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(
+        (&manifest["roots"], &manifest["revision"]),
+        (&json!(["dtgate/names"]), &json!("a"))
+    );
+    let built = [
+        "build",
+        "then",
+        "--sequence",
+        "8",
+        "--signing-key",
+        "key.pem",
+        "--signing-alg",
+        "ES256",
+        "--output",
+        "again.tar.gz",
+    ];
+    let built = run(&built, folder);
+    assert!(built.status.success(), "{built:?}");
+    works.put(
+        "platform.tar.gz",
+        &std::fs::read(works.path("again.tar.gz")).unwrap(),
+    );
+    eventually("it is in force", || {
+        let told = status(&gate);
+        let bundle = &told["policies"]["bundles"][0];
+        let is_it = bundle["sequence"] == 8 && bundle["revision"] == "a";
+        (is_it && told["reload"]["last"]["ok"] == true).then_some(())
+    });
+}
+
+/// `policies list` shows what a gate with this configuration loads.
+#[test]
+fn the_policies_of_a_configuration_are_listed_with_their_revision() {
+    let works = Works::new();
+    works.configuration(&["platform", "team"]);
+    works.put("platform.tar.gz", &works.bundle("names", "a", 1));
+    works.put("team.tar.gz", &works.bundle("others", "b", 1));
+    let listed = run(
+        &[
+            "policies",
+            "list",
+            "--config",
+            "dtgate.toml",
+            "--format",
+            "json",
+        ],
+        works.0.path(),
+    );
+    let text = said(&listed);
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<&Value> = rows.iter().map(|row| &row["policy"]).collect();
+    assert_eq!(names, ["names", "others"], "{text}");
+    let plain = run(
+        &["policies", "list", "--config", "dtgate.toml"],
+        works.0.path(),
+    );
+    for row in &rows {
+        let revision = row["revision"].as_str().unwrap();
+        assert!(said(&plain).contains(&format!("revision {revision}")));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Bundles that a server has: whatever it does, what is enforced is the last good one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use tempfile::TempDir;
 use super::{Works, after, in_force, named, status};
 use crate::alerts::{Scrape, look};
 use crate::harness::{Gate, Seen, TOKEN, Upstream, eventually, gate, program, verify};
+use crate::reload::{Load, decided_by_what_is_in_force};
 use crate::tls::clients::metric;
 
 /// What a server does.
@@ -433,6 +435,89 @@ fn a_bundle_that_cannot_be_in_force_keeps_no_other_file_from_being_read() {
             .then_some(())
     });
     verify(&gate.journal());
+}
+
+/// As with files of a directory: nobody is judged by half a set, and none of the requests fails.
+#[test]
+fn no_request_sees_half_a_set_while_bundles_are_fetched_under_load() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 1), "\"1\"");
+    server.configure(&works, "");
+    let path = works.path("dtgate.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("limits.denials = 1000000\n{text}")).unwrap();
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let bodies = ["a", "b", "c", "a"].map(|name| json!({ "name": name }).to_string());
+    let bodies = bodies.each_ref().map(String::as_str);
+    let load = Load::on(&gate, &bodies);
+    let mut before = status(&gate);
+    for (sequence, (name, etag)) in (2..).zip([("b", "\"2\""), ("c", "\"3\""), ("a", "\"4\"")]) {
+        let sent = load.sent();
+        eventually("requests go on", || {
+            (load.sent() > sent + 200).then_some(())
+        });
+        server.show(Shown::Bundle(works.bundle("names", name, sequence), etag));
+        before = after(&gate, &before);
+        let last = &before["reload"]["last"];
+        assert_eq!(
+            (&last["ok"], &last["trigger"]),
+            (&json!(true), &json!("bundle"))
+        );
+    }
+    let statuses = load.end();
+    for statuses in &statuses {
+        assert!(
+            statuses.keys().all(|status| [204, 403].contains(status)),
+            "{statuses:?}"
+        );
+    }
+    let all: usize = statuses.iter().flat_map(BTreeMap::values).sum();
+    assert_eq!(decided_by_what_is_in_force(&gate.records()), all);
+    verify(&gate.journal());
+}
+
+/// Where nobody looks at files, a signal has what was refused tried again; and `/status` says all that is wrong with it.
+#[test]
+fn a_refused_bundle_is_tried_again_where_files_are_not_watched() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 1), "\"1\"");
+    server.configure(&works, "");
+    let path = works.path("dtgate.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let requests = works.path("requests").display().to_string();
+    let text = text.replace("reload.interval = \"1h\"", "reload.watch = false");
+    let text = format!("{text}[policies.activation]\nrequests = \"{requests}\"\n");
+    std::fs::write(&path, text).unwrap();
+    for (file, method) in [("one", "PUT"), ("two", "PUT")] {
+        let request = format!(
+            "{method} {TOKEN} HTTP/1.1\nHost: dtgate\nAuthorization: Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.{}\nContent-Type: application/json\n\n{{\"name\": \"b\"}}\n",
+            "B".repeat(64)
+        );
+        works.write(&format!("requests/deny/{file}.http"), &request);
+    }
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    server.show(Shown::Bundle(works.bundle("names", "b", 2), "\"2\""));
+    let refusals = || {
+        let records = gate.records().into_iter();
+        let refused = records.filter(|it| it["kind"] == "reload" && it["ok"] == false);
+        refused.count()
+    };
+    refused(&gate, "it has to be denied");
+    let error = eventually("it is put aside", || {
+        let error = download(&gate)["error"].as_str()?.to_owned();
+        error.contains("was refused").then_some(error)
+    });
+    for file in ["one.http", "two.http"] {
+        assert!(error.contains(file), "{error}");
+    }
+    eventually("the refusal is recorded", || {
+        (refusals() == 1).then_some(())
+    });
+    gate.signal("HUP");
+    eventually("it is tried again", || (refusals() > 1).then_some(()));
+    assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403));
 }
 
 /// Two bundles, of which the second is on a server of its own.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use similar::TextDiff;
@@ -80,7 +80,10 @@ impl Diff {
         if is_path {
             return app::policies_with_those_of(path, &self.entrypoints);
         }
-        let path = self.from.find(given)?;
+        let path = self.from.find(given).with_context(|| {
+            let shown = Visible(given);
+            format!("there is no directory and no bundle {shown}, and as a revision of policies that were in force")
+        })?;
         // As it was kept: entrypoints of today would be in its revision.
         is_it(&path, &Generation::open(&path)?.revision)?;
         app::policies_with_those_of(&path, &self.entrypoints)

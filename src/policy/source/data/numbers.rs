@@ -1,5 +1,8 @@
-//! Numbers in JSON that would be others in the engine: OPA has all their digits.
+//! Numbers that would be others in the engine: of JSON OPA has all their digits, and of YAML more is a number to it.
 
+use serde_json::Value as Json;
+
+use super::place;
 use crate::policy::lexical::numbers;
 use crate::policy::problem::Problem;
 use crate::policy::source::files::File;
@@ -28,6 +31,112 @@ pub(super) fn refuse(file: &File) -> Result<(), Problem> {
         at += number.len();
     }
     Ok(())
+}
+
+/// Refuses a text in YAML that stands there without quotation marks and is a number to OPA: `1_000`, `0755`. Who wrote it
+/// meant a number, or one means it who reads it.
+pub(super) fn refuse_texts(file: &File, value: &Json) -> Result<(), Problem> {
+    let mut found = Vec::new();
+    texts(value, &mut Vec::new(), &mut found);
+    for (way, text) in found {
+        let Some(number) = of_opa(text) else {
+            continue;
+        };
+        let below = super::directories(file).map(str::to_owned);
+        let way: Vec<String> = below.chain(way).collect();
+        let way: Vec<&str> = way.iter().map(String::as_str).collect();
+        let Some((_, line, column)) = place(std::slice::from_ref(file), &way) else {
+            continue;
+        };
+        if is_plain(file, line, column, text) {
+            let message = format!(
+                "{text} is a number to OPA and a text to dtgate, as YAML 1.2 has it: write {number}, or \"{text}\" for the text"
+            );
+            return Err(Problem::new(&file.path, line, column, message));
+        }
+    }
+    Ok(())
+}
+
+/// All texts that begin like numbers, with the way to each.
+fn texts<'a>(value: &'a Json, way: &mut Vec<String>, found: &mut Vec<(Vec<String>, &'a str)>) {
+    match value {
+        Json::String(text) if of_opa(text).is_some() => found.push((way.clone(), text)),
+        Json::Array(items) => {
+            for (number, item) in items.iter().enumerate() {
+                way.push(number.to_string());
+                texts(item, way, found);
+                way.pop();
+            }
+        }
+        Json::Object(members) => {
+            for (name, member) in members {
+                way.push(name.clone());
+                texts(member, way, found);
+                way.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the text stands there without quotation marks: as an element of a list, or behind its key.
+fn is_plain(file: &File, line: usize, column: usize, text: &str) -> bool {
+    let line = file
+        .text
+        .lines()
+        .nth(line.saturating_sub(1))
+        .unwrap_or_default();
+    let rest: String = line.chars().skip(column.saturating_sub(1)).collect();
+    let mut places = rest.match_indices(text);
+    places.any(|(at, _)| {
+        let (before, behind) = rest.split_at(at);
+        let behind = behind.strip_prefix(text).unwrap_or_default();
+        let before = before.trim_end();
+        (before.is_empty() || before.ends_with(':'))
+            && !behind
+                .starts_with(|next: char| next.is_ascii_alphanumeric() || "_.'\"".contains(next))
+    })
+}
+
+/// The number that OPA's reader of YAML makes of a text, as both read it. It takes underscores away, and knows what a zero
+/// in front means.
+fn of_opa(text: &str) -> Option<String> {
+    if !text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) {
+        return None;
+    }
+    let plain = text.replace('_', "");
+    let digits = plain.trim_start_matches(['+', '-']);
+    let sign = plain.get(..plain.len() - digits.len())?;
+    let radix = |prefix: &str, radix: u32| {
+        let digits = digits.strip_prefix(prefix)?;
+        i128::from_str_radix(digits, radix).ok()?;
+        Some(plain.clone())
+    };
+    let known = radix("0x", 16)
+        .or_else(|| radix("0o", 8))
+        .or_else(|| radix("0b", 2));
+    if sign.len() > 1 || known.is_some() {
+        return known;
+    }
+    let is_octal = |rest: &str| !rest.is_empty() && rest.chars().all(|it| matches!(it, '0'..='7'));
+    if let Some(octal) = digits.strip_prefix('0').filter(|rest| is_octal(rest)) {
+        return Some(format!("{sign}0o{octal}"));
+    }
+    let is_written = |it: char| it.is_ascii_digit() || matches!(it, '.' | 'e' | 'E' | '+' | '-');
+    let number = digits
+        .chars()
+        .all(is_written)
+        .then(|| digits.parse::<f64>().ok());
+    number??.is_finite().then(|| {
+        let digits = digits.trim_start_matches('0');
+        let zero = if digits.starts_with(|it: char| it.is_ascii_digit()) {
+            ""
+        } else {
+            "0"
+        };
+        format!("{sign}{zero}{digits}")
+    })
 }
 
 /// How long the text at the beginning is, with its quotation marks.

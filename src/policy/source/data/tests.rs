@@ -181,3 +181,28 @@ fn numbers_that_would_be_others_are_refused() {
     let text = "{\"a\": [18446744073709551615, -9223372036854775808, 1e3, 1.50, -0.0, 0.1, 1e23]}";
     data(&[("data.json", text)]).unwrap();
 }
+
+/// OPA reads them as numbers, and a policy that asks whether it is one would say only that it is none.
+#[test]
+fn what_is_a_number_to_opa_and_a_text_here_is_refused_with_the_number() {
+    for (yaml, place, said) in [
+        (
+            "a:\n  max: 1_000\n",
+            "data.yaml:2:3: ",
+            "1_000 is a number to OPA and a text to dtgate, as YAML 1.2 has it: write 1000, or \"1_000\" for the text",
+        ),
+        ("a: [1, 017]\n", "data.yaml:1:8: ", "write 0o17"),
+        ("a: {b: -1_0.5}\n", "data.yaml:1:5: ", "write -10.5"),
+        ("a: 08\n", "data.yaml:1:1: ", "write 8"),
+        ("a: 0x1_F\n", "data.yaml:1:1: ", "write 0x1F"),
+        ("a: 00_0.5\n", "data.yaml:1:1: ", "write 0.5"),
+    ] {
+        let problems = data(&[("data.yaml", yaml)]).unwrap_err();
+        assert!(
+            problems[0].contains(place) && problems[0].contains(said),
+            "{yaml}: {problems:?}"
+        );
+    }
+    let texts = "a: \"1_000\"\nb: '017' # not 017\nc: [\"08\", _1, 1:30, 2026-11-29, 1_x, \"1_0\"]\nd: |-\n  1_000\n";
+    assert!(data(&[("data.yaml", texts)]).is_ok());
+}
