@@ -141,7 +141,7 @@ fn advice(code: &SqlState) -> Option<&'static str> {
 
 /// What the driver says of a server that it cannot reach, before the cause.
 const CONNECTING: &str = "error connecting to server: ";
-/// Where PostgreSQL listens.
+/// Where a server listens.
 const PORT: u16 = 5432;
 /// Letters of what a server says.
 const MOST: usize = 300;

@@ -98,7 +98,7 @@ fn caller(all: &mut Members) {
     let Some(caller) = object(all, "caller") else {
         return;
     };
-    if !text(caller, "address").is_some_and(|text| text.parse::<IpAddr>().is_ok()) {
+    if text(caller, "address").is_none_or(|text| text.parse::<IpAddr>().is_err()) {
         caller.insert("address".to_owned(), json!(ADDRESS));
     }
     let Some(token) = caller.get_mut("token").and_then(Json::as_object_mut) else {

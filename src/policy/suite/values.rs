@@ -164,11 +164,12 @@ fn with_prints(statement: &LiteralStmt, parts: &[&Ref<Expr>]) -> Option<Vec<Stri
     } else {
         source.get(end_of(span)?..to)?
     };
-    let mut prints = format!("print(\"{MARK}\", {REACHED}, 0)\n");
-    for (number, part) in parts.iter().enumerate() {
+    let own = parts.iter().enumerate().map(|(number, part)| {
         let text = text(part)?;
-        prints.push_str(&format!("print(\"{MARK}\", {number}, {text}) {with}\n"));
-    }
+        Some(format!("print(\"{MARK}\", {number}, {text}) {with}\n"))
+    });
+    let own: Option<String> = own.collect();
+    let prints = format!("print(\"{MARK}\", {REACHED}, 0)\n{}", own?);
     let (before, after) = source.split_at_checked(from)?;
     let (own, behind) = (source.get(from..to)?, source.get(to..)?);
     let among = format!("{before}{prints}{after}");
