@@ -118,6 +118,7 @@ pub(super) fn console(
         trail: Arc::new(move || Source::of_gate(&journal.directory, &journal.index_path())),
         status: Some(status),
         policies: Some(Arc::new(move || state.in_force.load().set.policy().clone())),
+        worker: std::env::current_exe().ok(),
         now,
         step_back: audit::step_back,
     };

@@ -29,6 +29,11 @@ const ASSETS: &[Asset] = &[
         bytes: include_bytes!("assets/console.js"),
     },
     Asset {
+        name: "playground.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("assets/playground.js"),
+    },
+    Asset {
         name: "icon.svg",
         content_type: "image/svg+xml",
         bytes: include_bytes!("assets/icon.svg"),

@@ -161,6 +161,7 @@ impl Set {
             jwt: supposition.jwt.clone(),
             teams: self.teams.clone(),
             more_teams: supposition.teams.clone(),
+            current: None,
         };
         let said = Said {
             address: supposition.address.is_some(),
