@@ -214,8 +214,9 @@ impl Shared {
         if !viewer.is_author {
             return Err(Fault::NotAllowed("author"));
         }
+        let inside = self.playground.enter(&viewer)?;
         let params = read(body, LONGEST_DRAFT).await?;
-        self.playground.make(deed, params, viewer).await
+        self.playground.make(deed, inside, params, viewer).await
     }
 }
 
@@ -286,6 +287,6 @@ const LIVE: &str = "/console/live";
 /// Bytes of a form.
 const LONGEST_FORM: usize = 8 << 10;
 /// Bytes of a request with edited policies, as a form has them.
-const LONGEST_DRAFT: usize = 3 << 20;
+const LONGEST_DRAFT: usize = 2 << 20;
 /// How long a form may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ use crate::app;
 use crate::audit;
 use crate::config::Config;
 use crate::console::play::{
-    Answer, Before, Example, Flip, Group, Judged, Opinion, Replayed, Request, Task, Wanted,
+    Answer, Before, Example, Flip, Group, InForce, Judged, Opinion, Replayed, Request, Task, Wanted,
 };
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::Redactor;
@@ -70,7 +70,7 @@ fn confined() -> anyhow::Result<()> {
     drop(std::fs::write("/proc/self/oom_score_adj", "1000"));
     let watch = std::thread::Builder::new().name("watch".to_owned());
     let watching = watch.spawn(|| {
-        std::thread::sleep(Duration::from_secs(MOST_SECONDS));
+        std::thread::sleep(MOST_TIME);
         // Whoever asked has gone, or ends it at the same moment.
         std::process::abort();
     });
@@ -97,6 +97,7 @@ fn answer(task: Task) -> Answer {
         let loaded = Policy::of_texts(texts, &entrypoints, limit);
         loaded.map_err(|error| told(&error.problems))
     };
+    let in_force = task.in_force;
     let edited = load(task.edited);
     match (task.wanted, edited) {
         (Wanted::Check, Err(problems)) => Answer::Checked {
@@ -112,8 +113,13 @@ fn answer(task: Task) -> Answer {
                 Ok(policy) => judge(&policy, &request),
                 Err(problems) => Ok(Judged::Unloaded(problems)),
             };
-            let in_force = task.in_force.map(load);
-            match (judged(edited), in_force.map(judged).transpose()) {
+            let edited = judged(edited);
+            let in_force = match (&edited, in_force) {
+                (Ok(edited), Some(InForce::Same)) => Ok(Some(edited.clone())),
+                (Ok(_), Some(InForce::Other(texts))) => judged(load(texts)).map(Some),
+                (Ok(_), None) | (Err(_), _) => Ok(None),
+            };
+            match (edited, in_force) {
                 (Ok(edited), Ok(in_force)) => Answer::Judged { edited, in_force },
                 (Err(error), _) | (_, Err(error)) => {
                     let said = Redactor::default().text(&format!("{error:#}"));
@@ -300,14 +306,15 @@ fn cut(text: &str) -> String {
 const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// Bytes of a task.
 const LONGEST: u64 = 64 << 20;
-/// Seconds that it may take, of the clock and of a processor.
+/// Seconds of a processor, and how long that may last where others need the processors.
 const MOST_SECONDS: u64 = 10;
+const MOST_TIME: Duration = Duration::from_secs(30);
 /// Bytes of memory.
 const MOST_MEMORY: u64 = 160 << 20;
 /// How long decisions are judged again.
 const MOST_OF_REPLAY: Duration = Duration::from_secs(5);
 /// How much longer than in the gate a rule may take here.
-const SLOWER: u64 = 10;
+const SLOWER: u64 = 20;
 /// Violations, problems, prints and changes that are told.
 const MOST_TOLD: usize = 50;
 /// Decisions that are told of each change.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::play::Turn;
+use super::play::Held;
 use super::{Asked, Config, Fault, Made, Params, Route, Viewer};
 use crate::admin::Status;
 use crate::policy::Policy;
@@ -65,19 +65,19 @@ impl Desk {
         params: Params,
         viewer: Viewer,
     ) -> Result<Made, Fault> {
-        self.make_in(None, route, params, viewer).await
+        self.make_in(Held::default(), route, params, viewer).await
     }
 
-    /// The same in somebody's turn, which ends when the work does.
+    /// The same with what is held until the work is done.
     pub(super) async fn make_in(
         &self,
-        turn: Turn,
+        held: Held,
         route: Route,
         params: Params,
         viewer: Viewer,
     ) -> Result<Made, Fault> {
         self.think(move |gate| {
-            let _turn = turn;
+            let _held = held;
             let asked = Asked {
                 gate,
                 viewer: &viewer,

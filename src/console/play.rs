@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 pub use task::{
-    Answer, Before, Example, Flip, Group, Judged, Opinion, Replayed, Request, Task, Wanted,
+    Answer, Before, Example, Flip, Group, InForce, Judged, Opinion, Replayed, Request, Task, Wanted,
 };
 
 use super::desk::{Desk, Gate};
@@ -36,8 +36,24 @@ use draft::Draft;
 /// Where authors have their policies judged.
 pub(super) struct Playground {
     desk: Desk,
-    /// Those who have something judged now.
-    turns: Mutex<HashMap<String, Arc<Semaphore>>>,
+    inside: Arc<Semaphore>,
+    authors: Mutex<HashMap<String, Author>>,
+}
+
+/// One of those who are inside.
+struct Author {
+    inside: Arc<Semaphore>,
+    /// One judgement at once.
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Author {
+    fn default() -> Self {
+        Self {
+            inside: Arc::new(Semaphore::new(INSIDE_OF_ONE)),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
 }
 
 /// What is done with a draft.
@@ -61,47 +77,71 @@ impl Playground {
     pub(super) fn new(gate: Gate) -> Self {
         Self {
             desk: Desk::with(AT_ONCE, PATIENCE, gate),
-            turns: Mutex::default(),
+            inside: Arc::new(Semaphore::new(INSIDE)),
+            authors: Mutex::default(),
         }
+    }
+
+    /// Lets an author in; what is asked is read only then, so that nobody fills the memory with what waits.
+    pub(super) fn enter(&self, viewer: &Viewer) -> Result<Inside, Fault> {
+        let all = self.inside.clone().try_acquire_owned();
+        let all = all.map_err(|_full| Fault::Busy)?;
+        // Where nobody logs in, nobody is known.
+        if viewer.name.is_empty() {
+            return Ok(Inside {
+                _all: all,
+                of_one: None,
+            });
+        }
+        let mut authors = self.authors.lock().unwrap_or_else(PoisonError::into_inner);
+        authors.retain(|_, author| author.inside.available_permits() < INSIDE_OF_ONE);
+        let author = authors.entry(viewer.name.clone()).or_default();
+        let inside = author.inside.clone().try_acquire_owned();
+        let inside = inside.map_err(|_full| Fault::Busy)?;
+        Ok(Inside {
+            _all: all,
+            of_one: Some((inside, author.turn.clone())),
+        })
     }
 
     /// Does it, as soon as it is this author's turn.
     pub(super) async fn make(
         &self,
         deed: Deed,
+        inside: Inside,
         params: Params,
         viewer: Viewer,
     ) -> Result<Made, Fault> {
-        let turn = self.turn(&viewer.name);
-        let turn = match turn {
-            Some(turn) => Some(
-                timeout(PATIENCE, turn.acquire_owned())
-                    .await
-                    .map_err(|_late| Fault::Busy)?
-                    .map_err(|_closed| Fault::Busy)?,
-            ),
+        let turn = match &inside.of_one {
             None => None,
+            Some((_, turn)) => {
+                let turn = timeout(PATIENCE, turn.clone().acquire_owned()).await;
+                let turn = turn.ok().and_then(Result::ok);
+                Some(turn.ok_or(Fault::Busy)?)
+            }
         };
-        self.desk
-            .make_in(turn, Route::Play(deed), params, viewer)
-            .await
-    }
-
-    /// One judgement at once for each author. Where nobody logs in, nobody is known.
-    fn turn(&self, name: &str) -> Option<Arc<Semaphore>> {
-        if name.is_empty() {
-            return None;
-        }
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever waits or judges holds another one.
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1 || turn.available_permits() == 0);
-        let turn = turns.entry(name.to_owned());
-        Some(turn.or_insert_with(|| Arc::new(Semaphore::new(1))).clone())
+        let held = Held {
+            _inside: Some(inside),
+            _turn: turn,
+        };
+        let route = Route::Play(deed);
+        self.desk.make_in(held, route, params, viewer).await
     }
 }
 
-/// The turn of an author, until what was asked is done.
-pub(super) type Turn = Option<OwnedSemaphorePermit>;
+/// Somebody who is let in.
+pub(super) struct Inside {
+    _all: OwnedSemaphorePermit,
+    /// Among those of one author, and where it waits for its turn.
+    of_one: Option<(OwnedSemaphorePermit, Arc<Semaphore>)>,
+}
+
+/// What is held until the work is done, also where nobody waits for it any more.
+#[derive(Default)]
+pub(super) struct Held {
+    _inside: Option<Inside>,
+    _turn: Option<OwnedSemaphorePermit>,
+}
 
 /// The page as it is opened.
 pub(super) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
@@ -290,15 +330,22 @@ fn ask(asked: &Asked<'_>, draft: &Draft, sets: &Sets, wanted: Wanted) -> Result<
         )
     })?;
     let is_judged = matches!(wanted, Wanted::Judge(_));
-    let policy = sets.policy.as_ref().filter(|_| is_judged);
+    let edited = draft.edited(sets)?;
+    let in_force = sets.policy.as_ref().filter(|_| is_judged).map(|_| {
+        if draft.changed.is_empty() {
+            InForce::Same
+        } else {
+            InForce::Other(sets.in_force.clone())
+        }
+    });
     let limit = sets
         .policy
         .as_ref()
         .map_or(crate::policy::DEFAULT_LIMIT, Policy::limit);
     let entrypoints = sets.policy.iter().flat_map(Policy::entrypoints);
     let task = Task {
-        edited: draft.edited(sets)?,
-        in_force: policy.map(|_| sets.in_force.clone()),
+        edited,
+        in_force,
         entrypoints: entrypoints.map(ToString::to_string).collect(),
         limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
         wanted,
@@ -351,10 +398,13 @@ impl Sets {
     }
 }
 
+/// Requests that are read, wait, or are judged: in all, and of one author.
+const INSIDE: usize = 6;
+const INSIDE_OF_ONE: usize = 3;
 /// Judgements at once.
 const AT_ONCE: usize = 2;
 /// How long one may take, the process and all around it, and how long somebody waits for another.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(35);
 /// Files of a set, and bytes of them.
 const MOST_FILES: usize = 200;
 const MOST_BYTES: usize = 4 << 20;

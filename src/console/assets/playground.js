@@ -63,7 +63,9 @@ function begin() {
     // A page that says why.
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const why = page.querySelector(".fault");
-    throw new Error(why ? why.textContent : "There is no answer (" + response.status + ").");
+    const fault = new Error(why ? why.textContent : "There is no answer (" + response.status + ").");
+    fault.isBusy = response.status === 503;
+    throw fault;
   }
 
   async function check() {
@@ -73,7 +75,8 @@ function begin() {
       const told = await send("check", checking.signal);
       show(told.problems, told.warnings || []);
     } catch (error) {
-      if (error.name !== "AbortError") problemsLine.textContent = error.message;
+      if (error.isBusy) typing = setTimeout(check, 3000);
+      else if (error.name !== "AbortError") problemsLine.textContent = error.message;
     }
   }
 

@@ -12,11 +12,19 @@ use crate::policy::{Problem, Text, Violation};
 pub struct Task {
     pub edited: Vec<Text>,
     /// `None`: nobody knows what is in force, or it is not asked.
-    pub in_force: Option<Vec<Text>>,
+    pub in_force: Option<InForce>,
     pub entrypoints: Vec<String>,
     /// How long a rule may take in the gate.
     pub limit_ms: u64,
     pub wanted: Wanted,
+}
+
+/// The set that is in force.
+#[derive(Debug, Deserialize, Serialize)]
+pub enum InForce {
+    Other(Vec<Text>),
+    /// Nothing is edited.
+    Same,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -73,7 +81,7 @@ pub enum Answer {
 }
 
 /// What one set says to a request.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Judged {
     Decided(Box<Opinion>),
     /// Open traffic, which no policy sees.
@@ -86,7 +94,7 @@ pub enum Judged {
     Unloaded(Vec<Problem>),
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Opinion {
     pub allowed: bool,
     pub violations: Vec<Violation>,

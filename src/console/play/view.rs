@@ -38,7 +38,7 @@ pub(super) fn page(asked: &Asked<'_>, draft: &Draft, sets: &Sets, said: Option<M
         section id="answer" aria-live="polite" aria-label="Answer" { @if let Some(said) = said { (said) } }
     };
     Page {
-        scripts: &["playground.js"],
+        scripts: &["editor.js", "playground.js"],
         ..Page::new("Playground", "Playground", body)
     }
 }

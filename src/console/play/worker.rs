@@ -72,9 +72,10 @@ fn talk(child: &mut Child, task: &[u8]) -> Result<Vec<u8>, Fault> {
 const COMMAND: &str = "playground-worker";
 const COMMIT_LATE: &str = "MIMALLOC_ARENA_EAGER_COMMIT";
 /// How long it may take.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 /// Bytes of an answer.
 const MOST: usize = 4 << 20;
-const LATE: &str = "It took longer than 10 seconds. A rule does too much: look for loops over ranges, or within one another.";
+const LATE: &str = "It took longer than 30 seconds. A rule does too much (look for loops over ranges, or within one another), or this \
+                    machine has no time for it now.";
 const ENDED: &str = "It took too much memory (more than 160 MiB), or more than 10 seconds of a processor, or is nested too deep. Look \
                      for large collections, loops within one another, and long rows of brackets.";
