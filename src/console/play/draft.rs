@@ -201,6 +201,7 @@ impl Draft {
         let before = example.before().unwrap_or_default();
         self.before_name = before.name;
         self.before_scopes = before.scopes.join("\n");
+        examples::CALLER.clone_into(&mut self.token);
         Ok(())
     }
 

@@ -46,6 +46,9 @@ deny contains violation if {
 }
 "#;
 
+/// Whose request each of them is.
+pub(super) const CALLER: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
+
 pub(super) const ALL: [Shipped; 5] = [
     Shipped {
         name: "forbidden-scope",

@@ -243,7 +243,7 @@ fn decided(opinion: &Opinion, limit: Option<f64>) -> Markup {
     html! {
         @if let Some(limit) = limit.filter(|limit| opinion.took_ms > *limit) {
             p.note {
-                "The edited policies took " (format!("{:.0}", opinion.took_ms)) " ms here. A rule that takes longer than "
+                "The edited policies need " (format!("{:.0}", opinion.took_ms)) " ms of a processor. A rule that takes longer than "
                 (format!("{limit:.0}")) " ms in the gate denies."
             }
         }

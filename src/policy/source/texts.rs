@@ -57,3 +57,26 @@ impl Tree {
         tree
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::policy::{DEFAULT_LIMIT, Policy};
+
+    #[test]
+    fn a_set_of_the_texts_of_another_is_the_same_set() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let shipped = Policy::load(directory, DEFAULT_LIMIT).unwrap();
+        let texts = shipped.texts();
+        let data = texts
+            .iter()
+            .find(|it| it.path == "dynatrace/scopes/data.json");
+        assert_eq!(data.unwrap().name, "dynatrace/scopes/data.json");
+        assert!(texts.iter().all(|it| !it.path.ends_with("_test.rego")));
+        let again = Policy::of_texts(texts, &[], DEFAULT_LIMIT).unwrap();
+        assert_eq!(again.revision(), shipped.revision());
+        assert_eq!(again.rules(), shipped.rules());
+        assert!(Policy::of_texts(Vec::new(), &[], DEFAULT_LIMIT).is_err());
+    }
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{FROM_HERE, HOSTILE, OPEN, decisions, encoded, gate, log_in, text, with_input};
 use crate::harness::{
-    Answered, BAD, GOOD, TOKEN, Upstream, eventually, policies, program, read_answer,
+    Answered, BAD, GOOD, Gate, TOKEN, Upstream, eventually, policies, program, read_answer,
 };
 
 const PLAYGROUND: &str = "/console/playground";
@@ -435,9 +435,12 @@ fn users(of: &[(&str, &[&str])]) -> (tempfile::TempDir, String) {
 }
 
 fn session(admin: SocketAddr, name: &str) -> String {
-    let entered = log_in(admin, name, "correct+horse+battery", FROM_HERE);
-    let cookie = entered.header("set-cookie").unwrap();
-    format!("Cookie: {}\r\n", cookie.split(';').next().unwrap())
+    // Where the machine has much to do, a login is given up: it takes as long as a page may.
+    let cookie = (0..5).find_map(|_| {
+        let entered = log_in(admin, name, "correct+horse+battery", FROM_HERE);
+        entered.header("set-cookie").map(str::to_owned)
+    });
+    format!("Cookie: {}\r\n", cookie.unwrap().split(';').next().unwrap())
 }
 
 const DEEDS: [&str; 5] = ["", "/check", "/judge", "/test", "/would-change"];
@@ -659,7 +662,6 @@ fn whatever_an_author_writes_the_gate_goes_on() {
         ("negations", negated),
         ("a long rule", long),
     ]);
-    let began = Instant::now();
     for (name, body) in heavy {
         let policy = new_policy(&body);
         let (admin, edited) = (gate.admin, policy.clone());
@@ -692,11 +694,45 @@ fn whatever_an_author_writes_the_gate_goes_on() {
             answer.body.len()
         );
         assert!(matches!(answer.status, 200 | 400), "{name}: {answer:?}");
-        let said = text(&answer);
-        // Nothing of it is let pass.
-        assert!(!said.contains("\\\"verdict allow\\\""), "{name}: {said}");
     }
-    assert!(began.elapsed() < Duration::from_mins(6));
+    // A gigabyte: the process ends, or the rule is given up before.
+    let much = "deny contains \"x\" if count([x | some i in numbers.range(1, 1000); x := sprintf(\"%0999999d\", [i])]) == 7";
+    let fields = [("request", REQUEST), ("edited", &*new_policy(much))];
+    let answer = text(&post(
+        gate.admin,
+        &format!("{PLAYGROUND}/judge"),
+        "",
+        &fields,
+    ));
+    assert!(
+        answer.contains("160 MiB") || answer.contains("tried"),
+        "{answer}"
+    );
+    is_left_alone(&gate);
+}
+
+/// No process is left behind.
+fn is_left_alone(gate: &Gate) {
+    let left = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let parent = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let is_ours = parent
+                .rsplit(") ")
+                .next()
+                .and_then(|rest| rest.split(' ').nth(1))
+                == Some(&gate.child.id().to_string());
+            is_ours && line.windows(17).any(|part| part == b"playground-worker")
+        });
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn what_is_too_much_is_refused_before_it_is_judged() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, OPEN);
     let document = format!("{{\"operation\": {}", "[".repeat(100_000));
     let nested = post(
         gate.admin,
@@ -723,21 +759,6 @@ fn whatever_an_author_writes_the_gate_goes_on() {
         &[("edited", &Value::Object(many).to_string())],
     );
     assert_eq!(many.status, 400, "{}", many.status);
-    // No process is left behind.
-    let left = std::fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter(|entry| {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let parent = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-            let is_ours = parent
-                .rsplit(") ")
-                .next()
-                .and_then(|rest| rest.split(' ').nth(1))
-                == Some(&gate.child.id().to_string());
-            is_ours && line.windows(17).any(|part| part == b"playground-worker")
-        });
-    assert_eq!(left.count(), 0);
 }
 
 #[test]
