@@ -64,6 +64,7 @@ pub use load::{
 };
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
+pub use shown::program;
 pub use signals::{Hangup, Hangups, signals};
 pub use supervise::Ended;
 

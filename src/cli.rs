@@ -17,6 +17,7 @@ mod man;
 mod new;
 mod output;
 mod place;
+mod playground;
 mod replay;
 mod schema;
 mod scopes;
@@ -81,6 +82,9 @@ enum Command {
     /// Write a policy to begin with, and its test
     #[command(subcommand)]
     New(new::New),
+    /// Judge for the playground of the console, which calls it
+    #[command(hide = true)]
+    PlaygroundWorker(playground::Playground),
     /// Show the policies that are in a directory
     #[command(subcommand)]
     Policies(audit::Policies),
@@ -180,6 +184,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Health(health) => health.run(out),
         Command::Man(man) => man.run(out),
         Command::New(new) => new.run(out),
+        Command::PlaygroundWorker(playground) => playground.run(out),
         Command::Policies(policies) => policies.run(out),
         Command::Replay(replay) => replay.run(out),
         Command::Schema(command) => command.run(out),

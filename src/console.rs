@@ -10,6 +10,7 @@
 //! | `/console/callers`            | who changes most, and who is refused most                               |
 //! | `/console/policies`           | the policies in force, and how often each objected                      |
 //! | `/console/policies/{name}`    | one policy: its source, its tests, its objections                       |
+//! | `/console/playground`, `…/…`  | a request and policies, edited until they fit; for authors              |
 //! | `/console/live`               | decisions as they come, as server-sent events                           |
 //! | `/console/login`, `…/logout`  | who looks on                                                            |
 //! | `/console/assets/…`           | style, scripts                                                          |
@@ -30,6 +31,7 @@ mod page;
 mod pages;
 mod params;
 mod password;
+pub mod play;
 mod plot;
 mod row;
 mod search;
@@ -44,6 +46,7 @@ use std::time::Duration;
 
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
+use serde_json::Value;
 use tokio::time::timeout;
 use tower::Service;
 
@@ -60,6 +63,7 @@ use live::Live;
 use login::{Door, LOGIN, LOGOUT, is_from_here};
 use page::Page;
 use params::Params;
+use play::{Deed, Playground};
 use viewer::Viewer;
 
 /// Shows the console, and leaves every other path to `rest`.
@@ -75,6 +79,7 @@ struct Shared {
     door: Door,
     hosts: Vec<String>,
     live: Live,
+    playground: Playground,
 }
 
 /// What a page is made of.
@@ -96,12 +101,18 @@ enum Route {
     Callers,
     Policies,
     Policy(String),
+    Playground,
+    /// A file of the policies, for the editor.
+    Source,
+    Play(Deed),
 }
 
 /// What was made for whoever asked.
 enum Made {
     Page(Page),
     File(File),
+    /// For a script of a page.
+    Json(Value),
 }
 
 impl<S> Console<S> {
@@ -110,6 +121,7 @@ impl<S> Console<S> {
         let shared = shown.map(|(config, gate)| {
             Arc::new(Shared {
                 live: Live::new(gate.clone()),
+                playground: Playground::new(gate.clone()),
                 door: Door::new(&config),
                 hosts: config.hosts.clone(),
                 desk: Desk::new(&config, gate),
@@ -164,7 +176,7 @@ impl Shared {
         }
         match path {
             LOGIN if is_post => {
-                return match read(body).await {
+                return match read(body, LONGEST_FORM).await {
                     Ok(form) => self.door.enter(&self.desk, &parts, form).await,
                     Err(fault) => page::respond(Err(fault), &Viewer::nobody()),
                 };
@@ -180,23 +192,37 @@ impl Shared {
         let Some(viewer) = self.door.who(&parts) else {
             return Door::ask(&parts);
         };
+        if is_post && let Some(Route::Play(deed)) = Route::of(path, &parts.method) {
+            let made = self.play(deed, body, viewer.clone()).await;
+            return page::respond(made, &viewer);
+        }
         let params = Params::of(parts.uri.query().unwrap_or_default());
         if path == LIVE && parts.method == Method::GET {
             let live = self.live.answer(&params, viewer.clone());
             return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
-        let made = match (Route::of(path), &parts.method) {
+        let made = match (Route::of(path, &parts.method), &parts.method) {
             (Some(route), &Method::GET) => self.desk.make(route, params, viewer.clone()).await,
             (Some(_), _) => Err(Fault::Method),
             (None, _) => Err(Fault::NoSuchPage),
         };
         page::respond(made, &viewer)
     }
+
+    /// Nothing is read of somebody who is no author.
+    async fn play(&self, deed: Deed, body: Body, viewer: Viewer) -> Result<Made, Fault> {
+        if !viewer.is_author {
+            return Err(Fault::NotAllowed("author"));
+        }
+        let inside = self.playground.enter(&viewer)?;
+        let params = read(body, LONGEST_DRAFT).await?;
+        self.playground.make(deed, inside, params, viewer).await
+    }
 }
 
-/// A form, whole.
-async fn read(body: Body) -> Result<Params, Fault> {
-    let reading = Limited::new(body, LONGEST_FORM).collect();
+/// A form of so many bytes at most, whole.
+async fn read(body: Body, longest: usize) -> Result<Params, Fault> {
+    let reading = Limited::new(body, longest).collect();
     let Ok(Ok(read)) = timeout(BODY_TIMEOUT, reading).await else {
         return Err(Fault::Invalid(
             "The form is too long, or it did not come.".to_owned(),
@@ -206,7 +232,7 @@ async fn read(body: Body) -> Result<Params, Fault> {
 }
 
 impl Route {
-    fn of(path: &str) -> Option<Self> {
+    fn of(path: &str, method: &Method) -> Option<Self> {
         let rest = path.strip_prefix(ROOT)?.trim_start_matches('/');
         let mut parts = rest.split('/');
         let (first, second, third) = (parts.next()?, parts.next(), parts.next());
@@ -226,6 +252,10 @@ impl Route {
             ("callers", None, None) => Some(Self::Callers),
             ("policies", None, None) => Some(Self::Policies),
             ("policies", Some(name), None) => named(name).map(Self::Policy),
+            ("playground", None, None) if method == Method::POST => Some(Self::Play(Deed::Page)),
+            ("playground", None, None) => Some(Self::Playground),
+            ("playground", Some("file"), None) => Some(Self::Source),
+            ("playground", Some(deed), None) => Deed::of(deed).map(Self::Play),
             _ => None,
         }
     }
@@ -241,6 +271,9 @@ impl Route {
             Self::Callers => pages::callers::page(asked),
             Self::Policies => pages::policies::page(asked),
             Self::Policy(name) => pages::policies::one(asked, name),
+            Self::Playground => play::page(asked),
+            Self::Source => return play::file(asked).map(Made::File),
+            Self::Play(deed) => return play::done(asked, *deed),
         };
         page.map(Made::Page)
     }
@@ -253,5 +286,7 @@ const ASSETS: &str = "/console/assets/";
 const LIVE: &str = "/console/live";
 /// Bytes of a form.
 const LONGEST_FORM: usize = 8 << 10;
+/// Bytes of a request with edited policies, as a form has them.
+const LONGEST_DRAFT: usize = 2 << 20;
 /// How long a form may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);

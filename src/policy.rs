@@ -64,6 +64,7 @@ pub use problem::{LoadError, Problem};
 pub use source::files::LONGEST_FILE;
 pub use source::older::Least;
 pub use source::packed::{Packed, Release, Signature, Sources};
+pub use source::texts::Text;
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};
 
@@ -94,6 +95,37 @@ impl Policy {
         Ok(Self {
             engine: Arc::new(Engine::new(Bundle::load_all(sources)?, limit)),
         })
+    }
+
+    /// Loads those that these texts are. Nothing is read from a disk.
+    pub fn of_texts(
+        texts: Vec<Text>,
+        entrypoints: &[Entrypoint],
+        limit: Duration,
+    ) -> Result<Self, LoadError> {
+        Ok(Self {
+            engine: Arc::new(Engine::new(Bundle::of_texts(texts, entrypoints)?, limit)),
+        })
+    }
+
+    /// What they were made from, tests aside.
+    pub fn texts(&self) -> Vec<Text> {
+        self.engine.tree().texts()
+    }
+
+    /// Rules that judge besides the policies.
+    pub fn entrypoints(&self) -> &[Entrypoint] {
+        &self.engine.tree().entrypoints
+    }
+
+    /// The rules that are asked, as in `data.dtgate.naming.deny`, entrypoints aside.
+    pub fn rules(&self) -> Vec<String> {
+        self.engine.rules().collect()
+    }
+
+    /// How long a rule may take.
+    pub fn limit(&self) -> Duration {
+        self.engine.limit()
     }
 
     /// The bundles that they came in.

@@ -7,6 +7,7 @@
 //! journal, and opens no door: what it decides is told, never acted upon.
 
 mod compare;
+mod given;
 mod newest;
 mod record;
 mod tally;
@@ -21,6 +22,7 @@ use crate::audit::lines::{Lines, Unreadable};
 use crate::audit::pseudonym::{Said, differing};
 use crate::policy::Policy;
 use compare::Candidate;
+pub use given::given;
 pub use newest::newest;
 pub use record::cut;
 pub use tally::{Affected, Change, Example, Group, Moment, Report};

@@ -1,5 +1,6 @@
 //! What metrics and probes ask for when they are read.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::now;
@@ -106,6 +107,15 @@ pub(super) fn checks(
     })
 }
 
+/// This program, to be begun once more: the very one that runs, also after another version was put in its place.
+pub fn program() -> Option<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        return Some(running.to_owned());
+    }
+    std::env::current_exe().ok()
+}
+
 /// The console of this gate, if there is one: it reads the journal by the index that this gate keeps.
 pub(super) fn console(
     config: &Config,
@@ -118,6 +128,7 @@ pub(super) fn console(
         trail: Arc::new(move || Source::of_gate(&journal.directory, &journal.index_path())),
         status: Some(status),
         policies: Some(Arc::new(move || state.in_force.load().set.policy().clone())),
+        worker: program(),
         now,
         step_back: audit::step_back,
     };

@@ -87,6 +87,7 @@ impl Console {
             }),
             status: None,
             policies: policy.map(|policy| Arc::new(move || policy.clone()) as _),
+            worker: app::program(),
             now: app::now,
             step_back: audit::step_back,
         };

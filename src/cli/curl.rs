@@ -12,9 +12,19 @@ use data_encoding::BASE64;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
+/// Whether a body may stand in a file that the line names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Files {
+    /// The line is of somebody who may read it.
+    Read,
+    #[default]
+    None,
+}
+
 /// What was read of a line so far.
 #[derive(Default)]
 struct Line {
+    files: Files,
     method: Option<String>,
     url: Option<String>,
     headers: HeaderMap,
@@ -26,7 +36,7 @@ struct Line {
 }
 
 /// Reads a line such as `curl -X PUT https://…/api/v2/apiTokens/ID -H '…' -d '{…}'`.
-pub(super) fn parse(line: &str) -> anyhow::Result<Request<Bytes>> {
+pub(super) fn parse(line: &str, files: Files) -> anyhow::Result<Request<Bytes>> {
     let line = plain(line)?;
     let words = shlex::split(&line).context(OPEN)?;
     let mut words = words.into_iter();
@@ -34,7 +44,10 @@ pub(super) fn parse(line: &str) -> anyhow::Result<Request<Bytes>> {
         Some(first) if first == "curl" || first.ends_with("/curl") => {}
         _ => bail!("the line must begin with curl"),
     }
-    let mut read = Line::default();
+    let mut read = Line {
+        files,
+        ..Line::default()
+    };
     while let Some(word) = words.next() {
         if let Some(sign) = SHELL.iter().find(|sign| word == **sign) {
             bail!("{sign} is for a shell: give the curl line alone");
@@ -130,17 +143,30 @@ impl Line {
             }
             // As curl: of a file without its line ends, and joined to what is there.
             "--data" | "--data-ascii" => {
-                let mut data = file_or(text)?;
+                let mut data = self.file_or(text)?;
                 if text.starts_with('@') {
                     data.retain(|byte| !b"\r\n\0".contains(byte));
                 }
                 self.data(&data, b"&", FORM);
             }
-            "--data-binary" => self.data(&file_or(text)?, b"&", FORM),
+            "--data-binary" => self.data(&self.file_or(text)?, b"&", FORM),
             "--data-raw" => self.data(text.as_bytes(), b"&", FORM),
-            _ => self.data(&file_or(text)?, b"", JSON),
+            _ => self.data(&self.file_or(text)?, b"", JSON),
         }
         Ok(())
+    }
+
+    /// The text, or the file behind an `@`.
+    fn file_or(&self, text: &str) -> anyhow::Result<Vec<u8>> {
+        match text.strip_prefix('@') {
+            None => Ok(text.as_bytes().to_vec()),
+            Some(_) if self.files == Files::None => {
+                bail!("no file is read here: write the body into the line, with --data-raw")
+            }
+            Some("-") => bail!("standard input is not read for a curl line: name a file"),
+            Some(path) => std::fs::read(path)
+                .map_err(|error| anyhow::anyhow!("{path}: {}", crate::value::unread(&error))),
+        }
     }
 
     fn data(&mut self, data: &[u8], between: &[u8], media_type: &'static str) {
@@ -318,16 +344,6 @@ fn hexadecimal(rest: &mut Peekable<Chars<'_>>, most: usize) -> anyhow::Result<u3
     let digits = std::iter::from_fn(|| rest.next_if(char::is_ascii_hexdigit));
     let digits: String = digits.take(most).collect();
     u32::from_str_radix(&digits, 16).context("\\x and \\u need a hexadecimal number in $'…'")
-}
-
-/// The text, or the file behind an `@`.
-fn file_or(text: &str) -> anyhow::Result<Vec<u8>> {
-    match text.strip_prefix('@') {
-        None => Ok(text.as_bytes().to_vec()),
-        Some("-") => bail!("standard input is not read for a curl line: name a file"),
-        Some(path) => std::fs::read(path)
-            .map_err(|error| anyhow::anyhow!("{path}: {}", crate::value::unread(&error))),
-    }
 }
 
 fn unknown(option: &str) -> String {

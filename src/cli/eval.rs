@@ -15,7 +15,8 @@ use http::{HeaderValue, Request};
 use serde_json::json;
 
 use super::audit::{Asking, note, recorded};
-use super::{Format, curl, place, print_json};
+use super::curl::{self, Files};
+use super::{Format, place, print_json};
 use crate::app;
 use crate::audit::proof::Wanted;
 use crate::config::Config;
@@ -106,13 +107,7 @@ impl Eval {
             }
             Given::Request(request) => *request,
         };
-        let has_credential = [AUTHORIZATION, COOKIE]
-            .iter()
-            .any(|name| request.headers().contains_key(name))
-            || request
-                .uri()
-                .query()
-                .is_some_and(|query| query.to_lowercase().contains("api-token"));
+        let has_credential = shows_credential(&request);
         let catalogue = app::catalogue(&config)?;
         let envoy = reads_envoy(&policy);
         let supposed = self.caller.supposed(app::teams(&policy, None)?)?;
@@ -200,7 +195,7 @@ impl Eval {
     /// What is to be judged, with who sends it.
     fn given(&self, address: IpAddr) -> anyhow::Result<Given> {
         let mut request = match (&self.curl, &self.request) {
-            (Some(line), _) => curl::parse(line).context("--curl")?,
+            (Some(line), _) => curl::parse(line, Files::Read).context("--curl")?,
             (None, Some(path)) => {
                 let is_stdin = path.as_os_str() == "-";
                 let name = if is_stdin {
@@ -239,14 +234,7 @@ impl Eval {
             connection: address,
         });
         if let Some(token) = &self.token {
-            // The gate reads who calls from the credential, so that there has to be one.
-            let scheme = if token.starts_with("dt0c") {
-                "Api-Token"
-            } else {
-                "Bearer"
-            };
-            let credential = format!("{scheme} {token}.{MADE_UP}");
-            let credential = HeaderValue::from_str(&credential).context("--token")?;
+            let credential = credential_of(token).context("--token")?;
             if request.headers().contains_key(AUTHORIZATION) {
                 bail!("the request shows a credential already: leave that out, or --token");
             }
@@ -342,6 +330,27 @@ impl Eval {
             "the request shows no credential, and the gate would answer 401 before any policy: give one, or --token ID"
         }
     }
+}
+
+/// A credential of the token with this public id: the gate reads who calls from it, so that there has to be one.
+pub(super) fn credential_of(token: &str) -> anyhow::Result<HeaderValue> {
+    let scheme = if token.starts_with("dt0c") {
+        "Api-Token"
+    } else {
+        "Bearer"
+    };
+    Ok(HeaderValue::from_str(&format!(
+        "{scheme} {token}.{MADE_UP}"
+    ))?)
+}
+
+/// Whether a request shows who calls.
+pub(super) fn shows_credential(request: &Request<Bytes>) -> bool {
+    let in_headers = [AUTHORIZATION, COOKIE]
+        .iter()
+        .any(|name| request.headers().contains_key(name));
+    let query = request.uri().query();
+    in_headers || query.is_some_and(|query| query.to_lowercase().contains("api-token"))
 }
 
 enum Given {

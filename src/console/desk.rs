@@ -1,11 +1,13 @@
 //! Where pages are made: a thread each, which lets requests go first, and no more than so many at once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
+use super::play::Held;
 use super::{Asked, Config, Fault, Made, Params, Route, Viewer};
 use crate::admin::Status;
 use crate::policy::Policy;
@@ -22,6 +24,8 @@ pub struct Gate {
     pub status: Option<Status>,
     /// The policies: those in force, or those that the command line names.
     pub policies: Option<Arc<dyn Fn() -> Policy + Send + Sync>>,
+    /// This program, which judges for the playground; `None`: there is no playground.
+    pub worker: Option<PathBuf>,
     pub now: fn() -> jiff::Timestamp,
     /// Lets requests go before the thread that calls it.
     pub step_back: fn(),
@@ -41,10 +45,16 @@ impl Gate {
 
 impl Desk {
     pub(super) fn new(config: &Config, gate: Gate) -> Self {
+        let places = usize::from(config.max_pages.get());
+        Self::with(places, config.page_timeout.as_std(), gate)
+    }
+
+    /// One with so many places, for what takes so long at most.
+    pub(super) fn with(places: usize, page_timeout: Duration, gate: Gate) -> Self {
         Self {
             gate,
-            places: Arc::new(Semaphore::new(usize::from(config.max_pages.get()))),
-            page_timeout: config.page_timeout.as_std(),
+            places: Arc::new(Semaphore::new(places)),
+            page_timeout,
         }
     }
 
@@ -55,7 +65,19 @@ impl Desk {
         params: Params,
         viewer: Viewer,
     ) -> Result<Made, Fault> {
+        self.make_in(Held::default(), route, params, viewer).await
+    }
+
+    /// The same with what is held until the work is done.
+    pub(super) async fn make_in(
+        &self,
+        held: Held,
+        route: Route,
+        params: Params,
+        viewer: Viewer,
+    ) -> Result<Made, Fault> {
         self.think(move |gate| {
+            let _held = held;
             let asked = Asked {
                 gate,
                 viewer: &viewer,

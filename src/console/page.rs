@@ -6,6 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use maud::{DOCTYPE, Markup, html};
+use serde_json::Value;
 
 use super::{Fault, Made, Viewer, assets};
 use crate::listener::{Body, full};
@@ -36,6 +37,7 @@ impl Page {
 pub(super) fn respond(made: Result<Made, Fault>, viewer: &Viewer) -> Response<Body> {
     let (status, page) = match made {
         Ok(Made::File(file)) => return file.respond(),
+        Ok(Made::Json(value)) => return json_response(&value),
         Ok(Made::Page(page)) => (StatusCode::OK, page),
         Err(fault) => {
             let title = fault.status().canonical_reason().unwrap_or("Error");
@@ -71,7 +73,7 @@ fn framed(page: &Page, viewer: &Viewer) -> Markup {
                     a.brand href="/console" { "dtgate" }
                     @if *viewer != Viewer::nobody() {
                         nav aria-label="Parts of the console" {
-                            @for (part, path) in PARTS {
+                            @for (part, path) in PARTS.iter().filter(|(part, _)| viewer.is_author || *part != PLAYGROUND) {
                                 a href=(path) aria-current=[(page.part == *part).then_some("page")] { (part) }
                             }
                         }
@@ -101,6 +103,13 @@ pub(super) fn html_response(status: StatusCode, text: String) -> Response<Body> 
     headers.insert(CONTENT_LENGTH, length);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     guard(headers);
+    response
+}
+
+fn json_response(value: &Value) -> Response<Body> {
+    let mut response = html_response(StatusCode::OK, value.to_string());
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
     response
 }
 
@@ -134,4 +143,7 @@ const PARTS: &[(&str, &str)] = &[
     ("Decisions", "/console/decisions"),
     ("Callers", "/console/callers"),
     ("Policies", "/console/policies"),
+    (PLAYGROUND, "/console/playground"),
 ];
+/// For authors.
+const PLAYGROUND: &str = "Playground";

@@ -62,6 +62,8 @@ pub struct Supposed {
     pub teams: Teams,
     /// Those that it belongs to, whatever the list says.
     pub more_teams: Vec<String>,
+    /// The token that is to be changed, as Dynatrace would tell it. `None`: it is not known.
+    pub current: Option<CurrentToken>,
 }
 
 /// Reads a request as the gateway would, for `dtgate eval`: what policies would see of it.
@@ -76,7 +78,9 @@ pub fn rehearse(
     let read = Read::of(request, reading.limits, reading.catalogue, supposed)?;
     let input = read.map(|read| {
         let environment = read.the_only_environment();
-        read.input(environment, None, reading.with_envoy, time)
+        let current = supposed.current.clone();
+        let found = current.map(|token| Found::rehearsed(Ok(token)));
+        read.input(environment, found.as_ref(), reading.with_envoy, time)
     });
     input.transpose()
 }

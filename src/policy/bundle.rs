@@ -29,6 +29,7 @@ use crate::policy::source::files::{File, Tree};
 use crate::policy::source::modes::{self, Enforcement};
 use crate::policy::source::packed::Sources;
 use crate::policy::source::roots;
+use crate::policy::source::texts::Text;
 use crate::policy::twice;
 
 /// The rules of one policy, and how it is applied.
@@ -103,10 +104,24 @@ impl Bundle {
             let message = if is_file {
                 "it is a file: name the directory that the policies are in"
             } else {
-                "there is no policy here: policies are files that end in .rego"
+                NO_POLICY
             };
             let place = first.unwrap_or_else(|| Path::new("policies"));
             finish(vec![Problem::of_file(place, &message)])?;
+        }
+        Ok(bundle)
+    }
+
+    /// Checks what these texts are.
+    pub(super) fn of_texts(
+        texts: Vec<Text>,
+        entrypoints: &[Entrypoint],
+    ) -> Result<Self, LoadError> {
+        let mut tree = Tree::of_texts(texts);
+        tree.entrypoints = entrypoints.to_vec();
+        let bundle = Self::of(tree, Settings::InForce)?;
+        if bundle.policies.is_empty() {
+            finish(vec![Problem::of_file(Path::new("policies"), &NO_POLICY)])?;
         }
         Ok(bundle)
     }
@@ -323,6 +338,8 @@ pub(super) fn revision(tree: &Tree) -> String {
     }
     data_encoding::HEXLOWER.encode(&hash.finalize())
 }
+
+const NO_POLICY: &str = "there is no policy here: policies are files that end in .rego";
 
 #[cfg(test)]
 pub(super) mod tests;

@@ -225,8 +225,12 @@ impl Engine {
     }
 
     /// All rules of all policies, in the order in which they are asked.
-    fn rules(&self) -> impl Iterator<Item = String> {
+    pub fn rules(&self) -> impl Iterator<Item = String> {
         rules(&self.policies)
+    }
+
+    pub fn limit(&self) -> Duration {
+        self.timer.limit
     }
 
     /// Decides by the bytecode alone, in bounded time: nobody objects. `None`: [`Engine::decide`] has to be asked,

@@ -9,3 +9,4 @@ pub(in crate::policy) mod modes;
 pub(in crate::policy) mod older;
 pub(in crate::policy) mod packed;
 pub(in crate::policy) mod roots;
+pub(in crate::policy) mod texts;

@@ -13,6 +13,8 @@ use crate::harness::{
     serving,
 };
 
+mod play;
+
 /// What a browser would take for its own, if it were not shown as a text.
 const MARKUP: &str = "<script>alert(1)</script>";
 const HOSTILE: [&str; 5] = [

@@ -2,6 +2,10 @@ use std::fmt::Write as _;
 
 use super::*;
 
+fn parse(line: &str) -> anyhow::Result<Request<Bytes>> {
+    super::parse(line, Files::Read)
+}
+
 /// The request as a line and its fields.
 fn read(line: &str) -> String {
     let request = parse(line).unwrap_or_else(|error| panic!("{line}: {error:#}"));
@@ -152,5 +156,20 @@ fn what_a_shell_leaves_alone_is_no_variable() {
         ("curl http://x -d $'a\\'$b'", "a'$b"),
     ] {
         assert_eq!(parse(line).unwrap().body(), body, "{line}");
+    }
+}
+
+#[test]
+fn a_file_is_read_only_for_who_may_read_it() {
+    for line in [
+        "curl -d @/etc/passwd http://a/b",
+        "curl --json @/etc/passwd http://a/b",
+        "curl --data-binary @- http://a/b",
+    ] {
+        let refused = super::parse(line, Files::None).unwrap_err();
+        assert!(
+            format!("{refused:#}").contains("no file is read here"),
+            "{line}"
+        );
     }
 }

@@ -45,6 +45,7 @@ impl Caller {
             jwt: claims.transpose()?.map(jwt).transpose()?,
             teams,
             more_teams: self.team.clone(),
+            current: None,
         })
     }
 

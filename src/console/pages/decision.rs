@@ -54,6 +54,9 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
         h2 { "What became of it" }
         (ending(asked, &seen))
         (records(asked, &seen))
+        @if asked.viewer.is_auditor && asked.viewer.is_author && seen.record.get("input").is_some() {
+            p { a.button href=(in_playground(&seen)) { "Try it in the playground" } }
+        }
         nav.pages aria-label="Neighbours" {
             @if let Some(before) = before { a href=(beside(&seen, before)) rel="prev" { "← before it" } }
             " "
@@ -62,6 +65,12 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
     };
     let title = format!("{word} {} #{}", cells.operation, cells.seq);
     Ok(Page::new("Decisions", title, body))
+}
+
+/// The record of one, as it was written.
+pub(in crate::console) fn record(asked: &Asked<'_>, id: &str) -> Result<Value, Fault> {
+    let source = opened(asked)?;
+    Ok(find(&source, asked, id)?.record)
 }
 
 /// The file that `dtgate audit prove` writes.
@@ -121,6 +130,14 @@ fn find(source: &Source, asked: &Asked<'_>, id: &str) -> Result<Seen, Fault> {
         row,
         record,
     })
+}
+
+fn in_playground(seen: &Seen) -> String {
+    let seq = seen.row.cells.seq;
+    match &*seen.found.gate {
+        "" => format!("/console/playground?decision={seq}"),
+        gate => format!("/console/playground?decision={seq}&gate={}", encoded(gate)),
+    }
 }
 
 fn beside(seen: &Seen, seq: u64) -> String {

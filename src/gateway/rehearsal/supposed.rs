@@ -163,6 +163,7 @@ impl Set {
             jwt: supposition.jwt.clone(),
             teams: self.teams.clone(),
             more_teams: supposition.teams.clone(),
+            current: None,
         };
         let said = Said {
             address: supposition.address.is_some(),

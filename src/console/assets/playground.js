@@ -1,0 +1,190 @@
+// The playground without loading the page again: judging, errors as one types, other files. Without scripts its form does
+// the same. What is inserted as markup comes from the server, which has made all texts of others harmless.
+"use strict";
+const form = document.getElementById("play");
+const area = document.getElementById("source");
+if (form) begin();
+
+function begin() {
+  const here = form.dataset.path;
+  const fields = form.elements;
+  const select = document.getElementById("file");
+  const answer = document.getElementById("answer");
+  const busy = document.getElementById("busy");
+  const problemsLine = document.getElementById("problems");
+  const editedTexts = new Map(Object.entries(JSON.parse(fields.edited.value || "{}")));
+  const textsInForce = new Map();
+  let openPath = fields.path.value;
+  let evaluated = {};
+  let found = [];
+  let typing = null;
+  let checking = null;
+  let asked = 0;
+
+  const editor = area && window.dtgateEditor
+    ? window.dtgateEditor(document.getElementById("editor"), area, openPath, changed)
+    : null;
+  if (area && !editor) area.addEventListener("input", changed);
+  document.body.classList.toggle("with-editor", Boolean(editor));
+
+  function text() {
+    if (!area) return null;
+    return editor ? editor.text() : area.value;
+  }
+
+  // What the form sends, with the editor's text in it.
+  function keep() {
+    const now = text();
+    if (now !== null) {
+      area.value = now;
+      editedTexts.set(openPath, now);
+    }
+    fields.edited.value = JSON.stringify(Object.fromEntries(editedTexts));
+    fields.path.value = openPath;
+  }
+
+  function changed() {
+    evaluated = {};
+    if (editor) editor.mark([]);
+    clearTimeout(typing);
+    typing = setTimeout(check, 500);
+  }
+
+  async function send(deed, signal) {
+    keep();
+    const response = await fetch(here + "/" + deed, {
+      method: "POST",
+      body: new URLSearchParams(new FormData(form)),
+      headers: { "Content-Type": "application/x-www-form-urlencoded" },
+      signal,
+    });
+    if (response.redirected) throw new Error("Your session has ended. Log in again.");
+    if (response.ok) return response.json();
+    // A page that says why.
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const why = page.querySelector(".fault");
+    const fault = new Error(why ? why.textContent : "There is no answer (" + response.status + ").");
+    fault.isBusy = response.status === 503;
+    throw fault;
+  }
+
+  async function check() {
+    if (checking) checking.abort();
+    checking = new AbortController();
+    try {
+      const told = await send("check", checking.signal);
+      show(told.problems, told.warnings || []);
+    } catch (error) {
+      if (error.isBusy) typing = setTimeout(check, 3000);
+      else if (error.name !== "AbortError") problemsLine.textContent = error.message;
+    }
+  }
+
+  // Problems in the file that is open are in the editor; those of others are told here, too.
+  function show(problems, warnings) {
+    found = problems.map((it) => ({ ...it, severity: "error" })).concat(
+      (warnings || []).map((it) => ({ ...it, severity: "warning" })));
+    if (editor) editor.problems(found.filter((it) => it.path === openPath));
+    const told = problems.map((it) => (it.line ? it.path + ":" + it.line + ":" + it.column : it.path) + ": " + it.message);
+    problemsLine.textContent = told.slice(0, 5).join("\n");
+    problemsLine.classList.toggle("deny", told.length > 0);
+  }
+
+  async function act(deed, button) {
+    clearTimeout(typing);
+    const number = ++asked;
+    button.disabled = true;
+    busy.textContent = "Judging …";
+    try {
+      const told = await send(deed);
+      if (number !== asked) return;
+      answer.innerHTML = told.html;
+      if (told.problems) show(told.problems, []);
+      if (told.lines) {
+        evaluated = told.lines;
+        if (editor) editor.mark(evaluated[openPath] || []);
+      }
+      if (deed === "test") offer();
+      localTimes();
+      answer.scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      const fault = document.createElement("p");
+      fault.className = "fault";
+      fault.setAttribute("role", "alert");
+      fault.textContent = error.message;
+      answer.replaceChildren(fault);
+    } finally {
+      button.disabled = false;
+      busy.textContent = "";
+    }
+  }
+
+  // The test as a file.
+  function offer() {
+    const test = document.getElementById("test-text");
+    const place = document.getElementById("test-download");
+    if (!test || !place) return;
+    const link = document.createElement("a");
+    link.className = "button";
+    link.download = test.dataset.name;
+    link.href = URL.createObjectURL(new Blob([test.value], { type: "text/plain" }));
+    link.textContent = "Download";
+    const copy = document.createElement("button");
+    copy.type = "button";
+    copy.textContent = "Copy";
+    copy.addEventListener("click", () => { test.select(); navigator.clipboard?.writeText(test.value); });
+    place.replaceChildren(link, " ", copy);
+  }
+
+  function localTimes() {
+    for (const time of answer.querySelectorAll("time[datetime]")) {
+      const moment = new Date(time.dateTime);
+      if (!Number.isNaN(moment.getTime())) time.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    }
+  }
+
+  async function open(path) {
+    keep();
+    let next = editedTexts.get(path) ?? textsInForce.get(path);
+    if (next === undefined) {
+      const response = await fetch(here + "/file?path=" + encodeURIComponent(path));
+      next = response.ok ? await response.text() : "";
+      textsInForce.set(path, next);
+    }
+    openPath = path;
+    fields.path.value = path;
+    if (![...select.options].some((it) => it.value === path)) select.add(new Option(path, path));
+    select.value = path;
+    area.value = next;
+    if (editor) {
+      editor.open(path, next);
+      editor.mark(evaluated[path] || []);
+      editor.problems(found.filter((it) => it.path === path));
+    }
+  }
+
+  const deeds = { judge: "judge", test: "test", change: "would-change" };
+  form.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    const deed = button && button.name === "do" ? deeds[button.value] : null;
+    if (deed) {
+      event.preventDefault();
+      act(deed, button.id ? button : document.getElementById("judge"));
+    } else if (area && button && button.value === "open") {
+      event.preventDefault();
+      const path = fields.new_file.value.trim() || select.value;
+      fields.new_file.value = "";
+      open(path);
+    } else {
+      keep();
+    }
+  });
+  if (area) select.addEventListener("change", () => open(select.value));
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      act("judge", document.getElementById("judge"));
+    }
+  });
+  offer();
+}
