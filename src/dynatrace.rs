@@ -9,6 +9,7 @@ pub mod current;
 pub mod moment;
 pub mod openapi;
 pub mod redact;
+pub mod scopes;
 pub mod token;
 
 use serde::Serialize;

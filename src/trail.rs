@@ -2,12 +2,15 @@
 //!
 //! Commands and the console ask here, so that both say the same.
 
+pub mod ended;
+pub mod history;
 mod pseudonyms;
+pub mod read;
 mod source;
 pub mod told;
 pub mod when;
 
-use crate::audit::index;
+use crate::audit::{OpenError, index};
 use crate::store::StoreError;
 
 pub use pseudonyms::known_as;
@@ -23,6 +26,9 @@ pub enum Error {
     /// What answers come from cannot be opened.
     #[error("{0}")]
     Unopened(String),
+    /// The keys of pseudonyms.
+    #[error("the keys of pseudonyms: {0}")]
+    Keys(#[from] OpenError),
     /// Where a page begins is said in another way.
     #[error("{0}")]
     Before(&'static str),

@@ -2,4 +2,4 @@
 
 mod render;
 
-pub use render::{Cells, Otherwise, caller, name, render};
+pub use render::{Cells, Otherwise, caller, effect, name, render};

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::LazyLock;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -14,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{Format, print_json};
 use crate::app;
 use crate::dynatrace::openapi::{Document, Endpoint, Why};
+use crate::dynatrace::scopes;
 use crate::value::{Visible, unread};
 
 #[derive(Debug, Subcommand)]
@@ -189,17 +189,13 @@ fn read(path: &Path) -> anyhow::Result<Document> {
     Ok(Document::new(root)?)
 }
 
-/// Whether a scope is one of those that Dynatrace's own lists do not have any more.
-pub(super) fn is_legacy(scope: &str) -> bool {
-    static KNOWN: LazyLock<BTreeMap<String, String>> =
-        LazyLock::new(|| known(None).unwrap_or_default());
-    KNOWN.get(scope).is_some_and(|status| status == "legacy")
-}
-
 /// The scopes of environments and of clusters, each with its status.
 fn known(policies: Option<&Path>) -> anyhow::Result<BTreeMap<String, String>> {
     let mut known = BTreeMap::new();
-    for (name, shipped) in [("scopes", SCOPES), ("cluster_scopes", CLUSTER_SCOPES)] {
+    for (name, shipped) in [
+        ("scopes", scopes::ENVIRONMENT),
+        ("cluster_scopes", scopes::CLUSTER),
+    ] {
         let file = policies.map(|policies| policies.join("dynatrace").join(name).join("data.json"));
         let list: Map<String, Value> = match file {
             None => serde_json::from_str(shipped)?,
@@ -225,6 +221,3 @@ const WIDEST: usize = 200;
 
 /// Dynatrace's largest has 3 MB.
 const LARGEST: u64 = 16 << 20;
-
-const SCOPES: &str = include_str!("../../policies/dynatrace/scopes/data.json");
-const CLUSTER_SCOPES: &str = include_str!("../../policies/dynatrace/cluster_scopes/data.json");

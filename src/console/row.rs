@@ -6,8 +6,10 @@ use serde_json::Value;
 use super::Viewer;
 use super::page::shown;
 use super::params::encoded;
-use crate::audit::tail::{Cells, Otherwise};
+use crate::audit::tail::{Cells, Otherwise, effect};
 use crate::store::{Found, Lines};
+use crate::trail::ended::{Ended, How};
+use crate::trail::read::record;
 use crate::trail::told::{Token, Who, scopes};
 use crate::value::Visible;
 
@@ -26,36 +28,24 @@ pub(super) struct Row {
     pub(super) otherwise: Option<Otherwise>,
 }
 
-/// How a request ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ended {
-    pub(super) text: String,
-    /// Somebody should look.
-    pub(super) is_doubtful: bool,
-}
-
 impl Row {
     /// `None`: its record is gone, or cannot be read.
     pub(super) fn of(found: &Found, lines: &Lines) -> Option<Self> {
         let line = lines.decision.as_deref()?;
         let cells = Cells::of(line)?;
-        let record: Value = serde_json::from_slice(line).ok()?;
-        let read = |line: &Option<Vec<u8>>| -> Option<Value> {
-            line.as_deref()
-                .and_then(|line| serde_json::from_slice(line).ok())
-        };
-        let outcome = read(&lines.outcome);
-        let settled = read(&lines.settled);
+        let told: Value = serde_json::from_slice(line).ok()?;
+        let outcome = record(lines.outcome.as_ref());
+        let settled = record(lines.settled.as_ref());
         Some(Self {
             gate: found.gate.clone(),
-            who: Who::of(&record),
-            token: Token::of(&record, outcome.as_ref()),
-            added: scopes(&record, "added"),
-            removed: scopes(&record, "removed"),
-            objections: objections(&record),
+            who: Who::of(&told),
+            token: Token::of(&told, outcome.as_ref()),
+            added: scopes(&told, "added"),
+            removed: scopes(&told, "removed"),
+            objections: objections(&told),
             ended: Ended::of(&cells, outcome.as_ref(), settled.as_ref()),
             no_op: found.decided.no_op,
-            otherwise: read(&lines.challenger).map(|it| Otherwise::of(&it)),
+            otherwise: record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it)),
             cells,
         })
     }
@@ -71,15 +61,7 @@ impl Row {
 
     /// Where its page is.
     pub(super) fn href(&self) -> String {
-        let id = match &*self.cells.decision_id {
-            "" => self.cells.seq.to_string(),
-            id => id.to_owned(),
-        };
-        let gate = match &*self.gate {
-            "" => String::new(),
-            gate => format!("?gate={}", encoded(gate)),
-        };
-        format!("/console/decisions/{}{gate}", encoded(&id))
+        decision_href(&self.gate, &self.cells)
     }
 
     pub(super) fn html(&self, viewer: &Viewer, has_gates: bool) -> Markup {
@@ -99,7 +81,7 @@ impl Row {
                 td data-title="By" { (self.by(viewer)) }
                 td data-title="What" { (self.what(viewer)) }
                 td data-title="Answer" {
-                    @if self.ended.is_doubtful { strong.warn { (self.ended.text) } } @else { (self.ended.text) }
+                    @if self.ended.how == How::InDoubt { strong.warn { (self.ended.text) } } @else { (self.ended.text) }
                 }
             }
         }
@@ -144,26 +126,6 @@ impl Row {
     }
 }
 
-impl Ended {
-    fn of(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> Self {
-        let of = |text: String, is_doubtful| Self { text, is_doubtful };
-        if let Some(found) = settled.and_then(|record| record["found"].as_str()) {
-            return of(format!("settled: {}", Visible(found)), found == "unknown");
-        }
-        let Some(outcome) = outcome else {
-            return match &*cells.verdict {
-                "allow" => of("in doubt".to_owned(), true),
-                _ => of(String::new(), false),
-            };
-        };
-        match (outcome["outcome"].as_str(), outcome["status"].as_u64()) {
-            (Some("answered"), Some(status)) => of(status.to_string(), false),
-            (Some("failed"), _) => of("not sent".to_owned(), false),
-            _ => of("in doubt".to_owned(), true),
-        }
-    }
-}
-
 /// The policies that objected, each once.
 fn objections(record: &Value) -> Vec<(String, &'static str)> {
     let violations = record
@@ -173,7 +135,7 @@ fn objections(record: &Value) -> Vec<(String, &'static str)> {
     for violation in violations.into_iter().flatten() {
         let policy = violation["policy"].as_str().unwrap_or_default();
         let policy = Visible(policy).to_string();
-        let told = (policy, does(violation));
+        let told = (policy, effect(record, violation));
         if !found.contains(&told) {
             found.push(told);
         }
@@ -181,15 +143,17 @@ fn objections(record: &Value) -> Vec<(String, &'static str)> {
     found
 }
 
-/// What an objection came to, in a word.
-pub(super) fn does(violation: &Value) -> &'static str {
-    let text = |member: &str| violation[member].as_str().unwrap_or_default();
-    match (text("mode"), text("rule")) {
-        ("dry_run", _) => "records",
-        ("enforce", "deny") if violation.get("exception").is_some() => "excepted",
-        ("enforce", "deny") => "denies",
-        _ => "warns",
-    }
+/// Where the page of a decision is.
+pub(super) fn decision_href(gate: &str, cells: &Cells) -> String {
+    let id = match &*cells.decision_id {
+        "" => cells.seq.to_string(),
+        id => id.to_owned(),
+    };
+    let gate = match gate {
+        "" => String::new(),
+        gate => format!("?gate={}", encoded(gate)),
+    };
+    format!("/console/decisions/{}{gate}", encoded(&id))
 }
 
 /// A token, with the way to its page.
@@ -213,8 +177,13 @@ pub(super) fn time(timestamp: &str) -> Markup {
 
 /// A text that fits into a cell.
 pub(super) fn cut(text: &str) -> String {
+    cut_at(text, LONGEST)
+}
+
+/// The same, as long as it may be elsewhere.
+pub(super) fn cut_at(text: &str, most: usize) -> String {
     let text = shown(text);
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(most) {
         None => text,
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }

@@ -144,7 +144,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("simulate", &["value"]),
     ("store", &["audit", "outbound", "value"]),
     ("telemetry", &["dynatrace", "outbound", "value"]),
-    ("trail", &["audit", "store", "value"]),
+    ("trail", &["audit", "dynatrace", "store", "value"]),
     ("value", &[]),
 ];
 

@@ -109,7 +109,12 @@ fn decision(out: &mut String, record: &Value) {
 /// Each on a line of its own, as far as a screen has room.
 fn objections(out: &mut String, record: &Value, violations: &[Value]) {
     for violation in violations.iter().take(MOST_OBJECTIONS) {
-        let (does, style) = effect(record, violation);
+        let does = effect(record, violation);
+        let style = match does {
+            DENIES => AnsiColor::Red.on_default(),
+            WARNS | WOULD_DENY => AnsiColor::Yellow.on_default(),
+            _ => DIM,
+        };
         let by = match text(violation, "/exception/ticket") {
             "" => String::new(),
             ticket => format!(" (passes by exception {ticket})"),
@@ -188,20 +193,21 @@ fn by_grant(record: &Value) -> String {
 }
 
 /// What a violation came to: its policy's mode, or less where the policy itself only warns, or a grant was used.
-fn effect(record: &Value, violation: &Value) -> (&'static str, Style) {
-    let denies = (text(violation, "/mode"), text(violation, "/rule")) == ("enforce", "deny");
-    if denies && is_granted(record) {
-        return ("would deny", AnsiColor::Yellow.on_default());
-    }
-    if violation.get("exception").is_some() {
-        return ("would deny", AnsiColor::Yellow.on_default());
+pub fn effect(record: &Value, violation: &Value) -> &'static str {
+    let is_denial = (text(violation, "/mode"), text(violation, "/rule")) == ("enforce", "deny");
+    if is_denial && is_granted(record) || violation.get("exception").is_some() {
+        return WOULD_DENY;
     }
     match (text(violation, "/mode"), text(violation, "/rule")) {
-        ("enforce", "warn") | ("warn", _) => ("warns", AnsiColor::Yellow.on_default()),
-        ("enforce", _) => ("denies", AnsiColor::Red.on_default()),
-        _ => ("would object", DIM),
+        ("enforce", "warn") | ("warn", _) => WARNS,
+        ("enforce", _) => DENIES,
+        _ => "would object",
     }
 }
+
+const WOULD_DENY: &str = "would deny";
+const WARNS: &str = "warns";
+const DENIES: &str = "denies";
 
 /// What became of an allowed request, and how long that took.
 fn outcome(out: &mut String, record: &Value) {

@@ -46,47 +46,6 @@ pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Decisions that are found, and whose records are gone or cannot be read.
-#[derive(Debug, Default)]
-pub(super) struct NotShown {
-    first: Vec<String>,
-    count: usize,
-}
-
-impl NotShown {
-    pub(super) fn add(&mut self, seq: u64) {
-        self.count += 1;
-        if self.first.len() < SHOWN {
-            self.first.push(format!("#{seq}"));
-        }
-    }
-
-    pub(super) fn extend(&mut self, more: Self) {
-        self.count += more.count;
-        let room = SHOWN.saturating_sub(self.first.len());
-        self.first.extend(more.first.into_iter().take(room));
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    pub(super) fn say(&self) {
-        if self.is_empty() {
-            return;
-        }
-        let decisions = counted(self.count, "decision");
-        let more = match self.count - self.first.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let which = self.first.join(", ");
-        note(&format!(
-            "{decisions} cannot be shown, because the record is gone or cannot be read: {which}{more}. Run dtgate audit verify"
-        ));
-    }
-}
-
 /// A key by which a gate has given pseudonyms, and that is not there.
 #[derive(Debug, Serialize)]
 pub(super) struct Lacking {

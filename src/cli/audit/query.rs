@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::beside::NotShown;
+use super::opened::note;
 use super::source::{Asking, Before, Source};
 use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
@@ -17,6 +17,8 @@ use super::wanted::Wanted;
 use super::{beside, csv};
 use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found, Lines};
+use crate::trail::ended::{Ended, How};
+use crate::trail::read::{NotShown, each, record};
 use crate::trail::told::{self, Token, Who, asked, scopes};
 use crate::value::{Visible, visible_json};
 
@@ -60,10 +62,9 @@ impl Query {
         let page = source.find(&filter, self.before.as_ref(), self.limit)?;
         match self.format {
             Form::Pretty => pretty(out, &source, &page.decisions, &shown)?,
-            Form::Json => each(&source, &page.decisions, |found, lines| {
+            Form::Json => say(&each(&source, &page.decisions, |found, lines| {
                 json(out, &source, found, lines)
-            })?
-            .say(),
+            })?),
             Form::Csv => rows(out, &source, &page.decisions)?,
         }
         if page.more
@@ -73,63 +74,26 @@ impl Query {
                 "there are older ones: --before {} shows them, --limit more at once",
                 source.next(last)
             );
-            super::opened::note(&more);
+            note(&more);
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// How an allowed request ended, in a word or two.
-pub(super) fn ended(
-    cells: &Cells,
-    outcome: Option<&Value>,
-    settled: Option<&Value>,
-) -> (String, Style) {
-    let red = AnsiColor::Red.on_default();
-    if let Some(found) = settled.and_then(|record| record["found"].as_str()) {
-        return (
-            format!("settled: {}", Visible(found)),
-            AnsiColor::Yellow.on_default(),
-        );
-    }
-    let Some(outcome) = outcome else {
-        return match &*cells.verdict {
-            "allow" => ("in doubt".to_owned(), red),
-            _ => (String::new(), Style::new()),
-        };
-    };
-    match (outcome["outcome"].as_str(), outcome["status"].as_u64()) {
-        (Some("answered"), Some(status)) if status < 400 => (status.to_string(), Style::new()),
-        (Some("answered"), Some(status)) => (status.to_string(), AnsiColor::Yellow.on_default()),
-        (Some("failed"), _) => ("not sent".to_owned(), AnsiColor::Yellow.on_default()),
-        _ => ("in doubt".to_owned(), red),
+/// How an ending looks in a terminal.
+pub(super) fn style(ended: &Ended) -> Style {
+    match ended.how {
+        How::Well => Style::new(),
+        How::Otherwise => AnsiColor::Yellow.on_default(),
+        How::InDoubt => AnsiColor::Red.on_default(),
     }
 }
 
-/// A record that belongs to a decision.
-pub(super) fn record(line: Option<&Vec<u8>>) -> Option<Value> {
-    line.and_then(|line| serde_json::from_slice(line).ok())
-}
-
-/// Every decision with its lines, of which some are read at a time. `see` says whether it could be shown; those that could
-/// not are given back.
-pub(super) fn each(
-    source: &Source,
-    decisions: &[Found],
-    mut see: impl FnMut(&Found, &Lines) -> anyhow::Result<bool>,
-) -> anyhow::Result<NotShown> {
-    let mut not_shown = NotShown::default();
-    let mut rest = decisions;
-    while !rest.is_empty() {
-        let (some, behind) = rest.split_at(source.at_once(rest)?);
-        for (found, lines) in some.iter().zip(source.lines(some)?) {
-            if !see(found, &lines)? {
-                not_shown.add(found.decided.seq);
-            }
-        }
-        rest = behind;
+/// Says which decisions could not be shown.
+pub(super) fn say(not_shown: &NotShown) {
+    if let Some(text) = not_shown.said() {
+        note(&text);
     }
-    Ok(not_shown)
 }
 
 fn pretty(
@@ -156,26 +120,27 @@ fn pretty(
         ("WHAT", 12),
     ]);
     let mut table = Table::new(&columns);
-    each(source, decisions, |found, lines| {
+    let not_shown = each(source, decisions, |found, lines| {
         let line = lines.decision.as_deref().unwrap_or_default();
         let Some(cells) = Cells::of(line) else {
             return Ok(false);
         };
         let outcome = record(lines.outcome.as_ref());
         let settled = record(lines.settled.as_ref());
-        let (answer, style) = ended(&cells, outcome.as_ref(), settled.as_ref());
+        let ended = Ended::of(&cells, outcome.as_ref(), settled.as_ref());
+        let style = style(&ended);
         let told: Value = serde_json::from_slice(line).unwrap_or_default();
         let token = Token::of(&told, outcome.as_ref());
         let who = Who::of(&told).short();
         let otherwise = record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it).short());
-        let mut row = row(cells, shown, &token, who, (answer, style), otherwise);
+        let mut row = row(cells, shown, &token, who, (ended.text, style), otherwise);
         if has_gates {
             row.insert(1, Visible(&found.gate).to_string().into());
         }
         table.add(row);
-        Ok(true)
-    })?
-    .say();
+        Ok::<_, anyhow::Error>(true)
+    })?;
+    say(&not_shown);
     table.leave_out_same("ENVIRONMENT");
     table.show(out, terminal())?;
     Ok(())
@@ -279,7 +244,7 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
         out,
         &titles.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(),
     )?;
-    each(source, decisions, |found, lines| {
+    let not_shown = each(source, decisions, |found, lines| {
         let line = lines.decision.as_deref().unwrap_or_default();
         let Some(cells) = Cells::of(line) else {
             return Ok(false);
@@ -330,9 +295,9 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
         let gate = source.is_store().then(|| Visible(&found.gate).to_string());
         let gate: Vec<String> = gate.into_iter().collect();
         csv::line(out, &[&gate, &first[..], &who, &rest].concat())?;
-        Ok(true)
-    })?
-    .say();
+        Ok::<_, anyhow::Error>(true)
+    })?;
+    say(&not_shown);
     Ok(())
 }
 

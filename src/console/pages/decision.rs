@@ -8,13 +8,16 @@ use serde_json::Value;
 
 use crate::audit::index::Filter;
 use crate::audit::proof::{self, ProveError, Wanted};
+use crate::audit::tail::effect;
 use crate::console::file::File;
 use crate::console::page::{Page, shown};
 use crate::console::params::encoded;
-use crate::console::row::{Row, cut, does, time, token};
+use crate::console::row::{Row, cut, cut_at, time, token};
 use crate::console::{Asked, Fault};
 use crate::store::{Found, Key, Lines};
 use crate::trail::Source;
+use crate::trail::ended::How;
+use crate::trail::read::record;
 use crate::trail::told::text;
 use crate::value::visible_json;
 
@@ -208,13 +211,13 @@ fn objections(asked: &Asked<'_>, record: &Value, silent: &[String]) -> Markup {
         @if !error.is_empty() { p.fault { (cut(viewer.sees(&error))) } }
         @for violation in violations(record).take(MOST) {
             @let policy = text(violation, "/policy");
-            @let what = does(violation);
+            @let what = effect(record, violation);
             section.card.objection {
                 h3 {
                     a href={ "/console/policies/" (encoded(&policy)) } { (cut(&policy)) }
                     " " span class=(if what == "denies" { "deny" } else { "warn" }) { (what) }
                 }
-                p { (long(viewer.sees(&text(violation, "/message")))) }
+                p { (cut_at(viewer.sees(&text(violation, "/message")), PARAGRAPH)) }
                 dl {
                     @for (title, member) in [("Code", "/code"), ("Where", "/path"), ("Mode", "/mode"), ("Exception", "/exception/ticket"), ("Until", "/exception/until")] {
                         @let told = text(violation, member);
@@ -232,15 +235,12 @@ fn objections(asked: &Asked<'_>, record: &Value, silent: &[String]) -> Markup {
 fn remedy(asked: &Asked<'_>, record: &Value) -> Markup {
     let remedy = text(record, "/result/remedy/text");
     html! {
-        @if !remedy.is_empty() && asked.viewer.is_auditor { p.note { strong { "Remedy: " } (long(&remedy)) } }
+        @if !remedy.is_empty() && asked.viewer.is_auditor { p.note { strong { "Remedy: " } (cut_at(&remedy, PARAGRAPH)) } }
     }
 }
 
 fn ending(asked: &Asked<'_>, seen: &Seen) -> Markup {
-    let read = |line: &Option<Vec<u8>>| -> Value {
-        let line = line.as_deref().unwrap_or_default();
-        serde_json::from_slice(line).unwrap_or_default()
-    };
+    let read = |line: &Option<Vec<u8>>| record(line.as_ref()).unwrap_or_default();
     let (outcome, settled) = (read(&seen.lines.outcome), read(&seen.lines.settled));
     let ended = &seen.row.ended;
     html! {
@@ -248,7 +248,7 @@ fn ending(asked: &Asked<'_>, seen: &Seen) -> Markup {
             dt { "Answer" }
             dd {
                 @if seen.row.cells.verdict != "allow" { "Refused: Dynatrace was not asked." }
-                @else if ended.is_doubtful {
+                @else if ended.how == How::InDoubt {
                     strong.warn { (ended.text) } ": Dynatrace may have carried it out. dtgate audit settle looks."
                 } @else { (ended.text) }
             }
@@ -314,15 +314,6 @@ fn pretty(line: &[u8]) -> String {
             let beginning = text.get(..end).unwrap_or_default();
             format!("{beginning}\n… It is longer: dtgate audit show --format json has all of it.")
         }
-    }
-}
-
-/// A text that may be a paragraph.
-fn long(text: &str) -> String {
-    let text = shown(text);
-    match text.char_indices().nth(PARAGRAPH) {
-        None => text,
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
 }
 

@@ -1,64 +1,135 @@
-//! A token, from its creation to its removal.
+//! A token, from its creation to its removal: what was done, by whom, and which scopes it had after each step.
+
+use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::decisions::rows;
-use crate::audit::index::{Filter, Pattern};
 use crate::console::page::{Page, shown};
-use crate::console::row::{Row, cut, time};
+use crate::console::params::encoded;
+use crate::console::row::{cut, cut_at, decision_href, time};
 use crate::console::{Asked, Fault};
-use crate::trail::known_as;
+use crate::trail::ended::How;
+use crate::trail::history::{After, Found, Happened, Most, Step, Tokens, list, said, steps};
+
+/// A line of the history.
+enum Line<'a> {
+    Step(&'a Step, After),
+    Found(Found),
+}
 
 pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Fault> {
     if !asked.viewer.is_auditor {
         return Err(Fault::NotAllowed("auditor"));
     }
     let source = asked.gate.open()?;
-    let filter = Filter {
-        token: vec![Pattern::Exactly(id.to_owned())],
-        ..Filter::default()
-    };
-    let filter = match source.keys() {
-        None => filter,
-        Some(journal) => known_as(filter, journal)
-            .map_err(|error| Fault::Failed(format!("the keys of pseudonyms: {error}")))?,
-    };
-    let page = source.find(&filter, None, MOST)?;
-    let (rows, lost) = rows(&source, &page.decisions)?;
-    if rows.is_empty() {
+    let read = steps(&source, id, &[], MOST)?;
+    if read.all.is_empty() {
         let id = cut(id);
         return Err(Fault::NotThere(format!(
             "No decision is about a token {id}."
         )));
     }
-    let name = rows
-        .iter()
-        .map(|row| &*row.token.name)
-        .find(|name| !name.is_empty());
+    let missing = source.gaps(None, None)?;
+    let with_all = asked.params.get("all").is_some();
+    let (lines, unchanging) = lines(&read.all, Tokens::new(&missing), with_all);
+    let older = lines.len().saturating_sub(SHOWN);
+    let has_gates = source.has_several_gates()?;
+    let names = read.all.iter().rev().map(|step| &*step.token.name);
+    let name = names.into_iter().find(|name| !name.is_empty());
     let body = html! {
-        h1 { "Token " (shown(name.unwrap_or(id))) }
-        p.soft { code { (shown(id)) } }
-        @if page.more { p.note { "Only the newest " (MOST) " decisions are shown. dtgate audit history has all." } }
-        @if lost > 0 { p.note { (lost) " records are gone or cannot be read." } }
-        ol.timeline { @for row in rows.iter().rev() { (step(row, asked)) } }
+        h1 { "Token " (cut(name.unwrap_or(id))) }
+        p.soft { @for id in ids(id, &read.ids) { code { (cut(id)) } " " } }
+        @for text in read.missing() { p.note { (shown(&text)) "." } }
+        @if missing.more_missing > 0 || !missing.missing.is_empty() || missing.unread > 0 {
+            p.note { "Records are missing, or cannot be read: changes may be among them. Run dtgate audit verify." }
+        }
+        @if older > 0 { p.note { (older) " older lines are not shown. dtgate audit history shows all." } }
+        p {
+            @if with_all { a href={ "/console/tokens/" (encoded(id)) } { "Hide what changed nothing" } }
+            @else if unchanging > 0 {
+                "Requests that changed nothing: " (unchanging) ". " a href={ "/console/tokens/" (encoded(id)) "?all=1" } { "Show them" }
+            }
+        }
+        ol.timeline {
+            @for line in lines.iter().skip(older) {
+                @match line {
+                    Line::Step(step, after) => (one(step, after, has_gates)),
+                    Line::Found(found) => (elsewhere(found)),
+                }
+            }
+        }
     };
     Ok(Page::new("Decisions", format!("Token {id}"), body))
 }
 
+/// The oldest first; and how many are left out because they changed nothing.
+fn lines(all: &[Step], mut tokens: Tokens, with_all: bool) -> (Vec<Line<'_>>, usize) {
+    let (mut lines, mut unchanging) = (Vec::new(), 0);
+    for step in all {
+        let seen = tokens.see(step);
+        lines.extend(seen.found.map(Line::Found));
+        if step.no_op && !with_all {
+            unchanging += 1;
+        } else {
+            lines.push(Line::Step(step, seen.after));
+        }
+    }
+    (lines, unchanging)
+}
+
+/// The one that was asked for, and others that it had.
+fn ids<'a>(asked: &'a str, all: &'a BTreeSet<String>) -> impl Iterator<Item = &'a str> {
+    let others = all.iter().map(|id| &**id).filter(move |id| *id != asked);
+    std::iter::once(asked).chain(others).take(IDS)
+}
+
 /// One thing that was done to it, or asked for.
-fn step(row: &Row, asked: &Asked<'_>) -> Markup {
-    let (word, class) = row.verdict();
+fn one(step: &Step, after: &After, has_gates: bool) -> Markup {
+    let cells = &step.cells;
+    let class = match step.happened {
+        _ if cells.verdict != "allow" => "deny",
+        Happened::Yes => "allow",
+        Happened::No | Happened::Perhaps => "warn",
+    };
     html! {
         li class=(class) {
-            div { a href=(row.href()) { (time(&row.cells.timestamp)) } " " span class={ "verdict " (class) } { (word) } " " (row.cells.operation)
-                " by " (row.by(asked.viewer)) }
-            @if row.no_op { div.soft { "changes nothing" } }
-            @for change in row.cells.changes.iter().take(8) { div { (cut(change)) } }
-            @for (policy, does) in row.objections.iter().take(8) { div { (cut(policy)) " " (does) } }
-            @if !row.ended.text.is_empty() { div.soft { "Dynatrace: " (row.ended.text) } }
+            div {
+                a href=(decision_href(&step.key.gate, cells)) { (time(&cells.timestamp)) } " "
+                strong { (cut_at(&step.what(), LONG)) } " by " (cut(&step.who.short()))
+                @if has_gates { span.soft { " · gate " (cut(&step.key.gate)) } }
+                span.soft { " · environment " (cut(&cells.environment)) }
+            }
+            @for objection in cells.objections.iter().take(OBJECTIONS) { div { (cut(objection)) } }
+            @if !cells.grant.is_empty() { div { (cut(&cells.grant)) } }
+            @if !step.answer.text.is_empty() {
+                div class=(if step.answer.how == How::InDoubt { "warn" } else { "soft" }) { "Dynatrace: " (step.answer.text) }
+            }
+            div.after { "Scopes after it: " (cut_at(&said(after), LONG)) }
         }
     }
 }
 
-/// Decisions of one token.
-const MOST: usize = 200;
+/// What a lookup found that no record explains, or what it tells of a change in doubt.
+fn elsewhere(found: &Found) -> Markup {
+    let words = found.words(&found.since_timestamp, &found.timestamp);
+    html! {
+        li.warn {
+            div { (time(&found.timestamp)) " " strong { (cut_at(&words, LONG)) } }
+            div.after { "Scopes then: " (cut_at(&list(&found.scopes), LONG)) }
+        }
+    }
+}
+
+/// How much is read for a page.
+const MOST: Most = Most {
+    requests: 1_000,
+    bytes: 16 << 20,
+};
+/// Lines of a page, the newest.
+const SHOWN: usize = 100;
+/// Letters of a list of scopes.
+const LONG: usize = 400;
+/// Objections of a line.
+const OBJECTIONS: usize = 4;
+/// Ids that are named.
+const IDS: usize = 8;

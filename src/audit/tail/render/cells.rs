@@ -67,7 +67,7 @@ impl Otherwise {
 
 fn objections(record: &Value) -> Vec<String> {
     let objections = list(record, "/result/violations").iter().map(|violation| {
-        let (does, _) = effect(record, violation);
+        let does = effect(record, violation);
         let (policy, message) = (text(violation, "/policy"), text(violation, "/message"));
         format!("{policy} {does}: {message}")
     });

@@ -3,12 +3,10 @@
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use super::scopes::{After, Found, What};
-use super::{Happened, Step};
+use crate::cli::audit::query::style;
 use crate::cli::audit::table::Cell;
 use crate::cli::audit::times::Shown;
-use crate::cli::scopes::is_legacy;
-use crate::store::Key;
+use crate::trail::history::{After, Found, Happened, Step, What, list, said};
 use crate::trail::told::{self, scopes as scopes_of};
 use crate::value::Visible;
 
@@ -81,7 +79,7 @@ impl Line<'_> {
         match self {
             Self::Step(step, after) => step_cells(step, after),
             Self::Found(found) => {
-                let what = words(found, &found.since_timestamp, &found.timestamp);
+                let what = found.words(&found.since_timestamp, &found.timestamp);
                 let (added, removed) = found.scopes_changed();
                 let known = [
                     ("time", found.timestamp.clone()),
@@ -119,7 +117,7 @@ fn step_cells(step: &Step, after: &After) -> Vec<String> {
         scopes("requested"),
         scopes("added"),
         scopes("removed"),
-        step.answer.0.clone(),
+        step.answer.text.clone(),
         match step.happened {
             Happened::Yes => "true".to_owned(),
             Happened::No => "false".to_owned(),
@@ -150,7 +148,7 @@ fn step_row(step: &Step, after: &After, shown: &Shown, with: With) -> Vec<Cell> 
             Happened::Perhaps => AnsiColor::Yellow.on_default(),
         },
     };
-    let (answer, style) = step.answer.clone();
+    let (answer, style) = (step.answer.text.clone(), style(&step.answer));
     let mut row = vec![
         Cell {
             text: shown.of(&step.cells.timestamp),
@@ -210,7 +208,7 @@ fn found_row(found: &Found, shown: &Shown, with: With) -> Vec<Cell> {
     row.extend([
         "".into(),
         Cell {
-            text: words(found, &from, &to),
+            text: found.words(&from, &to),
             style: AnsiColor::Yellow.on_default(),
         },
         "".into(),
@@ -218,78 +216,6 @@ fn found_row(found: &Found, shown: &Shown, with: With) -> Vec<Cell> {
         list(&found.scopes).into(),
     ]);
     row
-}
-
-fn words(found: &Found, from: &str, to: &str) -> String {
-    let (seq, since) = (numbered(&found.by), numbered(&found.since));
-    let elsewhere = if found.is_beside_gap {
-        "changed elsewhere, or by records that are missing"
-    } else {
-        "changed elsewhere"
-    };
-    // What matters most stands first: a narrow terminal shows no more.
-    match &found.what {
-        What::Elsewhere { added, removed } => {
-            let signed = |sign: char, scopes: &[String]| {
-                let scopes = scopes.iter().map(|scope| format!(" {sign}{scope}"));
-                scopes.collect::<String>()
-            };
-            let perhaps = match legacy(removed).as_slice() {
-                [] => String::new(),
-                // A gate cannot tell one from the other.
-                these => format!(
-                    " (or Dynatrace left out what it gives to no token any more: {})",
-                    these.join(", ")
-                ),
-            };
-            format!(
-                "{elsewhere}: scopes{}{}{perhaps}, between {from} and {to}",
-                signed('+', added),
-                signed('-', removed)
-            )
-        }
-        What::CarriedOut => format!("#{since} was carried out: record {seq} found it so"),
-        What::NotCarriedOut => {
-            format!("#{since} was not carried out, or was undone: record {seq} found it so")
-        }
-        What::Otherwise => format!(
-            "{elsewhere}, between {from} and {to}, whatever became of #{since}: record {seq} found it so"
-        ),
-    }
-}
-
-/// Those that Dynatrace still takes in a request, and may leave out of the token.
-fn legacy(scopes: &[String]) -> Vec<&str> {
-    let legacy = |scope: &&String| is_legacy(scope);
-    scopes.iter().filter(legacy).map(String::as_str).collect()
-}
-
-/// A record by its number, and its gate where it has a name.
-fn numbered(key: &Key) -> String {
-    match &*key.gate {
-        "" => key.seq.to_string(),
-        gate => format!("{} of gate {}", key.seq, Visible(gate)),
-    }
-}
-
-fn said(after: &After) -> String {
-    match after {
-        After::NotKnown => "not known".to_owned(),
-        After::Known(scopes) => list(scopes),
-        After::Doubt(done, before) => {
-            let before = before
-                .as_ref()
-                .map_or_else(|| "not known".to_owned(), |it| list(it));
-            format!("in doubt: {}; if not carried out: {before}", list(done))
-        }
-    }
-}
-
-fn list(scopes: &[String]) -> String {
-    if scopes.is_empty() {
-        return "none".to_owned();
-    }
-    scopes.join(", ")
 }
 
 fn step_json(step: &Step, after: &After) -> Value {
@@ -318,7 +244,7 @@ fn step_json(step: &Step, after: &After) -> Value {
         "scopes_requested": scopes_of(&step.record, "requested"),
         "scopes_added": scopes_of(&step.record, "added"),
         "scopes_removed": scopes_of(&step.record, "removed"),
-        "answer": step.answer.0,
+        "answer": step.answer.text,
         "happened": match step.happened {
             Happened::Yes => Value::Bool(true),
             Happened::No => Value::Bool(false),
@@ -347,7 +273,7 @@ fn found_json(found: &Found) -> Value {
         "found_by": found.by.seq,
         "timestamp": found.timestamp,
         "token": found.token,
-        "what": words(found, &found.since_timestamp, &found.timestamp),
+        "what": found.words(&found.since_timestamp, &found.timestamp),
         "since": found.since.seq,
         "since_timestamp": found.since_timestamp,
         "elsewhere": elsewhere || found.what == What::Otherwise,

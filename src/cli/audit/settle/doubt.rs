@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use crate::audit::event;
 use crate::audit::index::{Filter, Index, Pattern, Which, is_about};
 use crate::audit::tail::Cells;
-use crate::cli::audit::beside::NotShown;
-use crate::cli::audit::history::{SETTLES, told_later};
+use crate::cli::audit::history::told_later;
 use crate::cli::audit::opened::note;
+use crate::cli::audit::query::say;
 use crate::cli::audit::source::Source;
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::Redactor;
+use crate::trail::history::SETTLES;
+use crate::trail::read::NotShown;
 
 /// A decision in doubt.
 pub(super) struct Doubt {
@@ -123,7 +125,7 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
             unknown: settled.as_ref().and_then(detail),
         });
     }
-    not_shown.say();
+    say(&not_shown);
     if page.more {
         note("there are older ones");
     }

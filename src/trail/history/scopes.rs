@@ -10,7 +10,7 @@ use crate::store::Key;
 
 /// The scopes of a token after a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum After {
+pub enum After {
     #[default]
     NotKnown,
     Known(Vec<String>),
@@ -20,22 +20,22 @@ pub(super) enum After {
 
 /// What a lookup told that no record before it explains, or that ends a doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub struct Found {
     /// The record of the request for which the token was looked up.
-    pub(super) by: Key,
-    pub(super) timestamp: String,
-    pub(super) token: String,
+    pub by: Key,
+    pub timestamp: String,
+    pub token: String,
     /// The record by which its scopes were known before, or the one in doubt.
-    pub(super) since: Key,
-    pub(super) since_timestamp: String,
-    pub(super) what: What,
-    pub(super) scopes: Vec<String>,
+    pub since: Key,
+    pub since_timestamp: String,
+    pub what: What,
+    pub scopes: Vec<String>,
     /// Records between the two are missing in the journal.
-    pub(super) is_beside_gap: bool,
+    pub is_beside_gap: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub enum What {
     /// Somebody changed it, and not through this gate.
     Elsewhere {
         added: Vec<String>,
@@ -51,7 +51,7 @@ pub(super) enum What {
 
 impl Found {
     /// The decision in doubt of which it tells what became.
-    pub(super) fn ends(&self) -> Option<Key> {
+    pub fn ends(&self) -> Option<Key> {
         let is_end = matches!(self.what, What::CarriedOut | What::NotCarriedOut);
         is_end.then(|| self.since.clone())
     }
@@ -59,14 +59,14 @@ impl Found {
 
 /// What came of one step.
 #[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) found: Option<Found>,
-    pub(super) after: After,
+pub struct Seen {
+    pub found: Option<Found>,
+    pub after: After,
 }
 
 /// The tokens of a history, by their environments and ids.
 #[derive(Debug, Default)]
-pub(super) struct Tokens {
+pub struct Tokens {
     by_id: BTreeMap<(String, String), Token>,
     /// First and last records that are missing.
     missing: Vec<(u64, u64)>,
@@ -84,7 +84,7 @@ struct Token {
 
 impl Found {
     /// What was added and removed elsewhere.
-    pub(super) fn scopes_changed(&self) -> (&[String], &[String]) {
+    pub fn scopes_changed(&self) -> (&[String], &[String]) {
         match &self.what {
             What::Elsewhere { added, removed } => (added, removed),
             _ => (&[], &[]),
@@ -93,7 +93,7 @@ impl Found {
 }
 
 impl Tokens {
-    pub(super) fn new(gaps: &Gaps) -> Self {
+    pub fn new(gaps: &Gaps) -> Self {
         Self {
             by_id: BTreeMap::new(),
             missing: gaps.missing.clone(),
@@ -101,7 +101,7 @@ impl Tokens {
     }
 
     /// Takes the steps one after the other, in the order of records.
-    pub(super) fn see(&mut self, step: &Step) -> Seen {
+    pub fn see(&mut self, step: &Step) -> Seen {
         let environment = step.cells.environment.clone();
         let id = (environment.clone(), step.about());
         let token = self.by_id.entry(id).or_default();
@@ -233,6 +233,6 @@ fn is_same(one: &[String], other: &[String]) -> bool {
 }
 
 /// Seconds after which a request that nobody answered is taken to have had its effect, or none.
-pub(in crate::cli::audit) const SETTLES: i64 = 300;
+pub const SETTLES: i64 = 300;
 /// Seconds within which requests may have been under way together.
 const AT_ONCE: i64 = 10;

@@ -1,0 +1,391 @@
+//! What became of one token: every request about it, the oldest first, and which scopes it had after each.
+
+mod scopes;
+mod words;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::ended::Ended;
+use super::read::{NotShown, each, record};
+use super::told::{Token, Who, asked};
+use super::{Error, Source, known_as};
+use crate::audit::index::{Filter, Pattern};
+use crate::audit::tail::{Cells, Otherwise};
+use crate::store::{Found as Decided, Key, Lines, Moment};
+use crate::value::{Visible, counted};
+
+pub use scopes::{After, Found, SETTLES, Seen, Tokens, What};
+pub use words::{list, said};
+
+/// One change, or what was asked.
+#[derive(Debug)]
+pub struct Step {
+    pub key: Key,
+    /// Among those of several gates.
+    pub at: Moment,
+    pub cells: Cells,
+    pub who: Who,
+    pub token: Token,
+    /// What else is told of it: a token may have very many, and some are large.
+    pub record: Value,
+    pub answer: Ended,
+    /// What a challenger would have decided otherwise.
+    pub otherwise: Option<Otherwise>,
+    /// It came about, as far as anybody knows.
+    pub happened: Happened,
+    pub no_op: bool,
+    /// When its outcome was written.
+    pub ended: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    Yes,
+    No,
+    Perhaps,
+}
+
+/// Everything about a token.
+#[derive(Debug)]
+pub struct Steps {
+    /// Those that it had.
+    pub ids: BTreeSet<String>,
+    /// The oldest first.
+    pub all: Vec<Step>,
+    /// Some that are indexed cannot be read.
+    pub not_shown: NotShown,
+    /// There are older ones.
+    pub is_cut: bool,
+}
+
+/// As many as there is room for, the newest before all others.
+pub fn steps(
+    source: &Source,
+    token: &str,
+    environment: &[Pattern],
+    most: Most,
+) -> Result<Steps, Error> {
+    let mut names = BTreeSet::from([token.to_owned()]);
+    let mut seen = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    let mut steps = Vec::new();
+    let (mut not_shown, mut is_cut) = (NotShown::default(), false);
+    let mut room = most.bytes;
+    loop {
+        let filter = Filter {
+            token: names.iter().cloned().map(Pattern::Exactly).collect(),
+            environment: environment.to_vec(),
+            ..Filter::default()
+        };
+        let filter = match source.keys() {
+            Some(journal) => known_as(filter, journal)?,
+            None => filter,
+        };
+        let known = names.len();
+        let page = source.find(&filter, None, most.requests)?;
+        is_cut |= page.more;
+        let mut found = page.decisions;
+        found.retain(|it| seen.insert(it.key()));
+        for some in found.chunks(AT_ONCE) {
+            if room == 0 {
+                is_cut = true;
+                break;
+            }
+            let torn = each(source, some, |decided, lines| {
+                let Some(step) = Step::read(decided, lines) else {
+                    return Ok::<_, Error>(false);
+                };
+                room = room.saturating_sub(bytes(lines));
+                // What was denied gave no name to anything.
+                if step.cells.verdict == "allow" {
+                    ids.extend(step.ids().map(str::to_owned));
+                }
+                steps.push(step);
+                Ok(true)
+            })?;
+            not_shown.extend(torn);
+        }
+        // Rotation gives a new id: what has it is the same token.
+        names.extend(ids.iter().take(MOST_IDS).cloned());
+        is_cut |= room == 0 && names.len() > known;
+        if names.len() == known || room == 0 {
+            break;
+        }
+    }
+    // Of one journal, by the numbers: its records have no moments.
+    steps.sort_by(|one, other| (one.at, &one.key).cmp(&(other.at, &other.key)));
+    Ok(Steps {
+        ids,
+        all: steps,
+        not_shown,
+        is_cut,
+    })
+}
+
+impl Steps {
+    /// What to tell whoever asked: which requests are not among them.
+    pub fn missing(&self) -> Vec<String> {
+        let cut = self.is_cut.then(|| {
+            let read = counted(self.all.len(), "request");
+            format!(
+                "there are more than the {read} of this answer, most of them older: scopes count from there"
+            )
+        });
+        let ids = (self.ids.len() > MOST_IDS).then(|| {
+            let known = counted(self.ids.len(), "id");
+            format!(
+                "{known} belong to it: by {MOST_IDS} of them requests were looked for that have no name"
+            )
+        });
+        let all = [self.not_shown.said(), cut, ids];
+        all.into_iter().flatten().collect()
+    }
+}
+
+impl Step {
+    fn read(found: &Decided, lines: &Lines) -> Option<Self> {
+        let line = lines.decision.as_ref()?;
+        let cells = Cells::of(line)?;
+        let outcome = record(lines.outcome.as_ref());
+        let settled = record(lines.settled.as_ref());
+        let answer = Ended::of(&cells, outcome.as_ref(), settled.as_ref());
+        let otherwise = record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it));
+        let mut record: Value = serde_json::from_slice(line).unwrap_or_default();
+        Some(Self {
+            key: found.key(),
+            at: found.at,
+            who: Who::of(&record),
+            token: Token::of(&record, outcome.as_ref()),
+            record: told_further(&mut record),
+            happened: happened(&cells, outcome.as_ref(), settled.as_ref()),
+            ended: outcome
+                .as_ref()
+                .and_then(|it| it["timestamp"].as_str().map(str::to_owned)),
+            otherwise,
+            no_op: found.decided.no_op,
+            cells,
+            answer,
+        })
+    }
+
+    /// Masks took away or replaced what stands there.
+    fn is_masked(&self, pointer: &str) -> bool {
+        let lists =
+            ["erased", "masked"].map(|name| self.record.get(name).and_then(Value::as_array));
+        let mut places = lists.into_iter().flatten().flatten();
+        places.any(|place| {
+            let place = place.as_str().unwrap_or_default();
+            place.starts_with(pointer) || pointer.starts_with(place)
+        })
+    }
+
+    fn scopes(&self, pointer: &str) -> Option<Vec<String>> {
+        let list = self.record.pointer(pointer)?.as_array()?;
+        let texts = list.iter().filter_map(Value::as_str);
+        Some(texts.map(|text| Visible(text).to_string()).collect())
+    }
+
+    /// The ids that the token had and got.
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        let about = self.record.pointer("/input/token/id");
+        let about = about.and_then(Value::as_str);
+        let ids = about.into_iter().chain([&*self.token.made]);
+        ids.filter(|id| !id.is_empty())
+    }
+
+    /// The scopes that the token had when it was looked up; `None`: nobody looked, or they are masked.
+    fn scopes_before(&self) -> Option<Vec<String>> {
+        let mut places = [
+            "/input/token/current/scopes",
+            "/input/change/scopes/current",
+        ]
+        .into_iter();
+        places.find_map(|place| self.scopes(place).filter(|_| !self.is_masked(place)))
+    }
+
+    /// The scopes that the token has then; `None`: the same as before.
+    fn scopes_after(&self) -> Option<Vec<String>> {
+        if self.cells.operation.ends_with(".delete") {
+            return Some(Vec::new());
+        }
+        let requested = self.scopes("/input/change/scopes/requested");
+        requested.or_else(|| self.scopes("/input/change/scopes/current"))
+    }
+
+    /// Whether it would have made a token, and did not.
+    fn is_no_creation(&self) -> bool {
+        self.cells.operation.ends_with(".create") && self.happened == Happened::No
+    }
+
+    /// What was done, in a few words.
+    pub fn what(&self) -> String {
+        let is_allowed = self.cells.verdict == "allow";
+        let word = match self.cells.operation.rsplit('.').next() {
+            Some("create") => "created",
+            Some("delete") => "removed",
+            Some("update") => "",
+            _ => &self.cells.operation,
+        };
+        if is_allowed && self.happened == Happened::No {
+            return self.not_done(word);
+        }
+        let mut parts: Vec<String> = Vec::new();
+        if !word.is_empty() {
+            parts.push(match &*self.token.made {
+                "" => word.to_owned(),
+                made => format!("{word} as {made}"),
+            });
+        }
+        parts.extend(asked(&self.cells.changes, is_allowed));
+        if parts.is_empty() {
+            parts.push("changes nothing".to_owned());
+        }
+        let what = parts.join("; ");
+        if is_allowed {
+            what
+        } else {
+            format!("denied: {what}")
+        }
+    }
+
+    /// What nobody denied, and Dynatrace did not do.
+    fn not_done(&self, word: &str) -> String {
+        let changes = asked(&self.cells.changes, false).join("; ");
+        let what = match word {
+            "created" | "removed" => format!("not {word}"),
+            "" => "not carried out".to_owned(),
+            operation => format!("{operation} not carried out"),
+        };
+        match &*changes {
+            "" => what,
+            changes => format!("{what}: {changes}"),
+        }
+    }
+
+    /// The id of the token that it is about.
+    pub fn about(&self) -> String {
+        self.token.any_id().to_owned()
+    }
+
+    pub fn revision(&self) -> String {
+        let revision = self.record.pointer("/bundles/policies/revision");
+        let revision = revision.and_then(Value::as_str).unwrap_or_default();
+        Visible(revision).to_string()
+    }
+
+    /// Under which policies, and what they had to say.
+    pub fn rules(&self) -> String {
+        let short: String = self.revision().chars().take(8).collect();
+        let mut parts = vec![short];
+        parts.extend(self.cells.objections.iter().cloned());
+        parts.extend((!self.cells.grant.is_empty()).then(|| self.cells.grant.clone()));
+        parts.extend(self.otherwise.as_ref().map(Otherwise::short));
+        parts.join("; ")
+    }
+}
+
+/// What is told of a record besides what its step has.
+fn told_further(record: &mut Value) -> Value {
+    let mut taken = |place| record.pointer_mut(place).map(Value::take);
+    json!({
+        "input": {
+            "token": {"id": taken("/input/token/id"), "current": {"scopes": taken("/input/token/current/scopes")}},
+            "change": {"scopes": taken("/input/change/scopes")},
+        },
+        "bundles": {"policies": {"revision": taken("/bundles/policies/revision")}},
+        "grant": taken("/grant"),
+        "erased": taken("/erased"),
+        "masked": taken("/masked"),
+    })
+}
+
+/// How long they are.
+fn bytes(lines: &Lines) -> usize {
+    let Lines {
+        decision,
+        outcome,
+        settled,
+        challenger,
+    } = lines;
+    let all = [decision, outcome, settled, challenger];
+    all.into_iter().flatten().map(Vec::len).sum()
+}
+
+fn happened(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> Happened {
+    if cells.verdict != "allow" {
+        return Happened::No;
+    }
+    match settled.and_then(|record| record["found"].as_str()) {
+        Some("done") => return Happened::Yes,
+        Some("not_done") => return Happened::No,
+        _ => {}
+    }
+    match outcome.map(|outcome| (outcome["outcome"].as_str(), outcome["status"].as_u64())) {
+        Some((Some("answered"), Some(..400))) => Happened::Yes,
+        Some((Some("answered" | "failed"), _)) => Happened::No,
+        _ => Happened::Perhaps,
+    }
+}
+
+/// How much is read of one token.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    pub requests: usize,
+    /// Of their records. Less is kept of each.
+    pub bytes: usize,
+}
+
+pub const MOST: Most = Most {
+    requests: 100_000,
+    bytes: 512 << 20,
+};
+/// Requests after which the room is looked at.
+const AT_ONCE: usize = 256;
+/// Ids that one token can have had.
+const MOST_IDS: usize = 64;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::index::{FILE, Index};
+
+    #[test]
+    fn of_very_many_requests_the_newest_are_read() {
+        let journal = tempfile::tempdir().unwrap();
+        let lines = (1..=600).map(|seq| {
+            let record = json!({
+                "seq": seq, "kind": "decision", "timestamp": "2026-11-24T10:00:00.000Z", "verdict": "allow",
+                "decision_id": uuid::Uuid::from_u128(seq << 64).to_string(), "operation": "token.update",
+                "input": {"token": {"id": "ci"}, "change": {"scopes": {"requested": ["logs.read"]}}},
+                "grant": {"id": "g"}, "request": {"path": "/api"},
+            });
+            record.to_string() + "\n"
+        });
+        let text: String = lines.collect();
+        std::fs::write(journal.path().join("00000000000000000001.jsonl"), text).unwrap();
+        let mut index = Index::open(journal.path(), &journal.path().join(FILE)).unwrap();
+        index.catch_up(|_| true).unwrap();
+        let source = Source::Journal {
+            index: Box::new(index),
+            journal: journal.path().to_owned(),
+        };
+        let read = |requests, bytes| {
+            let found = steps(&source, "ci", &[], Most { requests, bytes }).unwrap();
+            let first = found.all.first().map(|step| step.key.seq);
+            (found.all.len(), first, found.is_cut)
+        };
+        assert_eq!(read(1000, MOST.bytes), (600, Some(1), false));
+        assert_eq!(read(10, MOST.bytes), (10, Some(591), true));
+        assert_eq!(read(1000, 1), (AT_ONCE, Some(345), true));
+        let found = steps(&source, "ci", &[], MOST).unwrap();
+        let kept = &found.all[0].record;
+        assert_eq!(kept["input"]["token"]["id"], "ci");
+        assert_eq!(
+            kept["input"]["change"]["scopes"]["requested"][0],
+            "logs.read"
+        );
+        assert_eq!(kept["grant"]["id"], "g");
+        assert_eq!(kept.get("request"), None);
+    }
+}
