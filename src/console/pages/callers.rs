@@ -46,7 +46,11 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
         .iter()
         .filter(|kind| asked.viewer.is_auditor || !kind.is_private)
     {
-        tables.push((kind, counted(&source, &filter, kind)?));
+        let callers = counted(&source, &filter, kind)?;
+        let is_shown = kind.field == "team" || callers.iter().any(|it| !it.name.is_empty());
+        if is_shown {
+            tables.push((kind, callers));
+        }
     }
     let body = html! {
         h1 { "Callers and teams" }

@@ -1,14 +1,17 @@
 //! The demo with its traffic: what somebody sees first.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::{Answered, eventually, exchange, policies, program, verify};
+use crate::harness::{
+    Answered, GOOD, Gate, TOKEN, Upstream, eventually, exchange, policies, program, verify,
+};
 
 /// A demo that has sent its first requests. It ends with this, as by Ctrl-C.
 pub(super) struct Demo {
@@ -124,4 +127,40 @@ fn the_demo_fills_the_console_with_traffic_of_each_kind_and_leaves_nothing_behin
     assert!(directory.exists());
     drop(demo);
     assert!(!directory.exists(), "{}", directory.display());
+}
+
+/// Somebody always has the page of what comes open.
+#[test]
+fn the_console_ends_at_once_though_somebody_looks_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let upstream = Upstream::lenient();
+    let gate = Gate::start(directory, upstream.address, &[]);
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    let mut command = program();
+    command.args([
+        "console",
+        "--no-login",
+        "--listen",
+        "127.0.0.1:0",
+        "--journal",
+    ]);
+    command.arg(gate.journal()).stdout(Stdio::piped());
+    let mut console = command.spawn().unwrap();
+    let mut lines = BufReader::new(console.stdout.take().unwrap()).lines();
+    let address = lines.next().unwrap().unwrap();
+    let address: SocketAddr = address.split('/').nth(2).unwrap().parse().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .write_all(b"GET /console/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let mut answer = BufReader::new(&stream).lines();
+    assert!(answer.next().unwrap().unwrap().contains("200"));
+    let asked = Instant::now();
+    kill_process(Pid::from_child(&console), Signal::INT).unwrap();
+    assert!(console.wait().unwrap().success());
+    assert!(
+        asked.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        asked.elapsed()
+    );
 }
