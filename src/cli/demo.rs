@@ -29,6 +29,7 @@ use crate::config::Config;
 use crate::console::{self, Login, ROOT};
 use crate::simulate::{self, Simulator, TokenView, seeds};
 use crate::telemetry::{self, Metrics};
+use crate::value::Duration;
 use traffic::{HANGS_UP, Place, STAGE, Traffic};
 
 #[derive(Debug, Args)]
@@ -165,6 +166,8 @@ fn config_of(scratch: &Scratch, upstream: SocketAddr) -> anyhow::Result<Config> 
     });
     config.upstream.url = Some(format!("http://{upstream}").parse()?);
     config.journal.directory = scratch.0.join("journal");
+    // Nobody waits a minute to see that a record is proven.
+    config.journal.checkpoint_interval = Duration::from_secs(5);
     Ok(config)
 }
 
