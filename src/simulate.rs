@@ -29,7 +29,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::LOCATION};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::LOCATION};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -50,6 +50,10 @@ pub struct Options {
     pub throttle: Option<Throttle>,
     /// Sends every API request to a login page that answers 200, as a misrouted request finds it.
     pub redirect_to_login: bool,
+    /// Does what is asked of the token of this name, and hangs up instead of saying so.
+    pub hangs_up_about: Option<&'static str>,
+    /// How many secrets are taken as minted: two environments mint the same, unless this differs.
+    pub minted: u64,
 }
 
 /// What happens to a scope that cannot be assigned.
@@ -108,7 +112,7 @@ impl Simulator {
             shared: Arc::new(Shared {
                 options,
                 now,
-                state: Mutex::new(State::seeded()),
+                state: Mutex::new(State::seeded(options.minted)),
             }),
         }
     }
@@ -120,6 +124,15 @@ impl Simulator {
         let (call, path) = Call::new(parts, body, options, now(), peer);
         let path: Vec<_> = path.iter().map(String::as_str).collect();
         respond(&mut self.state(), &call, &path).unwrap_or_else(Refusal::into_response)
+    }
+
+    /// Whether nobody is told what became of this request.
+    fn hangs_up(&self, method: &Method, path: &str) -> bool {
+        let Some(name) = self.shared.options.hangs_up_about else {
+            return false;
+        };
+        let id = path.rsplit('/').next().unwrap_or_default();
+        *method != Method::GET && self.state().find(id).is_some_and(|it| it.name == name)
     }
 
     /// The token as it is now, by either of its ids.

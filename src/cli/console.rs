@@ -21,7 +21,7 @@ use crate::console::{self, Gate, Login, Passwords, ROOT};
 use crate::listener::{self, Body, Files, Listener, Seat, Tls, Tracker, full};
 use crate::telemetry::Metrics;
 use crate::trail;
-use crate::value::listening;
+use crate::value::{Duration, listening};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -97,6 +97,8 @@ impl Console {
         let settings = listener::Config {
             listen: self.listen,
             tls,
+            // Whoever looks on at what comes would look on for ever.
+            drain_timeout: Duration::from_secs(1),
             ..listener::Config::default()
         };
         let listener = Listener::bind(&settings, metrics, app::now)?;

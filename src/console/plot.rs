@@ -48,7 +48,9 @@ impl Plot {
         html! {
             figure.card {
                 figcaption { (title) ": " span.allow { (allowed) " allowed" } ", " span.deny { (denied) " denied" } }
-                svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT + 18) } role="img"
+                div.axis aria-hidden="true" { (most) }
+                // Words in it would shrink with it.
+                svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"
                     aria-label={ (title) ": " (allowed) " allowed, " (denied) " denied, at most " (most) " in " (self.long()) } {
                     line x1="0" x2=(WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
                     @for (at, (allowed, denied)) in (0_u64..).zip(&self.parts) {
@@ -61,10 +63,8 @@ impl Plot {
                             }
                         }
                     }
-                    text x="0" y=(HEIGHT + 14) { (self.when(0)) }
-                    text x=(WIDTH) y=(HEIGHT + 14) text-anchor="end" { "now" }
-                    text x="0" y="11" { (most) }
                 }
+                div.axis aria-hidden="true" { span { (self.when(0)) } span { "now" } }
                 details {
                     summary { "The same as a table" }
                     table {
@@ -100,7 +100,7 @@ impl Plot {
 
 /// Anything that is there can be seen.
 fn height(count: u64, most: u64) -> u64 {
-    let height = count * (HEIGHT - 16) / most;
+    let height = count * HEIGHT / most;
     if count > 0 { height.max(2) } else { 0 }
 }
 

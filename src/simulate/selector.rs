@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn criteria_are_joined_by_and_and_values_by_or() {
-        let state = State::seeded();
+        let state = State::seeded(0);
         let count = |text: &str| {
             let selector = Selector::parse(text)?;
             Some(

@@ -2,7 +2,7 @@
 //!
 //! It ends at once when told to: nothing here is worth draining.
 
-use std::{convert::Infallible, io, net::IpAddr};
+use std::{io, net::IpAddr};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -55,7 +55,7 @@ pub async fn serve(
 async fn connection(stream: TcpStream, peer: IpAddr, simulator: Simulator) {
     let service = service_fn(move |request| {
         let simulator = simulator.clone();
-        async move { Ok::<_, Infallible>(exchange(&simulator, request, peer).await) }
+        async move { exchange(&simulator, request, peer).await }
     });
     let server = auto::Builder::new(TokioExecutor::new());
     // A broken connection is the client's business.
@@ -66,8 +66,9 @@ async fn exchange(
     simulator: &Simulator,
     request: Request<Incoming>,
     peer: IpAddr,
-) -> Response<Full<Bytes>> {
+) -> io::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
+    let is_lost = simulator.hangs_up(&parts.method, parts.uri.path());
     // Who announces too much need not send it to be told.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let response = if announced > BODY_LIMIT {
@@ -79,7 +80,10 @@ async fn exchange(
             Err(_) => Refusal::bad("The request body could not be read.").into_response(),
         }
     };
-    response.map(Full::new)
+    if is_lost {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(response.map(Full::new))
 }
 
 fn too_large() -> Response<Bytes> {

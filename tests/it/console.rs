@@ -1,6 +1,10 @@
 //! The console of a gate: its pages show what the journal has, to whom they may, and nothing in them is anybody else's
 //! markup.
 
+mod browser;
+mod chromium;
+mod demo;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};

@@ -840,7 +840,7 @@ fn every_test_that_is_ignored_is_run_where_it_can_be() {
             }
         }
     }
-    assert_eq!(needs.len(), 16, "{needs:?}");
+    assert_eq!(needs.len(), 18, "{needs:?}");
     for need in needs {
         assert!(script.contains(&need), "{need}");
     }

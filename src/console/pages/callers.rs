@@ -48,7 +48,10 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     {
         let (callers, others) = counted(&source, &filter, kind)?;
         left_out += others;
-        tables.push((kind, callers));
+        let is_shown = kind.field == "team" || callers.iter().any(|it| !it.name.is_empty());
+        if is_shown {
+            tables.push((kind, callers));
+        }
     }
     let body = html! {
         h1 { "Callers and teams" }

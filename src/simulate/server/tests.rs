@@ -160,3 +160,53 @@ async fn a_body_beyond_the_limit_is_refused_announced_or_not() {
         assert!(body.starts_with(r#"{"error":{"code":413,"#), "{body}");
     }
 }
+
+/// Whoever asked does not learn it, and it is done all the same. Of other tokens, and of the same by reading, all is told.
+#[tokio::test]
+async fn about_one_token_nobody_is_told_what_was_done() {
+    let options = crate::simulate::Options {
+        hangs_up_about: Some(seeds::MANAGED.name),
+        ..crate::simulate::Options::default()
+    };
+    let simulator = Simulator::seeded(options, fixture::now);
+    let (address, stop, server) = started(simulator.clone()).await;
+    let request = |method: &str, id: &str| {
+        let body = "{\"scopes\":[\"metrics.read\"]}";
+        format!(
+            "{method} /api/v2/apiTokens/{id} HTTP/1.1\r\nHost: a\r\nAuthorization: Api-Token {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            seeds::API_TOKENS.secret,
+            body.len()
+        )
+    };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let put = request("PUT", seeds::MANAGED.id);
+    stream.write_all(put.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"");
+    let changed = simulator.token(seeds::MANAGED.id).unwrap();
+    assert_eq!(changed.scopes, ["metrics.read"]);
+    let other = request("PUT", seeds::LEGACY.id);
+    assert_eq!(raw(address, other.as_bytes()).await.0, 204);
+    let read = request("GET", seeds::MANAGED.id);
+    assert_eq!(raw(address, read.as_bytes()).await.0, 200);
+    drop(stop);
+    server.await.unwrap();
+}
+
+/// Environments have no id in common but those of the seeds.
+#[test]
+fn two_simulators_that_are_told_apart_mint_different_ids() {
+    let minted = |minted: u64| {
+        let options = crate::simulate::Options {
+            minted,
+            ..crate::simulate::Options::default()
+        };
+        let simulator = Simulator::seeded(options, fixture::now);
+        let mut state = simulator.state();
+        state.mint_gate_token().0
+    };
+    assert_eq!(minted(0), minted(0));
+    assert_ne!(minted(0), minted(1 << 32));
+}
