@@ -24,6 +24,7 @@ pub mod outgoing;
 pub mod proof;
 pub mod pseudonym;
 mod queue;
+pub mod renamed;
 mod retention;
 pub mod schema;
 mod segment;

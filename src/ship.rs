@@ -108,7 +108,7 @@ impl Sink {
                 let sent = Box::pin(store.send(records)).await;
                 let sent = sent.map(|()| Sent::Arrived(records.len()));
                 sent.map_err(|error| match error {
-                    StoreError::Lost(_) => Refusal::from(error),
+                    StoreError::Lost(_) | StoreError::Earlier(_) => Refusal::from(error),
                     other => Refusal::Now(store.reason(&other), None),
                 })
             }

@@ -4,6 +4,7 @@
 //! skips none. It names the last record by its hash: a journal that is another one by now is sent from its beginning.
 
 mod ends;
+mod whose;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use super::chain::Link;
 use super::lines::{Line, Lines, Place};
 use super::segment::{OWNERS_ALONE, first_record, open_regular, put, segments};
 use crate::value::Sha256Hex;
+pub use whose::{Whose, whose};
 
 /// How far one destination is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,17 @@ pub struct Outgoing {
     /// Its line, without the newline.
     pub line: Vec<u8>,
     place: Place,
+}
+
+/// How far a destination is, as it is said there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arrived {
+    /// The last record; 0: none.
+    pub seq: u64,
+    /// Of its line, where that is known.
+    pub hash: Option<Sha256Hex>,
+    /// Up to this one, records were sent under another name.
+    pub behind: u64,
 }
 
 /// Some records that follow one another.
@@ -144,6 +157,26 @@ impl Bookmark {
     /// The last record that has arrived.
     pub fn seq(&self) -> u64 {
         self.arrived.seq
+    }
+
+    /// What has arrived.
+    pub fn sent(&self) -> Arrived {
+        Arrived {
+            seq: self.arrived.seq,
+            hash: self.arrived.hash.parse().ok(),
+            behind: self.behind,
+        }
+    }
+
+    /// Records up to this one are there under another name: they are not sent again under this one.
+    pub fn sent_before(&mut self, seq: u64) -> io::Result<()> {
+        if seq > self.arrived.seq {
+            self.at = Cursor::behind(&self.journal, seq)?;
+            self.arrived = self.at.clone();
+            self.told = self.told.max(seq);
+        }
+        self.behind = self.behind.max(seq);
+        Ok(())
     }
 
     /// The records behind those that were passed, up to number `last`, which is on disk. A journal that is another one

@@ -30,6 +30,8 @@ pub(super) struct Keep {
     pub(super) taken: Option<Outgoing>,
     /// Of what has arrived, the other side has nothing behind this record any more.
     pub(super) lost: Option<u64>,
+    /// Up to this record, the other side has records of this journal under another name.
+    pub(super) earlier: Option<u64>,
     pub(super) losses: Losses,
 }
 
@@ -62,12 +64,15 @@ pub(super) enum Refusal {
     Now(String, Option<Duration>),
     /// Of what has arrived, everything behind this record is not there any more.
     Lost(u64),
+    /// Up to this record, they are there under another name of this journal.
+    Earlier(u64),
 }
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Lost(seq) => Self::Lost(seq),
+            StoreError::Earlier(seq) => Self::Earlier(seq),
             error => Self::Now(error.to_string(), None),
         }
     }
@@ -134,7 +139,7 @@ impl Keep {
             && self.bookmark.lost(seq)?
         {
             let after = self.bookmark.seq();
-            self.state.goes_back(&self.name, after);
+            self.state.stands(&self.name, after);
             self.save();
             self.metrics.shipping_failed(&self.name);
             let pause = self.losses.another();
@@ -148,6 +153,16 @@ impl Keep {
             stop.run_until_cancelled(sleep(pause)).await;
         }
         self.lost = None;
+        if let Some(seq) = self.earlier {
+            self.bookmark.sent_before(seq)?;
+            self.state.stands(&self.name, self.bookmark.seq());
+            self.save();
+            tracing::info!(
+                sink = %self.name, up_to_record = seq,
+                "records are there under an earlier name of this journal: they are not sent again"
+            );
+        }
+        self.earlier = None;
         self.bookmark.next(last, self.sink.most())
     }
 
@@ -206,6 +221,10 @@ impl Keep {
                     self.lost = Some(seq);
                     return Delivered::Part;
                 }
+                Err(Refusal::Earlier(seq)) => {
+                    self.earlier = Some(seq);
+                    return Delivered::Part;
+                }
             };
             if let Some((reason, patience)) = refusal {
                 self.failed(&reason);
@@ -247,6 +266,10 @@ impl Keep {
                 Err(Refusal::Records(reason)) => (reason, None),
                 Err(Refusal::Lost(seq)) => {
                     self.lost = Some(seq);
+                    return true;
+                }
+                Err(Refusal::Earlier(seq)) => {
+                    self.earlier = Some(seq);
                     return true;
                 }
             };

@@ -73,7 +73,7 @@ impl Making {
         })?;
         let bookmark = bookmark.under(&journal.origin);
         if let Sink::Store(store) = &mut made.sink {
-            store.has_arrived(bookmark.seq());
+            store.goes_on(&journal.directory, bookmark.sent());
         }
         Ok(Keep {
             name: made.name,
@@ -87,6 +87,7 @@ impl Making {
             cannot_save: false,
             taken: None,
             lost: None,
+            earlier: None,
             losses: Losses::default(),
         })
     }
@@ -94,7 +95,7 @@ impl Making {
     /// One sink anew. What it had sent and not noted is sent again.
     pub(super) fn again(&self, name: &str) -> Result<Keep, ShipError> {
         let keep = self.keep(self.one(name)?)?;
-        self.state.goes_back(name, keep.bookmark.seq());
+        self.state.stands(name, keep.bookmark.seq());
         Ok(keep)
     }
 }

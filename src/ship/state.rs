@@ -106,8 +106,8 @@ impl State {
         });
     }
 
-    /// What has arrived behind this record is lost. Nothing of it may be deleted from now on.
-    pub(super) fn goes_back(&self, name: &str, seq: u64) {
+    /// It stands elsewhere than it was. What comes behind may not be deleted from now on.
+    pub(super) fn stands(&self, name: &str, seq: u64) {
         self.change(name, |told, _| (told.seq, told.saved) = (seq, seq));
         self.tell_shipped();
     }

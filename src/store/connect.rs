@@ -36,7 +36,7 @@ impl Connected {
     pub async fn open(config: &Config, purpose: &str) -> Result<Self, StoreError> {
         in_time(config, async {
             let mut connected = Self::reach(config, purpose, Room::GATE).await?;
-            connected.names_are_the_servers().await?;
+            connected.is_plain_spoken().await?;
             let prepared = schema::prepare(&mut connected.client).await;
             prepared.map_err(|error| connected.explained(error))?;
             Ok(connected)
@@ -48,7 +48,7 @@ impl Connected {
     pub(super) async fn open_to_ask(config: &Config, purpose: &str) -> Result<Self, StoreError> {
         in_time(config, async {
             let connected = Self::reach(config, purpose, Room::COMMAND).await?;
-            connected.names_are_the_servers().await?;
+            connected.is_plain_spoken().await?;
             let checked = schema::check(&connected.client).await;
             checked.map_err(|error| connected.explained(error))?;
             Ok(connected)
@@ -124,10 +124,10 @@ impl Connected {
         })
     }
 
-    /// A function or an operator that somebody put into another schema is not taken for the server's own of that name,
-    /// whatever the settings of the role and the database say.
-    async fn names_are_the_servers(&self) -> Result<(), StoreError> {
-        let set = self.client.batch_execute(SAFE_NAMES).await;
+    /// A function or an operator that somebody put into another schema is not taken for the server's own of that name, no
+    /// index leaves out what it finds, and texts have one form, whatever the settings of the role and the database say.
+    async fn is_plain_spoken(&self) -> Result<(), StoreError> {
+        let set = self.client.batch_execute(PLAIN).await;
         set.map_err(|error| self.explained(error.into()))
     }
 
@@ -238,7 +238,9 @@ fn password(path: &Path) -> Result<String, StoreError> {
     Ok(line.to_owned())
 }
 
-const SAFE_NAMES: &str = "SET search_path = pg_catalog, pg_temp";
+/// What a session means is not left to settings that come with a role or a database.
+const PLAIN: &str = "SET search_path = pg_catalog, pg_temp; SET gin_fuzzy_search_limit = 0;
+    SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET IntervalStyle = 'postgres'; SET quote_all_identifiers = off";
 
 /// Where none is given.
 const PORT: u16 = 5432;

@@ -32,8 +32,16 @@ pub enum StoreError {
          name, or the record was changed since, or somebody put a row there. Look which it is; or give this journal a name of its own: stop the gate and run `dtgate audit key --rotate --origin NAME`"
     )]
     Foreign { gate: String, seq: i64 },
+    #[error(
+        "it has record {seq} of gate {gate:?}, which this journal has not got, and nothing is written: another journal was \
+         sent under this name, or this one was put back from an older backup. Give this journal a name of its own: stop the \
+         gate and run `dtgate audit key --rotate --origin NAME`"
+    )]
+    Beyond { gate: String, seq: u64 },
     #[error("it has lost what was sent behind record {0}")]
     Lost(u64),
+    #[error("it has the records up to {0} under another name of this journal")]
+    Earlier(u64),
     #[error(
         "{0} is there and is no part of dtgate.record: attach it again, or give it another name"
     )]
@@ -83,6 +91,7 @@ impl StoreError {
             },
             Self::Timeout(_) => Cow::Borrowed("timeout"),
             Self::Foreign { .. } => Cow::Borrowed("foreign"),
+            Self::Beyond { .. } => Cow::Borrowed("beyond"),
             other => Cow::Owned(other.to_string()),
         }
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::moment::Moment;
@@ -18,6 +19,16 @@ pub(super) struct Row<'a> {
     pub(super) hash: [u8; 32],
     pub(super) line: Cow<'a, str>,
     facts: Option<Facts>,
+}
+
+/// The hash of the record before, by a record's own word.
+pub(super) fn prev(line: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Said {
+        prev: String,
+    }
+    let Said { prev } = serde_json::from_str(line).ok()?;
+    Some(prev)
 }
 
 /// How a decision ended, as far as some records tell it.

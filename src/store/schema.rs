@@ -89,18 +89,36 @@ const FIND: &str =
     "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = 'dtgate' AND c.relname = 'version')";
 
-/// What of the tables that are asked, or of their parts, is no table of dtgate's or could hide rows, and why.
+/// What of the tables that are asked, or of their parts, is not as [`TABLES`] makes it or could hide rows, and why. Parts
+/// are plain tables: one that has parts itself leaves rows out by what those say. Where a column says that it is never
+/// null, newer servers do not look.
 pub(super) const ODD: &str = "
-WITH RECURSIVE ours(table_id, top, is_top) AS (
-  SELECT c.oid, c.relname, true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE n.nspname = 'dtgate' AND c.relname IN ('version', 'record', 'gate', 'name')
+WITH RECURSIVE shape(top, key, columns) AS (VALUES
+  ('version', '{one}'::text[], '{one boolean!,version integer!}'::text[]),
+  ('record', '{gate,seq,at}', '{gate text!,seq bigint!,at timestamp with time zone!,kind text!,hash bytea!,line text!,
+    decision_id text,verdict text,operation text,environment text,caller text,client text,revision text,no_op boolean,
+    certificate text[],claim text[],team text[],token text[],scope text[],added text[],removed text[],policy text[],
+    code text[],words tsvector,outcome text,outcome_seq bigint,settled_seq bigint,found text,decision_seq bigint}'),
+  ('name', '{kind,value}', '{kind text!,value text!}'),
+  ('gate', '{gate}', '{gate text!,version text!,revision text!,listen text!,head_seq bigint!,head_hash text!,
+    shipped_seq bigint!,started timestamp with time zone!,seen timestamp with time zone!,key text!}')
+), ours(table_id, top, is_top) AS (
+  SELECT c.oid, c.relname::text, true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = 'dtgate' AND c.relname IN (SELECT top FROM shape)
   UNION ALL
   SELECT i.inhrelid, ours.top, false FROM ours JOIN pg_inherits i ON i.inhparent = ours.table_id
+), there(table_id, columns) AS (
+  SELECT attrelid, array_agg(attname || ' ' || format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN '!' ELSE '' END)
+  FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attrelid IN (SELECT table_id FROM ours) GROUP BY attrelid
 ), looked AS (
   SELECT c.oid::regclass::text AS name, CASE
-    WHEN NOT is_top AND top <> 'record' THEN 'it is a part of another table, which has none'
+    WHEN is_top AND c.relispartition OR NOT is_top AND top <> 'record' THEN 'it is a part of another table, which has none'
     WHEN is_top AND top = 'record' AND c.relkind <> 'p' OR is_top AND top <> 'record' AND c.relkind <> 'r'
       OR c.relkind NOT IN ('p', 'r') THEN 'it is a view, a table of another server, or else no such table'
+    WHEN NOT is_top AND c.relkind <> 'r' THEN 'it is a part that has parts itself'
+    WHEN is_top AND top = 'record' AND pg_get_partkeydef(c.oid) <> 'RANGE (at)'
+      THEN 'its parts are told by something else than the time'
+    WHEN NOT is_top AND pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' THEN 'it is a part for what no other part takes'
     WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) THEN 'it has row-level security'
     WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule'
     WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
@@ -110,8 +128,17 @@ WITH RECURSIVE ours(table_id, top, is_top) AS (
       AND (d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = c.oid)
         OR d.classid = 'pg_class'::regclass AND d.objid IN (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid)))
       THEN 'a constraint or an index of it calls a function that is not the server''s own'
+    WHEN NOT (there.columns @> shape.columns AND there.columns <@ shape.columns) THEN 'a column is missing, is one more, is of \
+      another type, or may be null where it must not or the other way round: ' || (SELECT string_agg(DISTINCT odd, ', ')
+      FROM (SELECT split_part(unnest, ' ', 1) AS odd FROM (SELECT unnest(there.columns) EXCEPT SELECT unnest(shape.columns)) AS more
+        UNION SELECT split_part(unnest, ' ', 1) FROM (SELECT unnest(shape.columns) EXCEPT SELECT unnest(there.columns)) AS fewer) AS odd)
+    WHEN (SELECT array_agg(a.attname::text ORDER BY place) FROM pg_constraint k
+      JOIN pg_index i ON i.indexrelid = k.conindid AND i.indisvalid, unnest(k.conkey) WITH ORDINALITY AS parts(number, place)
+      JOIN pg_attribute a ON a.attnum = parts.number
+      WHERE k.conrelid = c.oid AND k.contype = 'p' AND a.attrelid = c.oid) IS DISTINCT FROM shape.key
+      THEN 'its primary key is gone, or another one'
   END AS why
-  FROM ours JOIN pg_class c ON c.oid = ours.table_id
+  FROM ours JOIN shape USING (top) JOIN pg_class c ON c.oid = ours.table_id LEFT JOIN there USING (table_id)
 )
 SELECT name, why FROM looked WHERE why IS NOT NULL ORDER BY name LIMIT 1";
 

@@ -1,22 +1,25 @@
 //! Records of this gate's journal into the store.
 //!
 //! A record is a row, however often it is sent: the row is told by the gate's name and the record's number, and its hash
-//! says whether it is the same record. What another journal has sent under this name is never overwritten.
+//! says whether it is the same record. What another journal has sent under this name is never overwritten, and nothing is
+//! written beside it.
+
+mod known;
 
 use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::column::column;
 use super::rows::{Row, endings};
-use super::schema::{signed, unsigned};
 use super::standing::About;
 use super::write::Statements;
 use super::{Config, Connected, StoreError, connect, partition};
-use crate::audit::outgoing::{Most, Outgoing};
+use crate::audit::outgoing::{Arrived, Most, Outgoing};
+use crate::value::Sha256Hex;
+use known::Known;
 
 /// The store, as a place where records go.
 pub struct Sink {
@@ -27,11 +30,14 @@ pub struct Sink {
     session: Option<Session>,
     /// Records of one transaction: fewer where the server is slow.
     at_once: usize,
-    /// The last record that has arrived.
-    arrived: u64,
-    /// Until one has in this run, nobody knows that the name is this gate's.
+    /// What has arrived.
+    arrived: Arrived,
+    known: Known,
+    /// Until a record has arrived in this run, nobody knows that the name is this gate's.
     is_known: bool,
     told: Option<Instant>,
+    /// It was said that the others are not told how the gate is.
+    is_untold: bool,
     names: Names,
     /// Why records do not arrive: what kind of reason it is, and its words.
     reason: Option<(String, String)>,
@@ -61,22 +67,28 @@ impl Sink {
             about,
             session: None,
             at_once: MOST.records,
-            arrived: 0,
+            arrived: Arrived::default(),
+            known: Known::default(),
             is_known: false,
             told: None,
+            is_untold: false,
             names: Names::default(),
             reason: None,
         })
     }
 
-    /// Records up to this one have arrived, as far as this gate knows.
-    pub fn has_arrived(&mut self, seq: u64) {
-        self.arrived = seq;
+    /// Records come from this journal, of which so much has arrived, as far as this gate knows.
+    pub fn goes_on(&mut self, journal: &Path, arrived: Arrived) {
+        self.known = Known::of(journal);
+        self.arrived = arrived;
     }
 
     /// Writes records. Those that are there already are left as they are. [`StoreError::Lost`]: those that have arrived
-    /// are not all there any more.
+    /// are not all there any more. [`StoreError::Earlier`]: some of these are there under another name of this journal.
     pub async fn send(&mut self, records: &[Outgoing]) -> Result<(), StoreError> {
+        if let Some(first) = records.first() {
+            self.are_new(first.seq).await?;
+        }
         let mut rest = records;
         while let Some((part, behind)) = rest.split_at_checked(self.at_once.min(rest.len()))
             && let Some(last) = part.last()
@@ -93,12 +105,58 @@ impl Sink {
             if written? == part.len() && has_time {
                 self.at_once = (self.at_once * 2).min(MOST.records);
             }
-            (self.arrived, self.is_known) = (last.seq, true);
+            self.arrived.seq = last.seq;
+            self.arrived.hash = Some(Sha256Hex::of(&last.line));
+            self.is_known = true;
             self.reason = None;
             rest = behind;
             if self.told.is_none_or(|told| told.elapsed() >= TELL) {
-                self.tell().await?;
+                self.tell_beside().await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Whether none of what is sent from this record on, which was not sent before, is there under another name.
+    async fn are_new(&mut self, first: u64) -> Result<(), StoreError> {
+        if self.arrived.seq > 0 && first > self.arrived.seq {
+            return Ok(());
+        }
+        self.known.read_names().await?;
+        let session = self.session().await?;
+        let limit = self.config.timeout.as_std();
+        let found = answered(
+            limit,
+            self.known.earlier(&session.connected.client, &self.gate),
+        );
+        let found = found
+            .await
+            .map_err(|error| session.connected.explained(error))?;
+        self.session = Some(session);
+        match found {
+            Some(seq) if seq >= first => {
+                self.arrived = Arrived {
+                    seq: seq.max(self.arrived.seq),
+                    hash: None,
+                    behind: seq,
+                };
+                Err(StoreError::Earlier(seq))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the others how the gate is, while records arrive: that this fails is no reason to send those again.
+    async fn tell_beside(&mut self) -> Result<(), StoreError> {
+        match self.tell().await {
+            Err(error @ StoreError::Lost(_)) => return Err(error),
+            Err(error) => {
+                // Once, however long it lasts.
+                if !std::mem::replace(&mut self.is_untold, true) {
+                    tracing::warn!(%error, "the store is not told how the gate is; records arrive");
+                }
+            }
+            Ok(()) => self.is_untold = false,
         }
         Ok(())
     }
@@ -129,7 +187,10 @@ impl Sink {
                 tracing::debug!(%error, "the store is not told how the gate is");
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.is_untold = false;
+                Ok(())
+            }
         }
     }
 
@@ -175,7 +236,8 @@ impl Sink {
             answered(limit, statements.add_names(client, &new)).await?;
             self.names.add(&new);
         }
-        let written = statements.write(client, &self.gate, rows, endings(rows));
+        let before = self.arrived.hash.as_ref();
+        let written = statements.write(client, &self.gate, rows, before, endings(rows));
         answered(limit, written).await
     }
 
@@ -184,7 +246,7 @@ impl Sink {
         self.told = Some(Instant::now());
         let standing = (self.about)();
         let session = self.session().await?;
-        let told = standing.tell(&session.connected.client, &self.gate, self.arrived);
+        let told = standing.tell(&session.connected.client, &self.gate, self.arrived.seq);
         answered(self.config.timeout.as_std(), told).await?;
         self.session = Some(session);
         Ok(())
@@ -203,8 +265,8 @@ impl Sink {
         let asked = async {
             answered(limit, connected.steady(limit)).await?;
             let statements = answered(limit, Statements::prepare(client)).await?;
-            let newest = answered(limit, newest(client, &self.gate, self.arrived)).await?;
-            Ok((statements, newest))
+            let there = self.known.there(client, &self.gate, &self.arrived);
+            Ok((statements, answered(limit, there).await?))
         };
         let asked: Result<_, StoreError> = asked.await;
         let (statements, newest) = asked.map_err(|error| connected.explained(error))?;
@@ -214,19 +276,13 @@ impl Sink {
             statements,
             months: BTreeSet::new(),
         };
-        if newest < self.arrived {
-            self.arrived = newest;
+        if newest < self.arrived.seq {
+            (self.arrived.seq, self.arrived.hash) = (newest, None);
             self.session = Some(session);
             return Err(StoreError::Lost(newest));
         }
         Ok(session)
     }
-}
-
-/// The last record of a gate that is there, up to one of them; 0: none.
-async fn newest(client: &Client, gate: &str, up_to: u64) -> Result<u64, StoreError> {
-    let found = client.query_one(NEWEST, &[&gate, &signed(up_to)]).await?;
-    Ok(column::<Option<i64>>(&found, 0)?.map_or(0, unsigned))
 }
 
 /// A server that is there answers each question within the limit, or says that it could not; one that is not says
@@ -282,5 +338,3 @@ const STEPS: u32 = 3;
 /// Bytes of names that are remembered, and what one takes besides its text.
 const ROOM: usize = 8 << 20;
 const ENTRY: usize = 64;
-
-const NEWEST: &str = "SELECT max(seq) FROM dtgate.record WHERE gate = $1 AND seq BETWEEN 1 AND $2";

@@ -3,10 +3,11 @@
 //!
 //! Rows are read in order, some at a time: what is held does not grow with the store.
 
+mod bounds;
 mod chain;
 mod compared;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use tokio_postgres::Row as Kept;
 
@@ -22,6 +23,7 @@ use crate::audit::chain::NotedHead;
 use crate::audit::index::Filter;
 use crate::audit::verify::{Report, Trust, VerifyError};
 use crate::value::counted;
+use bounds::Bounds;
 use chain::Chain;
 pub use chain::Earlier;
 use compared::compared;
@@ -93,6 +95,7 @@ impl Problems {
 /// The rows of a gate, in the order of their numbers.
 struct Rows<'a> {
     asked: &'a Asked,
+    bounds: &'a HashMap<i64, Bounds>,
     gate: &'a str,
     ahead: VecDeque<Kept>,
     /// The last that was read.
@@ -103,9 +106,10 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(asked: &'a Asked, gate: &'a str, most: i64) -> Self {
+    fn of(asked: &'a Asked, bounds: &'a HashMap<i64, Bounds>, gate: &'a str, most: i64) -> Self {
         Self {
             asked,
+            bounds,
             gate,
             ahead: VecDeque::new(),
             last: (i64::MIN, Moment::default()),
@@ -127,7 +131,23 @@ impl<'a> Rows<'a> {
             }
             self.ahead.extend(rows);
         }
-        Ok(self.ahead.pop_front())
+        let row = self.ahead.pop_front();
+        if let Some(row) = &row {
+            self.is_in_bounds(row)?;
+        }
+        Ok(row)
+    }
+
+    /// A question for a time does not look into parts of another.
+    fn is_in_bounds(&self, row: &Kept) -> Result<(), StoreError> {
+        let (at, part): (Moment, i64) = (column(row, "at")?, column(row, "part")?);
+        let why = match self.bounds.get(&part) {
+            Some(bounds) if bounds.has(at) => return Ok(()),
+            Some(bounds) => ("it has rows of another time than it says", &*bounds.table),
+            None => ("it has rows in no part of its own", "dtgate.record"),
+        };
+        let (why, table) = (why.0.to_owned(), why.1.to_owned());
+        Err(StoreError::Odd { table, why })
     }
 
     /// The line behind the last one.
@@ -145,7 +165,7 @@ impl Asked {
         noted: Option<&NotedHead>,
         trust: &Trust,
     ) -> Result<Verified, StoreError> {
-        self.are_in_bounds(gate)?;
+        let bounds = self.bounds()?;
         let mut problems = Problems::default();
         let begins = self.begins(gate, trust)?;
         let earlier = match &trust.begins {
@@ -153,8 +173,8 @@ impl Asked {
             Some(_noted) => Vec::new(),
         };
         let mut chain = Chain::of(gate, &earlier, noted, trust);
-        self.walk_earlier(&earlier, &mut chain, &mut problems)?;
-        let mut rows = Rows::of(self, gate, i64::MAX);
+        self.walk_earlier(&earlier, &bounds, &mut chain, &mut problems)?;
+        let mut rows = Rows::of(self, &bounds, gate, i64::MAX);
         let mut endings = Endings::default();
         let mut names = Names::default();
         let mut decisions = 0;
@@ -222,27 +242,6 @@ impl Asked {
         let all = first.map(|first| unsigned(signed(noted.seq) - first) + 1);
         let is_whole = all.is_some() && all == there.map(unsigned);
         Ok((!is_whole).then_some(noted.seq))
-    }
-
-    /// Whether each part has only rows of its own time: a question for a time does not look into others.
-    fn are_in_bounds(&self, gate: &str) -> Result<(), StoreError> {
-        // The server leaves out parts by what they say of themselves.
-        self.say("SET LOCAL enable_partition_pruning = off")?;
-        for part in self.rows(PARTS, &[])? {
-            let (table, bounds): (String, String) = (column(&part, 0)?, column(&part, 1)?);
-            let oid: i64 = column(&part, 2)?;
-            // By the whole table: an auditor need not have the right to read its parts.
-            let sql = format!(
-                "SELECT EXISTS (SELECT FROM dtgate.record WHERE tableoid = {oid} AND gate = $1 AND NOT ({bounds}))"
-            );
-            let rows = self.rows(&sql, &[&gate])?;
-            if rows.first().map(|row| column::<bool>(row, 0)).transpose()? == Some(true) {
-                let why = "it has rows of another time than it says".to_owned();
-                return Err(StoreError::Odd { table, why });
-            }
-        }
-        self.say("SET LOCAL enable_partition_pruning = on")?;
-        Ok(())
     }
 
     /// Compares how many decisions there are with how many a question finds, by whatever index the server takes for it: the
@@ -347,18 +346,13 @@ impl Names {
 }
 
 /// From one row to the next by the primary key, which all tables of months have.
-/// The parts of the table of records, each with what it says of its rows.
-const PARTS: &str = "SELECT inhrelid::regclass::text, pg_get_partition_constraintdef(inhrelid), inhrelid::bigint
-  FROM pg_inherits
-  WHERE inhparent = 'dtgate.record'::regclass AND pg_get_partition_constraintdef(inhrelid) IS NOT NULL";
-
 const ROWS: &str = "
-SELECT seq, at, kind, hash, line, decision_id, verdict, operation, environment, caller, client, revision, no_op,
+SELECT part, seq, at, kind, hash, line, decision_id, verdict, operation, environment, caller, client, revision, no_op,
   certificate, claim, team, token, scope, added, removed, policy, code, tsvector_to_array(words) AS words,
   outcome, outcome_seq, settled_seq, found, decision_seq
 FROM (
   SELECT *, sum(octet_length(line)) OVER way AS bytes, row_number() OVER way AS place
-  FROM (SELECT * FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) AND seq <= $6
+  FROM (SELECT tableoid::bigint AS part, * FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) AND seq <= $6
     ORDER BY seq, at LIMIT $4) AS page
   WINDOW way AS (ORDER BY seq, at)
 ) AS page WHERE place = 1 OR bytes <= $5 ORDER BY seq, at";

@@ -97,22 +97,37 @@ impl Watch {
     /// Of a message's content.
     fn inside(&mut self, seen: &[u8]) -> io::Result<()> {
         let [kind, ..] = self.head;
-        if kind != AUTHENTICATION || self.is_private || self.asks.len() >= CLEAR.len() {
+        if kind != AUTHENTICATION || self.is_private {
             return Ok(());
         }
-        self.asks.extend(seen.iter().take(CLEAR.len()));
-        self.asks.truncate(CLEAR.len());
-        let how = match self.asks.as_slice() {
-            asks if asks == CLEAR => "in clear text",
+        let room = LONGEST_ASKED.saturating_sub(self.asks.len());
+        self.asks.extend(seen.iter().take(room));
+        let Some((asked, rest)) = self.asks.split_first_chunk() else {
+            return Ok(());
+        };
+        let how = match *asked {
+            CLEAR => "in clear text",
             // Whoever reads the answer finds the password by trying, and what the server keeps of it at once.
-            asks if asks == MD5 => "by md5",
+            MD5 => "by md5",
+            // The same, where trying once takes no time.
+            SCRAM if self.left == 0 && iterations(rest) < ITERATIONS => {
+                "by scram-sha-256 with few iterations"
+            }
             _ => return Ok(()),
         };
         Err(io::Error::other(format!(
             "the server wants the password {how}, and the connection is not encrypted: \
-             use sslmode=require, or let it ask for scram-sha-256"
+             use sslmode=require, or let it ask for scram-sha-256 with {ITERATIONS} iterations or more"
         )))
     }
+}
+
+/// How often the password is hashed, by what a server says at the end of its first message of SCRAM; 0: it does not say
+/// it.
+fn iterations(message: &[u8]) -> u64 {
+    let text = std::str::from_utf8(message).unwrap_or_default();
+    let number = text.rsplit_once(",i=").map(|(_, number)| number.parse());
+    number.and_then(Result::ok).unwrap_or_default()
 }
 
 /// Kinds of messages.
@@ -123,6 +138,12 @@ const COMPLETE: u8 = b'Z';
 /// How it asks for the password in clear text.
 const CLEAR: [u8; 4] = [0, 0, 0, 3];
 const MD5: [u8; 4] = [0, 0, 0, 5];
+/// The first answer of SCRAM.
+const SCRAM: [u8; 4] = [0, 0, 0, 11];
+/// As many as every PostgreSQL takes that was not told to take fewer.
+const ITERATIONS: u64 = 4096;
+/// Bytes of a message about the password: more than a server sends.
+const LONGEST_ASKED: usize = 4096;
 /// Bytes of settings that a server may tell in one session.
 const PARAMETERS: usize = 1 << 20;
 
@@ -185,7 +206,23 @@ mod tests {
         assert!(said.contains("by md5"), "{said}");
         assert_eq!(refused(true, &md5), "");
         let scram = message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0");
+        let goes_on = message(b'R', b"\0\0\0\x0br=abc,s=QUJD,i=4096");
+        let last = message(b'R', b"\0\0\0\x0cv=QUJD");
         let welcome = message(b'R', &[0, 0, 0, 0]);
-        assert_eq!(refused(false, &[scram, welcome].concat()), "");
+        let all = [scram, goes_on, last, welcome].concat();
+        assert_eq!(refused(false, &all), "");
+        let long = format!("\0\0\0\x0br={},s=QUJD,i=4096", "a".repeat(5000));
+        for few in [
+            "\0\0\0\x0br=abc,s=QUJD,i=4095",
+            "\0\0\0\x0br=abc,s=QUJD,i=1",
+            "\0\0\0\x0br=abc,s=QUJD,i=",
+            "\0\0\0\x0br=abc,s=QUJD",
+            "\0\0\0\x0b",
+            &long,
+        ] {
+            let said = refused(false, &message(b'R', few.as_bytes()));
+            assert!(said.contains("few iterations"), "{few}: {said}");
+            assert_eq!(refused(true, &message(b'R', few.as_bytes())), "");
+        }
     }
 }

@@ -10,8 +10,9 @@ use tokio_postgres::{Client, Statement, Transaction};
 
 use super::StoreError;
 use super::column::column;
-use super::rows::{Ending, Row};
+use super::rows::{Ending, Row, prev};
 use super::schema::lock_of;
+use crate::value::{Sha256Hex, hex};
 
 /// What is asked again and again in one session.
 #[derive(Debug)]
@@ -48,12 +49,14 @@ impl Statements {
         Ok(())
     }
 
-    /// Writes rows that follow one another in the journal: how many were not there.
+    /// Writes rows that follow one another in the journal: how many were not there. `before`: the hash of the record before
+    /// them as it was sent, where that is known.
     pub(super) async fn write(
         &self,
         client: &mut Client,
         gate: &str,
         rows: &[Row<'_>],
+        before: Option<&Sha256Hex>,
         mut endings: BTreeMap<i64, Ending>,
     ) -> Result<usize, StoreError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
@@ -63,17 +66,20 @@ impl Statements {
         // Whoever else writes under this name waits, so that what is there now is all there is.
         transaction.execute(&self.lock, &[&lock_of(gate)]).await?;
         let there = transaction
-            .query(&self.there, &[&gate, &first.seq, &last.seq])
+            .query(&self.there, &[&gate, &(first.seq - 1), &last.seq])
             .await?;
         let there: HashMap<i64, Vec<u8>> = there
             .iter()
             .map(|row| Ok((column(row, 0)?, column(row, 1)?)))
             .collect::<Result<_, StoreError>>()?;
         let other = |row: &&Row<'_>| there.get(&row.seq).is_some_and(|hash| *hash != row.hash);
-        if let Some(row) = rows.iter().find(other) {
+        let other = rows.iter().find(other).map(|row| row.seq);
+        let odd = there.get(&(first.seq - 1));
+        let odd = odd.filter(|hash| first.seq > 1 && !goes_on(first, hash, before));
+        if let Some(seq) = other.or(odd.map(|_| first.seq - 1)) {
             return Err(StoreError::Foreign {
                 gate: gate.to_owned(),
-                seq: row.seq,
+                seq,
             });
         }
         let new: Vec<&Row<'_>> = rows
@@ -182,6 +188,15 @@ impl Statements {
         }
         Ok(())
     }
+}
+
+/// Whether a row can stand behind the one that has this hash. A record that was damaged before it was sent has another one
+/// than the next record names.
+fn goes_on(row: &Row<'_>, hash: &[u8], before: Option<&Sha256Hex>) -> bool {
+    let hash = hex(hash);
+    let named = prev(&row.line);
+    // What names none is damaged itself, and is kept as it is.
+    named.is_none_or(|named| named == hash) || before.is_some_and(|before| before.as_str() == hash)
 }
 
 /// Endings, as the server takes them.

@@ -1,5 +1,6 @@
 //! Gates that meet in `PostgreSQL`: whatever happens to them, to it, or between them, every record is there once.
 
+mod another;
 mod hostile;
 mod lost;
 mod refused;

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::super::directory::{KEY, at, directory_sync, may_others};
+use super::super::renamed::renamed;
 use super::super::segment::{OWNERS_ALONE, OpenError, open_regular, put, segments};
 use super::Origin;
 use super::note::{PublicKey, SigningKey};
@@ -87,7 +88,23 @@ pub fn prepare(directory: &Path, origin: Option<&Origin>) -> Result<PublicKey, O
         ));
     }
     let name = origin.map_or_else(|| current.name(), Origin::as_str);
+    if name != current.name() {
+        is_new(directory, name)?;
+    }
     Ok(make(&next_path(directory), name)?.public())
+}
+
+/// A name that the journal had before stands for its records of that time: what comes now would not go on behind those.
+fn is_new(directory: &Path, name: &str) -> Result<(), OpenError> {
+    let before = renamed(directory).map_err(at(directory))?;
+    if before.iter().any(|it| it.old == name || it.new == name) {
+        let reason = format!(
+            "is of a journal that had the name {name:?} before, and nobody could prove its records elsewhere if it got \
+             that name back: take one that it never had"
+        );
+        return Err(refused(&path(directory), &reason));
+    }
+    Ok(())
 }
 
 /// Puts the next key in the place of the current one.

@@ -440,6 +440,14 @@ async fn a_journal_keeps_its_origin() {
     config.origin = None;
     written(&config, 1).await;
     proven(&config);
+    // It does not get back one that it had.
+    let before = origin("gate.example/prod");
+    let refused = key::prepare(&config.directory, before.as_ref())
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("take one that it never had"), "{refused}");
+    assert_eq!(key::public(&config.directory).unwrap().1, None);
+    key::prepare(&config.directory, origin("gate.example/other").as_ref()).unwrap();
 }
 
 #[tokio::test]

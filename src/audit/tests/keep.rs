@@ -682,6 +682,34 @@ fn an_old_segment_is_closed_and_an_empty_one_is_kept() {
 const ALL: Size = Size::from_bytes(1);
 
 #[tokio::test]
+async fn a_name_is_not_given_back_when_the_record_that_told_of_it_is_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = SMALL;
+    let origin = |name: &str| Some(Origin::try_from(name.to_owned()).unwrap());
+    config.origin = origin("first");
+    written(&config, 4).await;
+    config.origin = origin("second");
+    key::prepare(&config.directory, config.origin.as_ref()).unwrap();
+    written(&config, 16).await;
+    let is_renamed = |record: bool| {
+        let names = renamed::renamed(&config.directory).unwrap();
+        assert_eq!((&*names[0].old, &*names[0].new), ("first", "second"));
+        assert_eq!((names.len(), names[0].record > 0), (1, record));
+    };
+    is_renamed(true);
+    assert_eq!(delete(&config, ALL).keys.len(), 1);
+    is_renamed(false);
+    let refused = key::prepare(&config.directory, origin("first").as_ref()).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("had the name \"first\" before"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn keys_are_known_when_all_records_that_told_of_them_are_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());

@@ -1,7 +1,8 @@
 //! How far a destination is, whatever happens to the journal and to the file that says it.
 
 use super::*;
-use crate::audit::outgoing::{Bookmark, Most};
+use crate::audit::outgoing::{Bookmark, Most, Whose, whose};
+use crate::value::Sha256Hex;
 
 const ALL: Most = Most {
     records: 1000,
@@ -296,4 +297,44 @@ async fn what_the_other_side_has_lost_comes_again_as_far_as_it_was_sent_under_th
     assert_eq!(takes(&mut bookmark, 12, ALL), numbers(11, 12));
     assert!(bookmark.lost(0).unwrap());
     assert_eq!(takes(&mut bookmark, 12, ALL), numbers(11, 12));
+}
+
+#[tokio::test]
+async fn a_record_from_elsewhere_is_told_by_what_the_journal_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = Size::from_bytes(700);
+    let whose = |seq, hash: &Sha256Hex| whose(&config.directory, seq, hash).unwrap();
+    fs::create_dir_all(&config.directory).unwrap();
+    assert_eq!(whose(3, &Sha256Hex::ZERO), Whose::Untold);
+    written(&config, 12).await;
+    let last = verify(&config.directory, None).unwrap().head_seq;
+    let batch = at(&config).next(last, ALL).unwrap();
+    let hashes: Vec<Sha256Hex> = batch
+        .records
+        .iter()
+        .map(|it| Sha256Hex::of(&it.line))
+        .collect();
+    for (record, hash) in batch.records.iter().zip(&hashes) {
+        assert_eq!(whose(record.seq, hash), Whose::Ours);
+        assert_eq!(whose(record.seq, &Sha256Hex::ZERO), Whose::Another);
+    }
+    assert_eq!(whose(last + 1, &hashes[0]), Whose::Beyond);
+    assert_eq!(whose(last + 90, &hashes[0]), Whose::Beyond);
+    // One that was changed since, while the next one still names it.
+    let path = &segments(&config.directory).unwrap()[0];
+    let text = fs::read_to_string(path).unwrap();
+    fs::write(path, text.replacen("timestamp", "timestomp", 1)).unwrap();
+    assert_eq!(whose(1, &hashes[0]), Whose::Ours);
+    assert_eq!(whose(1, &hashes[1]), Whose::Another);
+    // What was deleted is named by what is left, or by nothing.
+    let all = segments(&config.directory).unwrap();
+    let left = first_record(&all[2]).unwrap();
+    for path in &all[..2] {
+        fs::remove_file(path).unwrap();
+    }
+    let place = usize::try_from(left).unwrap() - 2;
+    assert_eq!(whose(left - 1, &hashes[place]), Whose::Ours);
+    assert_eq!(whose(left - 1, &Sha256Hex::ZERO), Whose::Another);
+    assert_eq!(whose(left - 2, &hashes[place - 1]), Whose::Untold);
 }

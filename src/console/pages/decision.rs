@@ -17,7 +17,7 @@ use crate::console::{Asked, Fault};
 use crate::store::{Found, Key, Lines};
 use crate::trail::Source;
 use crate::trail::ended::How;
-use crate::trail::read::record;
+use crate::trail::read;
 use crate::trail::told::text;
 use crate::value::visible_json;
 
@@ -257,7 +257,7 @@ fn remedy(asked: &Asked<'_>, record: &Value) -> Markup {
 }
 
 fn ending(asked: &Asked<'_>, seen: &Seen) -> Markup {
-    let read = |line: &Option<Vec<u8>>| record(line.as_ref()).unwrap_or_default();
+    let read = |line: &Option<Vec<u8>>| read::record(line.as_ref()).unwrap_or_default();
     let (outcome, settled) = (read(&seen.lines.outcome), read(&seen.lines.settled));
     let ended = &seen.row.ended;
     html! {

@@ -1,9 +1,10 @@
 //! The chain of one journal, under whatever names it was sent: another name is another gate here, and the same journal.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use serde::Deserialize;
 
+use super::bounds::Bounds;
 use super::{Problems, Rows};
 use crate::audit::chain::NotedHead;
 use crate::audit::checkpoint::note::PublicKey;
@@ -11,6 +12,7 @@ use crate::audit::verify::{Beginning, Elsewhere, Report, Trust, VerifyError};
 use crate::store::StoreError;
 use crate::store::ask::Asked;
 use crate::store::column::column;
+use crate::store::rows::prev;
 use crate::store::schema::{signed, unsigned};
 
 /// A name under which a journal was sent before.
@@ -100,16 +102,6 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// The hash of the record before, by a record's own word.
-fn prev(line: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Said {
-        prev: String,
-    }
-    let Said { prev } = serde_json::from_str(line).ok()?;
-    Some(prev)
-}
-
 /// The old name, where a record of another key gives the gate another one, too.
 fn renamed(line: &str) -> Option<String> {
     #[derive(Deserialize)]
@@ -165,11 +157,12 @@ impl Asked {
     pub(super) fn walk_earlier(
         &self,
         earlier: &[Earlier],
+        bounds: &HashMap<i64, Bounds>,
         chain: &mut Chain<'_>,
         problems: &mut Problems,
     ) -> Result<(), StoreError> {
         for Earlier { gate, last } in earlier {
-            let mut rows = Rows::of(self, gate, signed(*last));
+            let mut rows = Rows::of(self, bounds, gate, signed(*last));
             while chain.broken.is_none()
                 && let Some(kept) = rows.next()?
             {

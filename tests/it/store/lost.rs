@@ -103,6 +103,31 @@ fn needs_postgres_what_was_sent_under_another_name_is_not_sent_again() {
     let twice = "SELECT count(*) - count(DISTINCT seq), count(*) FROM dtgate.record";
     let last = written(&gate);
     assert_eq!(database.sql(twice), format!("0|{last}"));
+    // Also where nothing, or something wrong, says how far the journal was sent.
+    let cursor = gate.journal().join("shipped.store");
+    let wrong = std::fs::read_to_string(&cursor).unwrap();
+    let wrong = wrong.replace("\"hash\":\"", "\"hash\":\"x");
+    let mut directory = gate.crash();
+    for text in [None, Some("{"), Some(&*wrong)] {
+        match text {
+            None => std::fs::remove_file(&cursor).unwrap(),
+            Some(text) => std::fs::write(&cursor, text).unwrap(),
+        }
+        let gate = end(start(directory, &upstream, &database, "gate-b"));
+        let last = written(&gate);
+        assert_eq!(database.sql(twice), format!("0|{last}"), "{text:?}");
+        assert_eq!(database.sql(first), wanted);
+        directory = gate.crash();
+    }
+    // What the store has lost of it since is sent again, and no more.
+    database.sql("DELETE FROM dtgate.record WHERE gate = 'gate-b'");
+    let gate = end(start(directory, &upstream, &database, "gate-b"));
+    assert_eq!(database.sql(twice), format!("0|{}", written(&gate)));
+    // A store that never had the old name gets all of it.
+    database.sql("DELETE FROM dtgate.record");
+    std::fs::remove_file(&cursor).unwrap();
+    let gate = end(start(gate.crash(), &upstream, &database, "gate-b"));
+    holds(&database, "gate-b", &gate.journal());
 }
 
 /// A gate that is killed while it sends again what the store has lost: at each step of that.

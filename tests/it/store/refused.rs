@@ -181,12 +181,12 @@ fn each_in_its_own_name(database: &Database<'_>, page: &str, rights: &str) {
             run(own.send(std::slice::from_ref(record))).unwrap();
         }
         run(own.rest(true)).unwrap();
-        let foreign = run(sink(&config, "gate").send(&outgoing(&[
+        let foreign = run(sink(&config, "another").send(&outgoing(&[
             json!({"seq": 2, "kind": "stop", "timestamp": "2026-11-24T09:30:00Z"}),
         ])));
         let said = foreign.unwrap_err().to_string();
         assert!(
-            said.contains(&format!("role {role} is not gate gate")),
+            said.contains(&format!("role {role} is not gate another")),
             "{said}"
         );
     }

@@ -4,23 +4,26 @@ use std::sync::Arc;
 
 use dtgate::audit::outgoing::{Bookmark, Most, Outgoing};
 use dtgate::store::{Config, Sink, Standing, StoreError};
+use dtgate::value::Sha256Hex;
 use serde_json::{Value, json};
 
+use crate::harness::eventually;
 use crate::postgres::{Database, PASSWORD, Postgres, database};
 
 /// Records on their way, with the numbers that they have, or else those that come next.
 pub(super) fn outgoing(records: &[Value]) -> Vec<Outgoing> {
     let directory = tempfile::tempdir().unwrap();
-    let mut lines = String::new();
+    let (mut lines, mut prev) = (String::new(), Sha256Hex::ZERO);
     for (number, record) in records.iter().enumerate() {
-        let mut line = json!({"seq": number + 1, "prev": "0".repeat(64)});
+        let mut line = json!({"seq": number + 1, "prev": prev.as_str()});
         for (name, value) in record.as_object().unwrap() {
             line[name] = value.clone();
         }
-        lines.push_str(&line.to_string());
+        let line = line.to_string().replace("NO TEXT", "\\ud800");
+        prev = Sha256Hex::of(line.as_bytes());
+        lines.push_str(&line);
         lines.push('\n');
     }
-    let lines = lines.replace("NO TEXT", "\\ud800");
     // A segment is named by the record that it begins with.
     let first = records.first().and_then(|record| record["seq"].as_u64());
     let name = format!("{:020}.jsonl", first.unwrap_or(1));
@@ -347,4 +350,95 @@ fn needs_postgres_a_commit_is_on_disk_whatever_the_server_does_by_itself() {
     send(&mut sink(&config, "other"), &records).unwrap();
     assert_eq!(database.sql("SELECT what FROM public.seen"), "on");
     assert!(!server.log().contains(PASSWORD));
+}
+
+/// Of a batch that overlaps nothing, too.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_batch_goes_on_behind_the_record_before_it() {
+    let database = database();
+    let config = config(&database);
+    let of = |error: &str| {
+        let records = (0..6).map(|_| json!({"kind": "decision", "error": error}));
+        outgoing(&records.collect::<Vec<_>>())
+    };
+    let (ours, others) = (of("a"), of("b"));
+    send(&mut sink(&config, "gate"), &ours[..3]).unwrap();
+    let refused = send(&mut sink(&config, "gate"), &others[3..]).unwrap_err();
+    let said = refused.to_string();
+    assert!(said.contains("another record 3 of gate \"gate\""), "{said}");
+    assert_eq!(database.count(), 3);
+    // What was damaged before it was sent is not what the next one names.
+    let mut records = of("c");
+    records[2].line = String::from_utf8(records[2].line.clone())
+        .unwrap()
+        .replace("\"c\"", "\"d\"")
+        .into_bytes();
+    let mut sent = sink(&config, "sent");
+    run(async {
+        sent.send(&records[..3]).await.unwrap();
+        sent.send(&records[3..]).await.unwrap();
+    });
+    let rows = "SELECT count(*) FROM dtgate.record WHERE gate = 'sent'";
+    assert_eq!(database.sql(rows), "6");
+}
+
+/// That the others are not told is said, and no reason to send records again.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_records_arrive_although_nobody_can_be_told() {
+    let database = database();
+    let config = config(&database);
+    let records = story();
+    send(&mut sink(&config, "first"), &records).unwrap();
+    database.sql("ALTER TABLE dtgate.gate RENAME TO away");
+    let mut gate = sink(&config, "gate");
+    send(&mut gate, &records).unwrap();
+    let rows = "SELECT count(*) FROM dtgate.record WHERE gate = 'gate'";
+    assert_eq!(database.sql(rows), records.len().to_string());
+}
+
+/// Commands that read are waited for, and nobody waits for that.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_month_is_dropped_as_the_page_says_while_gates_write() {
+    let database = database();
+    let config = Config {
+        timeout: dtgate::value::Duration::from_secs(1),
+        ..config(&database)
+    };
+    let of = |month: &str| {
+        outgoing(&[json!({"kind": "stop", "timestamp": format!("{month}-24T09:30:00Z")})])
+    };
+    send(&mut sink(&config, "old"), &of("2025-11")).unwrap();
+    send(&mut sink(&config, "new"), &of("2026-11")).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md"));
+    let page = page.unwrap();
+    let (_, rest) = page.split_once("```sql\n-- drop a month\n").unwrap();
+    let (statements, _) = rest.split_once("```").unwrap();
+    std::thread::scope(|scope| {
+        let reads =
+            scope.spawn(|| database.sql("SELECT count(*) FROM dtgate.record; SELECT pg_sleep(6)"));
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE ";
+        let is_there = |query: &str| {
+            eventually(query, || {
+                (database.sql(&format!("{waits} '%{query}%' AND pid <> pg_backend_pid()")) != "0")
+                    .then_some(())
+            });
+        };
+        is_there("pg_sleep");
+        let drops = scope.spawn(|| {
+            for statement in statements
+                .split_inclusive(';')
+                .filter(|it| it.contains(';'))
+            {
+                database.sql(statement);
+            }
+        });
+        is_there("DETACH PARTITION");
+        send(&mut sink(&config, "another"), &of("2026-11")).unwrap();
+        assert!(!reads.is_finished() && !drops.is_finished());
+    });
+    let months = "SELECT to_regclass('dtgate.record_2025_11') IS NULL, count(*) FROM dtgate.record";
+    assert_eq!(database.sql(months), "t|2");
 }

@@ -1,0 +1,130 @@
+//! Of which journal the records are that the store has under a name.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+
+use crate::audit::outgoing::{Arrived, Whose, whose};
+use crate::audit::renamed::{Renamed, renamed};
+use crate::store::StoreError;
+use crate::store::column::column;
+use crate::store::schema::{signed, unsigned};
+use crate::value::Sha256Hex;
+
+/// What the journal says of itself.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    journal: Option<Arc<PathBuf>>,
+    /// Read once, where it is asked for: all of the journal is read for it.
+    names: Option<Vec<Renamed>>,
+}
+
+impl Known {
+    pub(super) fn of(journal: &Path) -> Self {
+        Self {
+            journal: Some(Arc::new(journal.to_owned())),
+            names: None,
+        }
+    }
+
+    /// The last record that is there, up to the last one that has arrived; 0: none. An error, where the last of all is not
+    /// this journal's: nothing is written beside the records of another.
+    pub(super) async fn there(
+        &self,
+        client: &Client,
+        gate: &str,
+        arrived: &Arrived,
+    ) -> Result<u64, StoreError> {
+        let Some((seq, hash)) = newest(client, gate, i64::MAX).await? else {
+            return Ok(0);
+        };
+        if (seq, Some(hash)) != (arrived.seq, arrived.hash) {
+            let gate = gate.to_owned();
+            match self.whose(seq, hash).await? {
+                Whose::Ours => {}
+                // What was sent under another name is not there under this one.
+                Whose::Untold if seq > arrived.behind => {}
+                Whose::Beyond => return Err(StoreError::Beyond { gate, seq }),
+                Whose::Untold | Whose::Another => {
+                    let seq = signed(seq);
+                    return Err(StoreError::Foreign { gate, seq });
+                }
+            }
+        }
+        if seq <= arrived.seq {
+            return Ok(seq);
+        }
+        // More has arrived than was noted; what was noted may have been lost from in between.
+        let noted = newest(client, gate, signed(arrived.seq)).await?;
+        Ok(noted.map_or(0, |(seq, _)| seq))
+    }
+
+    /// Reads under which names the journal was, however long that takes.
+    pub(super) async fn read_names(&mut self) -> Result<(), StoreError> {
+        if let (None, Some(journal)) = (&self.names, self.journal.clone()) {
+            self.names = Some(apart(move || renamed(&journal)).await?);
+        }
+        Ok(())
+    }
+
+    /// The last record that was sent under another name than this one, by what the store has; `None`: none was.
+    pub(super) async fn earlier(
+        &self,
+        client: &Client,
+        gate: &str,
+    ) -> Result<Option<u64>, StoreError> {
+        let names = self.names.iter().flatten().rev();
+        for Renamed { record, old, .. } in names.filter(|it| it.old != gate) {
+            let up_to = if *record == 0 {
+                i64::MAX
+            } else {
+                signed(*record)
+            };
+            if let Some((seq, hash)) = newest(client, old, up_to).await?
+                && self.whose(seq, hash).await? == Whose::Ours
+            {
+                return Ok(Some(seq));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn whose(&self, seq: u64, hash: Sha256Hex) -> Result<Whose, StoreError> {
+        let Some(journal) = self.journal.clone() else {
+            return Ok(Whose::Untold);
+        };
+        apart(move || whose(&journal, seq, &hash)).await
+    }
+}
+
+/// Reads of a journal, away from whoever else sends.
+async fn apart<T: Send + 'static>(
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.map_err(io::Error::other).flatten();
+    read.map_err(|error| StoreError::Other(format!("the journal cannot be read: {error}")))
+}
+
+/// The last record of a gate that is there, up to this one.
+async fn newest(
+    client: &Client,
+    gate: &str,
+    up_to: i64,
+) -> Result<Option<(u64, Sha256Hex)>, StoreError> {
+    let Some(row) = client.query_opt(NEWEST, &[&gate, &up_to]).await? else {
+        return Ok(None);
+    };
+    let (seq, hash): (i64, String) = (column(&row, 0)?, column(&row, 1)?);
+    // What is no hash is no record's.
+    Ok(Some((
+        unsigned(seq),
+        hash.parse().unwrap_or(Sha256Hex::ZERO),
+    )))
+}
+
+const NEWEST: &str =
+    "SELECT seq, encode(hash, 'hex') FROM dtgate.record WHERE gate = $1 AND seq BETWEEN 1 AND $2
+  ORDER BY seq DESC, at DESC LIMIT 1";
