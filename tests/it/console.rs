@@ -4,6 +4,7 @@
 mod browser;
 mod chromium;
 mod demo;
+mod playground;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};

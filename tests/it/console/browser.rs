@@ -9,7 +9,7 @@ use super::chromium::{Chromium, Look};
 use super::demo::Demo;
 use crate::harness::{eventually, exchange};
 
-const DESKTOP: Look = Look {
+pub(super) const DESKTOP: Look = Look {
     width: 1280,
     height: 900,
     is_dark: false,

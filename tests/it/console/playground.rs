@@ -1,0 +1,86 @@
+//! The playground in a real browser: somebody edits until it flips, and saves a test that holds.
+
+use serde_json::Value;
+
+use super::browser::DESKTOP;
+use super::chromium::Chromium;
+use super::{OPEN, gate};
+use crate::harness::{Upstream, copy, policies, program};
+
+const REQUEST: &str = "curl -X PUT https://gate.example/api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3ea \
+                       -H 'Content-Type: application/json' -d '{\"scopes\":[\"ReadConfig\",\"WriteConfig\"]}'";
+
+fn click(browser: &mut Chromium, id: &str) {
+    browser.run(&format!("document.getElementById('{id}').click()"));
+}
+
+fn says(browser: &mut Chromium, id: &str, word: &str) {
+    browser.wait(&format!(
+        "(document.getElementById('{id}')?.textContent ?? '').includes('{word}')"
+    ));
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, OPEN);
+    let mut browser = Chromium::start();
+    browser.look(DESKTOP);
+    browser.open(&format!("http://{}/console/playground", gate.admin));
+    browser.wait("typeof document.getElementById('editor').value === 'string'");
+    browser.run(
+        "document.getElementById('request').focus(); document.getElementById('request').select()",
+    );
+    browser.write(REQUEST);
+    browser.run(
+        "const file = document.getElementById('file');\
+         file.value = [...file.options].map((it) => it.value).find((it) => it.endsWith('forbidden_scopes.rego'));\
+         file.dispatchEvent(new Event('change', {bubbles: true}))",
+    );
+    let open =
+        "document.getElementById('editor').value.includes('package dtgate.forbidden_scopes')";
+    browser.wait(open);
+    click(&mut browser, "judge");
+    says(&mut browser, "verdict", "deny");
+    // What is wrong is told as one types.
+    browser.run(
+        "const host = document.getElementById('editor');\
+         window.shipped = host.value;\
+         host.value = window.shipped.replace('package dtgate', 'package dtgate.')",
+    );
+    says(&mut browser, "problems", "forbidden_scopes.rego:");
+    browser.run(
+        "host.value = window.shipped.replace('scope in _forbidden\\n\\tviolation', 'scope in _forbidden\\n\\tfalse\\n\\tviolation')",
+    );
+    click(&mut browser, "judge");
+    says(&mut browser, "verdict", "allow");
+    says(&mut browser, "verdict-before", "deny");
+    let edited = browser.run("host.value");
+    click(&mut browser, "save-test");
+    browser.wait("Boolean(document.getElementById('test-text'))");
+    let name = browser.run("document.getElementById('test-text').dataset.name");
+    let test = browser.run("document.getElementById('test-text').value");
+    // The saved test passes beside the edited policy, and fails beside the shipped one.
+    let directory = tempfile::tempdir().unwrap();
+    copy(&policies(), directory.path());
+    std::fs::write(
+        directory.path().join(name.as_str().unwrap()),
+        test.as_str().unwrap(),
+    )
+    .unwrap();
+    let passes = || {
+        let mut command = program();
+        command
+            .args(["test", "--run", "saved"])
+            .arg(directory.path());
+        command.output().unwrap()
+    };
+    let shipped = passes();
+    assert_eq!(shipped.status.code(), Some(2), "{shipped:?}");
+    let file = directory.path().join("forbidden_scopes.rego");
+    std::fs::write(file, edited.as_str().unwrap()).unwrap();
+    let passed = passes();
+    assert!(passed.status.success(), "{passed:?}");
+    assert_eq!(browser.complaints(), Vec::<Value>::new());
+}
