@@ -91,13 +91,14 @@ impl Became {
         let said = |error: &UpstreamError| Some(redactor.text(&error.in_full()));
         let (outcome, status, detail) = match answer {
             Ok(response) => (Answer::Answered, Some(response.status()), None),
+            // The client is told that nobody can use the answer: no record says that it was one.
             Err(UpstreamError::Redirect(status)) => (
-                Answer::Answered,
+                Answer::Unknown,
                 Some(*status),
                 Some(Redacted::ours("redirect")),
             ),
             Err(error @ UpstreamError::Veiled(status, _)) => {
-                (Answer::Answered, Some(*status), said(error))
+                (Answer::Unknown, Some(*status), said(error))
             }
             Err(error) if error.never_arrived() => (Answer::Failed, None, said(error)),
             Err(error) => (Answer::Unknown, None, said(error)),

@@ -590,16 +590,21 @@ async fn what_an_operator_found_out_ends_the_doubt() {
         audit.record(Record::of(&settled, 64)).await.unwrap();
     }
     // Sent, and no answer came.
-    for (id, outcome) in [("d", "unknown"), ("e", "failed")] {
+    for (id, outcome, status) in [
+        ("d", "unknown", json!(null)),
+        ("e", "failed", json!(null)),
+        ("f", "answered", json!(204)),
+        ("g", "answered", json!(503)),
+        ("h", "answered", json!(404)),
+    ] {
         let decision = json!({"kind": "decision", "decision_id": id, "verdict": "allow"});
         let seq = audit.record(Record::of(&decision, 64)).await.unwrap();
-        let ended =
-            json!({"kind": "outcome", "decision_id": id, "decision_seq": seq, "outcome": outcome});
+        let ended = json!({"kind": "outcome", "decision_id": id, "decision_seq": seq, "outcome": outcome, "status": status});
         audit.record(Record::of(&ended, 64)).await.unwrap();
     }
     drop(audit);
     writer.join().await;
-    assert_eq!(proven(&config).in_doubt, ["c", "d"]);
+    assert_eq!(proven(&config).in_doubt, ["c", "d", "g"]);
     // Somebody looks again, and finds out.
     let (audit, writer) = open(&config).unwrap();
     let settled =
@@ -607,5 +612,5 @@ async fn what_an_operator_found_out_ends_the_doubt() {
     audit.record(Record::of(&settled, 64)).await.unwrap();
     drop(audit);
     writer.join().await;
-    assert_eq!(proven(&config).in_doubt, ["d"]);
+    assert_eq!(proven(&config).in_doubt, ["d", "g"]);
 }

@@ -62,6 +62,7 @@ impl Stats {
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
         beside::say(&source, &filter)?;
+        beside::left_out(&source, &filter)?;
         let sums = match (self.format, self.by) {
             (Form::Csv, _) | (_, By::Verdict) => source.sums(&filter, self.by)?,
             _ => source.totals(&filter, self.by)?,

@@ -131,6 +131,7 @@ impl Wanted {
                 NoOp::Show => None,
             },
             granted: self.granted,
+            hidden: None,
             text: wanted.text,
             before: None,
             known_as: HashMap::new(),
