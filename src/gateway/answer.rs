@@ -182,3 +182,23 @@ const MAX_WARNINGS: usize = 5;
 
 /// Bytes of one of their texts, quoting aside.
 const MAX_WARNING: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn of_an_answer_that_is_not_passed_on_nobody_knows_what_it_was_about() {
+        for (error, status) in [
+            (UpstreamError::Redirect(StatusCode::FOUND), 302),
+            (UpstreamError::Veiled(StatusCode::OK, "it is encoded"), 200),
+        ] {
+            let became = Became::of(&Err(error), &Redactor::default());
+            let wanted = (Answer::Unknown, Some(status));
+            assert_eq!((became.outcome, became.status), wanted);
+            assert!(became.detail.is_some());
+        }
+    }
+}

@@ -277,21 +277,16 @@ fn an_end_that_is_gone_and_requests_that_are_only_counted_are_told() {
     std::fs::write(journal.join("head"), head).unwrap();
     let cut = "the journal ends with record 3, and record 9 was on disk";
     let counted = "without a record of their own, and not in this answer: 12 requests";
-    for (arguments, has_counted) in [
-        (&["query"][..], true),
-        (&["query", "--decision", "deny"], true),
-        (&["stats", "--format", "json"], true),
-        (&["query", "--decision", "allow"], false),
-        (&["query", "--until", "2026-11-24T10:20:00Z"], false),
-        (&["history", TOKEN], false),
+    for (arguments, has_cut, has_counted) in [
+        (&["query"][..], true, true),
+        (&["query", "--decision", "deny"], true, true),
+        (&["stats", "--format", "json"], true, true),
+        (&["query", "--decision", "allow"], true, false),
+        (&["query", "--until", "2026-11-24T10:20:00Z"], false, false),
+        (&["history", TOKEN], true, false),
     ] {
         let ran = audit(directory.path(), arguments);
-        assert!(ran.err.contains(cut), "{arguments:?}: {}", ran.err);
-        assert_eq!(
-            ran.err.contains(counted),
-            has_counted,
-            "{arguments:?}: {}",
-            ran.err
-        );
+        let said = (ran.err.contains(cut), ran.err.contains(counted));
+        assert_eq!(said, (has_cut, has_counted), "{arguments:?}: {}", ran.err);
     }
 }

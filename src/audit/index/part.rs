@@ -81,7 +81,7 @@ pub(super) fn ended(which: Which) -> Part {
         Which::None => doubt("outcome IS NULL"),
         Which::Doubt => doubt(
             "outcome IS NULL AND coalesce(settled, 0) <= 0 UNION ALL
-             SELECT seq FROM decision WHERE outcome > 1 AND outcome IN (3, 4) AND coalesce(settled, 0) <= 0",
+             SELECT seq FROM decision WHERE verdict = 0 AND outcome > 1 AND outcome IN (3, 4) AND coalesce(settled, 0) <= 0",
         ),
     }
 }

@@ -348,7 +348,8 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
             Which::None => doubt,
             Which::Doubt => {
                 let is_unclear = outcome.as_deref() == Some("answered") && !is_clear;
-                (doubt || is_unclear && allow || outcome.as_deref() == Some("unknown")) && is_open
+                let is_unknown = outcome.as_deref() == Some("unknown");
+                (doubt || allow && (is_unclear || is_unknown)) && is_open
             }
         })
 }
