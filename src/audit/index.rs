@@ -12,6 +12,7 @@ mod fill;
 mod filter;
 mod gaps;
 mod keep;
+mod named;
 mod part;
 mod position;
 mod query;
@@ -36,6 +37,7 @@ use fill::Filler;
 pub use filter::{Filter, Otherwise, Pattern, Which, ids, is_same_id};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
+pub use named::{Hidden, token_in_path};
 pub use query::{Decided, Page};
 pub use sums::{By, Sum, Sums};
 use tables::{APPLICATION, TABLES, VERSION};
@@ -362,7 +364,8 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
     emptied.execute_batch(
         "DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS text;
          DROP TABLE IF EXISTS list; DROP TABLE IF EXISTS member; DROP TABLE IF EXISTS record;
-         DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;",
+         DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;
+         DROP TABLE IF EXISTS counted;",
     )?;
     emptied.execute_batch(TABLES)?;
     emptied.commit()?;

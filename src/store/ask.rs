@@ -210,6 +210,19 @@ impl Asked {
         Ok((number(0)?, number(1)?))
     }
 
+    /// How many requests were refused of which there is no record, but one that counts them, written in this time.
+    pub fn counted(
+        &self,
+        gate: Option<&str>,
+        since: Option<i64>,
+        until: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        let [since, until] = [since, until].map(|ms| ms.map(Moment::of_millis));
+        let rows = self.rows(COUNTED, &[&gate, &since, &until])?;
+        let count: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(count.map_or(0, unsigned))
+    }
+
     /// The last record of a kind before another, of the same gate.
     pub fn last_before(&self, kind: &str, key: &Key) -> Result<Option<u64>, StoreError> {
         let sql = "SELECT seq FROM dtgate.record WHERE gate = $1 AND seq < $2 AND kind = $3
@@ -264,6 +277,14 @@ LEFT JOIN LATERAL (
   SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.settled ORDER BY at LIMIT 1
 ) AS settled ON true
 ORDER BY place";
+
+/// Of the gate `$1` since `$2` and before `$3`. The lists of such a record have counts of their own: by what stands behind
+/// it, that of the record is known, as it is written and with the members in order, as pseudonyms leave it. A line may be
+/// one that no gate wrote, and no JSON that the server takes: what is no number of a few digits counts nothing.
+const COUNTED: &str = r#"
+SELECT coalesce(sum(substring(line from '"count":([0-9]{1,9}),"(?:reasons|first)"')::bigint), 0)::bigint FROM dtgate.record
+WHERE kind = 'suppressed' AND kind NOT IN ('decision', 'outcome') AND ($1::text IS NULL OR gate = $1)
+  AND ($2::timestamptz IS NULL OR at >= $2) AND ($3::timestamptz IS NULL OR at < $3)"#;
 
 /// How many times `store.timeout` a person waits for one answer, and how much longer where nothing comes at all.
 const PATIENCE: u32 = 30;

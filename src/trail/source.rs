@@ -221,6 +221,14 @@ impl Source {
         })
     }
 
+    /// How many requests were refused of which there is no record, but one that counts them, written in this time.
+    pub fn counted(&self, since: Option<i64>, until: Option<i64>) -> Result<u64, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.counted(since, until)?,
+            Self::Store { asked, gate, .. } => asked.counted(gate.as_deref(), since, until)?,
+        })
+    }
+
     pub fn unnamed(&self, filter: &Filter) -> Result<Vec<Unnamed>, Error> {
         Ok(match self {
             Self::Journal { index, .. } => index.unnamed(filter)?,

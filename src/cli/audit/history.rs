@@ -140,6 +140,7 @@ pub(super) fn told_later(
         all,
         not_shown,
         is_cut,
+        hidden,
         ..
     } = steps(source, token, &[], MOST)?;
     let gaps = source.gaps(None, None)?;
@@ -151,6 +152,8 @@ pub(super) fn told_later(
     let found = all.iter().filter_map(|step| tokens.see(step).found);
     let ended = found
         .filter(|found| !found.is_beside_gap)
+        // What masks have hidden may be a change of this token too.
+        .filter(|found| hidden.iter().all(|it| it.seq > found.by.seq))
         .filter_map(|found| {
             let what = match found.what {
                 What::CarriedOut => event::Found::Done,

@@ -15,9 +15,10 @@ use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
 use super::wanted::Wanted;
 use super::{beside, csv};
+use crate::audit::Ending;
 use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found, Lines};
-use crate::trail::ended::{Ended, How};
+use crate::trail::ended::{Ended, How, ending};
 use crate::trail::read::{NotShown, each, record};
 use crate::trail::told::{self, Token, Who, asked, scopes};
 use crate::value::{Visible, visible_json};
@@ -59,6 +60,7 @@ impl Query {
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
         beside::say(&source, &filter)?;
+        beside::left_out(&source, &filter)?;
         let page = source.find(&filter, self.before.as_ref(), self.limit)?;
         match self.format {
             Form::Pretty => pretty(out, &source, &page.decisions, &shown)?,
@@ -304,9 +306,10 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
 /// How an allowed request ended, as `stats --by outcome` counts it.
 fn how_ended(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> String {
     let found = settled.and_then(|it| it["found"].as_str());
-    let word = match outcome.and_then(|it| it["outcome"].as_str()) {
+    let word = match outcome.map(ending) {
         _ if cells.verdict != "allow" => "",
-        Some(word @ ("answered" | "failed")) => word,
+        Some(Ending::Done | Ending::Refused) => "answered",
+        Some(Ending::NotSent) => "failed",
         _ if found.is_some_and(|found| found != "unknown") => "settled",
         _ => "in doubt",
     };

@@ -62,6 +62,7 @@ impl Stats {
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
         beside::say(&source, &filter)?;
+        beside::left_out(&source, &filter)?;
         let Sums {
             all: sums,
             left_out,

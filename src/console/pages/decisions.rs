@@ -93,6 +93,20 @@ fn notes(source: &Source, search: &Search) -> Result<Vec<String>, Fault> {
                 .to_owned(),
         );
     }
+    if let Some((last, on_disk)) = gaps.cut {
+        notes.push(format!(
+            "The journal ends with record {last}, and record {on_disk} was on disk: run dtgate audit verify."
+        ));
+    }
+    let counted = match filter.allowed {
+        Some(true) => 0,
+        _ => source.counted(filter.since, filter.until)?,
+    };
+    if counted > 0 {
+        notes.push(format!(
+            "{counted} requests were refused in this time without a record of their own. They are not in this answer."
+        ));
+    }
     if gaps.unread > 0 {
         notes.push(format!(
             "{} lines of the journal could not be read as records: run dtgate audit verify.",
