@@ -337,7 +337,12 @@ impl App {
             now,
             step_back: audit::step_back,
         };
-        let console = shown::console(&in_force.config, self.state.clone(), self.admin.status());
+        let console = shown::console(
+            &in_force.config,
+            self.state.clone(),
+            self.admin.status(),
+            self.metrics.clone(),
+        );
         let (metrics, tls) = (self.metrics, self.admin_listener.tls());
         let operators = self.operators;
         let listen_again = move |listen| {

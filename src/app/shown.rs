@@ -111,6 +111,7 @@ pub(super) fn console(
     config: &Config,
     state: Arc<State>,
     status: Status,
+    metrics: Metrics,
 ) -> Option<(console::Config, console::Gate)> {
     let shown = config.console.clone()?;
     let journal = config.journal.clone();
@@ -120,6 +121,7 @@ pub(super) fn console(
         policies: Some(Arc::new(move || state.in_force.load().set.policy().clone())),
         now,
         step_back: audit::step_back,
+        metrics,
     };
     Some((shown, gate))
 }

@@ -80,6 +80,7 @@ impl Console {
         if let (Login::Password, Some(path)) = (shown.login, &shown.passwords) {
             Passwords::read(path)?;
         }
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let gate = Gate {
             trail: Arc::new(move || {
                 let opened = there.open();
@@ -89,9 +90,9 @@ impl Console {
             policies: policy.map(|policy| Arc::new(move || policy.clone()) as _),
             now: app::now,
             step_back: audit::step_back,
+            metrics: metrics.clone(),
         };
         let (shutdown, _hangups) = app::signals(Hangup::Ends)?;
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let has_tls = tls.is_some();
         let settings = listener::Config {
             listen: self.listen,

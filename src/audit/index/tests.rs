@@ -729,3 +729,30 @@ fn a_text_that_is_found_by_an_option_is_said_to_be() {
     }
     assert!(index.found_by("nothing").unwrap().is_empty());
 }
+
+#[test]
+fn a_heavy_question_ends_when_nobody_waits_for_it_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &[json!({"kind": "start"})]);
+    let endless =
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+    for is_gone in [false, true] {
+        let mut index = indexed(directory.path());
+        let (stop, waiting) = crate::audit::Stop::after(match is_gone {
+            true => std::time::Duration::from_hours(1),
+            false => std::time::Duration::from_millis(50),
+        });
+        index.stop_at(stop).unwrap();
+        let asking = std::thread::spawn(move || {
+            let asked = index.db.query_row(endless, [], |row| row.get::<_, i64>(0));
+            let line = index.line(1);
+            (asked.map_err(Error::from), line)
+        });
+        if is_gone {
+            drop(waiting);
+        }
+        let (asked, line) = asking.join().unwrap();
+        assert!(matches!(asked, Err(Error::Stopped)), "{asked:?}");
+        assert!(matches!(line, Err(Error::Stopped)), "{line:?}");
+    }
+}
