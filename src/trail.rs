@@ -2,6 +2,8 @@
 //!
 //! Commands and the console ask here, so that both say the same.
 
+pub mod csv;
+pub mod export;
 mod pseudonyms;
 mod source;
 pub mod told;
