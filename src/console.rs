@@ -4,6 +4,7 @@
 //! | ----------------------------- | ----------------------------------------------------------------------- |
 //! | `/console`                    | now: what comes in, what is refused, how the gate is                    |
 //! | `/console/decisions`          | decisions, by everything that `dtgate audit query` takes                |
+//! | `/console/decisions.csv`, `….json` | the decisions of a search, as a file                              |
 //! | `/console/decisions/{id}`     | one decision: who, what, the difference, each policy, the outcome       |
 //! | `/console/decisions/{id}/proof` | the evidence for its record, as `dtgate audit prove` writes it       |
 //! | `/console/tokens/{id}`        | a token from its creation to its removal                                |
@@ -12,6 +13,7 @@
 //! | `/console/policies/{name}`    | one policy: its source, its tests, its objections                       |
 //! | `/console/live`               | decisions as they come, as server-sent events                           |
 //! | `/console/login`, `…/logout`  | who looks on                                                            |
+//! | `/console/login/oidc`, `/console/login/callback` | to an issuer, and back                                  |
 //! | `/console/assets/…`           | style, scripts                                                          |
 //!
 //! It guarantees that nothing here changes what is enforced or what is recorded; that a page is made on a thread of low
@@ -20,17 +22,22 @@
 //! a caller. All other paths are for whoever stands behind it.
 
 mod assets;
+mod certificate;
 mod config;
+mod cookie;
 mod desk;
+mod download;
 mod fault;
 mod file;
 mod live;
 mod login;
+mod oidc;
 mod page;
 mod pages;
 mod params;
 mod password;
 mod plot;
+mod role;
 mod row;
 mod search;
 mod session;
@@ -47,17 +54,22 @@ use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 use tower::Service;
 
-pub use config::{Config, ConfigError, Login};
+pub use certificate::{Holder, Holders};
+pub use config::{Config, ConfigError, Login, Logins, PublicUrl};
 pub use desk::{Gate, Open};
-pub use password::{Passwords, PasswordsError, line as password_line};
+pub use oidc::{Configured, Oidc, OidcError};
+pub use password::{PasswordsError, line as password_line};
+pub use role::{Role, Roles};
 
 use crate::admin::is_asked_by_name;
 use crate::listener::Body;
 use desk::Desk;
+use download::{Downloads, Form};
 use fault::Fault;
 use file::File;
 use live::Live;
-use login::{Door, LOGIN, LOGOUT, is_from_here};
+use login::{Door, LOGIN, LOGOUT, is_from_here, is_meant};
+use oidc::{BEGIN, CALLBACK};
 use page::Page;
 use params::Params;
 use viewer::Viewer;
@@ -71,8 +83,9 @@ pub struct Console<S> {
 }
 
 struct Shared {
-    desk: Desk,
+    desk: Arc<Desk>,
     door: Door,
+    downloads: Downloads,
     hosts: Vec<String>,
     live: Live,
 }
@@ -108,12 +121,24 @@ impl<S> Console<S> {
     /// `shown`: how, and beside which gate; without it there is no console, and all is left to `rest`.
     pub fn new(rest: S, shown: Option<(Config, Gate)>) -> Self {
         let shared = shown.map(|(config, gate)| {
-            Arc::new(Shared {
-                live: Live::new(gate.clone()),
-                door: Door::new(&config),
-                hosts: config.hosts.clone(),
-                desk: Desk::new(&config, gate),
-            })
+            let metrics = gate.metrics.clone();
+            let public = config.public_url.as_ref();
+            let public = public.map(|url| url.host().host().to_owned());
+            let live = Live::new(gate.clone());
+            let desk = Arc::new(Desk::new(&config, gate));
+            let shared = Arc::new(Shared {
+                live,
+                door: Door::new(&config, &metrics),
+                hosts: config.hosts.iter().cloned().chain(public).collect(),
+                downloads: Downloads::new(desk.clone()),
+                desk,
+            });
+            let asked = Arc::downgrade(&shared);
+            metrics.console_from(move || {
+                let shared = asked.upgrade();
+                shared.map_or((0, 0), |it| (it.door.sessions(), it.live.count()))
+            });
+            shared
         });
         Self { rest, shared }
     }
@@ -141,7 +166,7 @@ where
         match &self.shared {
             Some(shared) if path == ROOT || path.starts_with(BELOW) => {
                 let shared = shared.clone();
-                Box::pin(async move { Ok(shared.answer(request).await) })
+                Box::pin(async move { Ok(shared.counted(request).await) })
             }
             _ => Box::pin(self.rest.call(request)),
         }
@@ -149,6 +174,16 @@ where
 }
 
 impl Shared {
+    /// Style and scripts are not counted.
+    async fn counted(&self, request: Request<Body>) -> Response<Body> {
+        let is_file = request.uri().path().starts_with(ASSETS);
+        let answer = Box::pin(self.answer(request)).await;
+        if !is_file {
+            self.desk.metrics().console_answered(answer.status());
+        }
+        answer
+    }
+
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
@@ -157,6 +192,9 @@ impl Shared {
         }
         if let Some(name) = path.strip_prefix(ASSETS) {
             return assets::answer(name, &parts.headers);
+        }
+        if !is_meant(&parts) {
+            return page::respond(Err(Fault::Elsewhere), &Viewer::nobody());
         }
         let is_post = parts.method == Method::POST;
         if is_post && !is_from_here(&parts) {
@@ -171,10 +209,12 @@ impl Shared {
             }
             LOGIN => {
                 let params = Params::of(parts.uri.query().unwrap_or_default());
-                let page = Door::page(&params, None);
+                let page = self.door.page(&params, None);
                 return page::respond(Ok(Made::Page(page)), &Viewer::nobody());
             }
             LOGOUT if is_post => return self.door.leave(&parts),
+            BEGIN => return self.door.begin(&self.desk, &parts).await,
+            CALLBACK => return self.door.end(&self.desk, &parts).await,
             _ => {}
         }
         let Some(viewer) = self.door.who(&parts) else {
@@ -184,6 +224,10 @@ impl Shared {
         if path == LIVE && parts.method == Method::GET {
             let live = self.live.answer(&params, viewer.clone());
             return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
+        }
+        if let (Some(form), &Method::GET) = (Form::of(path), &parts.method) {
+            let file = self.downloads.answer(form, params, viewer.clone()).await;
+            return file.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
         let made = match (Route::of(path), &parts.method) {
             (Some(route), &Method::GET) => self.desk.make(route, params, viewer.clone()).await,

@@ -60,6 +60,14 @@ impl Desk {
         }
     }
 
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.gate.metrics
+    }
+
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        (self.gate.now)()
+    }
+
     /// A page. Whoever has gone does not let the next one in before its thread has noticed.
     pub(super) async fn make(
         &self,
@@ -123,21 +131,35 @@ impl Desk {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
+pub(super) mod tests {
     use std::time::Instant;
 
-    use super::*;
-    use crate::audit::index::{Filter, Index};
+    use serde_json::json;
 
-    fn gate() -> Gate {
+    use super::*;
+    use crate::audit::index::{FILE, Filter, Index};
+
+    /// Beside a journal with so many denials.
+    pub(in crate::console) fn gate_of(count: usize) -> Gate {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let mut lines = String::new();
+        for seq in 1..=count {
+            lines += &json!({
+                "seq": seq, "kind": "decision", "timestamp": "2026-11-24T01:30:00.123Z", "verdict": "deny",
+                "operation": "token.update", "input": {"request": {"path": "/api/v1/tokens/x"}},
+                "error": "=cmd|x", "result": {"violations": [{"policy": "p", "mode": "enforce", "rule": "deny", "message": "m"}]},
+            })
+            .to_string();
+            lines.push('\n');
+        }
+        std::fs::write(directory.path().join("00000000000000000001.jsonl"), lines).unwrap();
+        let path = directory.path().join(FILE);
+        Index::open(directory.path(), &path)
+            .unwrap()
+            .catch_up(|_| true)
+            .unwrap();
         Gate {
-            trail: Arc::new(|| {
-                Ok(Source::Journal {
-                    index: Box::new(Index::in_memory(Path::new("nowhere"))?),
-                    journal: "nowhere".into(),
-                })
-            }),
+            trail: Arc::new(move || Source::of_gate(directory.path(), &path)),
             status: None,
             policies: None,
             now: jiff::Timestamp::now,
@@ -150,7 +172,7 @@ mod tests {
         let config = Config::default();
         Desk {
             page_timeout,
-            ..Desk::new(&config, gate())
+            ..Desk::new(&config, gate_of(1))
         }
     }
 

@@ -47,6 +47,8 @@ limits! {
     Connections = "connections",
     /// Connections of one address at once.
     ConnectionsPerAddress = "connections_per_address",
+    /// Logins at an issuer that have begun.
+    ConsoleBegun = "console_begun",
     /// Downloads of decisions from the console at once.
     ConsoleDownloads = "console_downloads",
     /// One that took too long.
@@ -63,8 +65,6 @@ limits! {
     ConsoleRows = "console_rows",
     /// People who have logged in to the console.
     ConsoleSessions = "console_sessions",
-    /// Logins at an issuer that have begun.
-    ConsoleBegun = "console_begun",
     /// Denials of one caller that are recorded.
     Denials = "denials",
     /// Files and sockets of the process.

@@ -738,9 +738,10 @@ fn a_heavy_question_ends_when_nobody_waits_for_it_any_more() {
         "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
     for is_gone in [false, true] {
         let mut index = indexed(directory.path());
-        let (stop, waiting) = crate::audit::Stop::after(match is_gone {
-            true => std::time::Duration::from_hours(1),
-            false => std::time::Duration::from_millis(50),
+        let (stop, waiting) = Stop::after(if is_gone {
+            std::time::Duration::from_hours(1)
+        } else {
+            std::time::Duration::from_millis(50)
         });
         index.stop_at(stop).unwrap();
         let asking = std::thread::spawn(move || {
