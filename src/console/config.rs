@@ -235,7 +235,8 @@ impl TryFrom<String> for PublicUrl {
                 .parse::<std::net::IpAddr>()
                 .is_ok_and(|address| address.is_loopback());
         let is_encrypted = *scheme == Scheme::HTTPS;
-        if !is_encrypted && !(is_here && *scheme == Scheme::HTTP) {
+        let is_readable = !is_here || *scheme != Scheme::HTTP;
+        if is_readable && !is_encrypted {
             return refuse("whoever logs in would do so readable for the network");
         }
         let host = host.as_str().to_ascii_lowercase();

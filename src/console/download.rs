@@ -67,7 +67,7 @@ enum Piece {
 
 /// The body of an answer that comes part by part.
 struct Pieces {
-    pieces: mpsc::Receiver<Piece>,
+    coming: mpsc::Receiver<Piece>,
     is_whole: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -126,7 +126,7 @@ impl Downloads {
             now: self.desk.now(),
         });
         let first = part(&self.desk, &wanted, None).await?;
-        let (sender, pieces) = mpsc::channel(1);
+        let (sender, coming) = mpsc::channel(1);
         let desk = self.desk.clone();
         tokio::spawn(async move {
             let sent = timeout(LONGEST, Box::pin(send(&desk, &wanted, first, sender))).await;
@@ -135,7 +135,7 @@ impl Downloads {
             }
         });
         let mut response = Response::new(boxed(Pieces {
-            pieces,
+            coming,
             is_whole: false,
             _place: place,
         }));
@@ -269,7 +269,7 @@ impl http_body::Body for Pieces {
         if self.is_whole {
             return Poll::Ready(None);
         }
-        Poll::Ready(match ready!(self.pieces.poll_recv(context)) {
+        Poll::Ready(match ready!(self.coming.poll_recv(context)) {
             Some(Piece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
             Some(Piece::End) => {
                 self.is_whole = true;
@@ -342,10 +342,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_breaks_off_is_not_taken_for_the_whole() {
-        let (sender, pieces) = mpsc::channel(1);
+        let (sender, coming) = mpsc::channel(1);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let body = Pieces {
-            pieces,
+            coming,
             is_whole: false,
             _place: place,
         };

@@ -1,4 +1,4 @@
-//! Logins at an issuer: OpenID Connect, authorization code flow with PKCE.
+//! Logins at an issuer: `OpenID` Connect, authorization code flow with PKCE.
 //!
 //! A login counts only in the browser in which it began, once, and for a few minutes. What the issuer hands over is judged
 //! like the tokens that callers show to the gate, and has to be about this very login. The issuer leads people back to the
@@ -177,7 +177,7 @@ impl Way {
         let token = found.exchange(&self.config, secret, code, &begun.verifier, &redirect_uri);
         let token = token.await?;
         let origin = Origin {
-            address: address.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             share: const { Share::percent(25) },
             signatures: PLACES * 4,
         };
@@ -262,7 +262,7 @@ pub(super) const CALLBACK: &str = "/console/login/callback";
 pub(super) const BEGIN: &str = "/console/login/oidc";
 /// Logins that ask the issuer something at once.
 const PLACES: usize = 16;
-/// RFC 6749, sections 4.1.2.1 and 5.2; OpenID Connect Core, section 3.1.2.6.
+/// RFC 6749, sections 4.1.2.1 and 5.2; `OpenID` Connect Core, section 3.1.2.6.
 const WORDS: &[&str] = &[
     "access_denied",
     "account_selection_required",

@@ -59,16 +59,13 @@ impl Issuer {
     ) -> Result<Self, OidcError> {
         let issuer = config.of_identity().map_err(OidcError::Issuer)?;
         let name = Name::try_from(NAME.to_owned()).map_err(OidcError::Issuer)?;
-        let description = match &config.endpoints {
-            Some(configured) => {
-                client(config, &configured.token)?;
-                None
-            }
-            None => {
-                let url = Url::of_description(&config.issuer).map_err(OidcError::Issuer)?;
-                let client = client(config, &url)?;
-                Some((url, client))
-            }
+        let description = if let Some(configured) = &config.endpoints {
+            client(config, &configured.token)?;
+            None
+        } else {
+            let url = Url::of_description(&config.issuer).map_err(OidcError::Issuer)?;
+            let client = client(config, &url)?;
+            Some((url, client))
         };
         let trusted = identity::Config {
             jwt: [(name, issuer)].into(),

@@ -396,13 +396,13 @@ fn an_issuer_that_errs_is_slow_or_does_not_end_lets_nobody_in_and_is_not_waited_
     let (_directory, gate) = issuer.gate(&upstream);
     let asked = |more: &str| {
         let begun = begin(&gate, "");
-        let began = Instant::now();
+        let clock = Instant::now();
         let answer = back(
             &gate,
             &format!("{more}&state={}", begun.state),
             &begun.cookie,
         );
-        assert!(began.elapsed() < Duration::from_secs(10), "{more}");
+        assert!(clock.elapsed() < Duration::from_secs(10), "{more}");
         answer
     };
     refused(
@@ -418,7 +418,7 @@ fn an_issuer_that_errs_is_slow_or_does_not_end_lets_nobody_in_and_is_not_waited_
     );
     refused(&asked("code="), 403, "has no code");
     refused(&asked("code=a&code=b"), 403, "has no code");
-    let long = format!("{{\"id_token\":\"{}\"}}", "a".repeat(300 << 10));
+    let large = format!("{{\"id_token\":\"{}\"}}", "a".repeat(300 << 10));
     let endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n".to_vec();
     for (said, status, reason) in [
         (
@@ -439,7 +439,7 @@ fn an_issuer_that_errs_is_slow_or_does_not_end_lets_nobody_in_and_is_not_waited_
             "the token of the issuer is refused",
         ),
         (answer("302 Found", ""), 502, "a redirect"),
-        (answer("200 OK", &long), 502, "more than 131072 bytes"),
+        (answer("200 OK", &large), 502, "more than 131072 bytes"),
         (endless, 502, "no answer within 1s"),
         (b"HTTP/1.1 200 OK\r\n".to_vec(), 502, "no answer within 1s"),
     ] {
