@@ -296,7 +296,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         std::fs::write(&path, "").unwrap();
-        let closed = config(&format!("passwords = {path:?}"));
+        let closed = config(&format!("passwords = '{}'", path.display()));
         closed.check(here, None).unwrap();
         closed.check(everywhere, Some(&tls)).unwrap();
         closed.check(everywhere, None).unwrap_err();
