@@ -29,6 +29,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::lines::{Lines, Place, Unreadable};
 use super::segment::{as_readable_as, options};
+use super::stop::Stop;
 use damage::Damage;
 pub use error::Error;
 pub use file::check;
@@ -54,6 +55,8 @@ pub struct Index {
     file: Option<(u64, u64)>,
     filler: Option<Filler>,
     damage: Damage,
+    /// When a question is given up; `None`: never.
+    stop: Option<Stop>,
 }
 
 /// What one transaction came to.
@@ -123,6 +126,7 @@ impl Index {
             file: file_of(path),
             filler: None,
             damage: Damage::default(),
+            stop: None,
         };
         if !is_usable(&index.db)? {
             if has_tables(&index.db)? {
@@ -158,6 +162,7 @@ impl Index {
             file: file_of(path),
             filler: None,
             damage: Damage::default(),
+            stop: None,
         }))
     }
 
@@ -175,6 +180,7 @@ impl Index {
             file: None,
             filler: None,
             damage: Damage::default(),
+            stop: None,
         };
         index.make()?;
         Ok(index)
@@ -191,6 +197,15 @@ impl Index {
             making.pragma_update(None, "user_version", VERSION)?;
         }
         making.commit()?;
+        Ok(())
+    }
+
+    /// From now on every question fails as soon as this is over, whatever `SQLite` is about.
+    pub fn stop_at(&mut self, stop: Stop) -> Result<(), Error> {
+        let asked = stop.clone();
+        self.db
+            .progress_handler(STEPS, Some(move || asked.is_over()))?;
+        self.stop = Some(stop);
         Ok(())
     }
 
@@ -288,6 +303,10 @@ impl Index {
 
     /// A record as the journal has it; `None`: it is not there any more.
     pub fn line(&self, seq: u64) -> Result<Option<Vec<u8>>, Error> {
+        // Its own question to SQLite is too short to be stopped, and there may be many.
+        if self.stop.as_ref().is_some_and(Stop::is_over) {
+            return Err(Error::Stopped);
+        }
         let place = self
             .db
             .prepare_cached("SELECT segment, offset FROM record WHERE seq = ?")?
@@ -374,6 +393,8 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
 
 /// Memory for pages.
 const CACHE_KIB: i64 = 32 * 1024;
+/// Instructions of `SQLite`'s machine between two looks at whether a question is given up: well below a millisecond.
+const STEPS: i32 = 10_000;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::Error;
+use crate::audit::Stop;
 use crate::audit::index::{By, Filter, Gaps, Index, Sums, Unnamed, is_about};
 use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question};
 
@@ -55,6 +56,24 @@ impl Source {
                 keys,
             },
             (source, _) => source,
+        }
+    }
+
+    /// The same; each question fails as soon as this is over.
+    pub fn stop_at(self, stop: Stop) -> Result<Self, Error> {
+        match self {
+            Self::Journal { mut index, journal } => {
+                index.stop_at(stop)?;
+                Ok(Self::Journal { index, journal })
+            }
+            Self::Store {
+                mut asked,
+                gate,
+                keys,
+            } => {
+                asked.stop_at(stop)?;
+                Ok(Self::Store { asked, gate, keys })
+            }
         }
     }
 

@@ -972,3 +972,31 @@ fn only_a_record_that_says_so_itself_changed_nothing() {
         assert_eq!(row.is_no_op(&row.masks()), wanted, "{record}");
     }
 }
+
+#[test]
+fn a_heavy_question_ends_when_nobody_waits_for_it_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &[json!({"kind": "start"})]);
+    let endless =
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+    for is_gone in [false, true] {
+        let mut index = indexed(directory.path());
+        let (stop, waiting) = Stop::after(if is_gone {
+            std::time::Duration::from_hours(1)
+        } else {
+            std::time::Duration::from_millis(50)
+        });
+        index.stop_at(stop).unwrap();
+        let asking = std::thread::spawn(move || {
+            let asked = index.db.query_row(endless, [], |row| row.get::<_, i64>(0));
+            let line = index.line(1);
+            (asked.map_err(Error::from), line)
+        });
+        if is_gone {
+            drop(waiting);
+        }
+        let (asked, line) = asking.join().unwrap();
+        assert!(matches!(asked, Err(Error::Stopped)), "{asked:?}");
+        assert!(matches!(line, Err(Error::Stopped)), "{line:?}");
+    }
+}

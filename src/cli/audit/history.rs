@@ -10,15 +10,16 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::beside;
 use super::opened::note;
 use super::query::Form;
 use super::source::{Asking, Source};
 use super::table::{Table, terminal};
 use super::times::{Shown, Span, Times};
-use super::{beside, csv};
 use crate::audit::event;
 use crate::audit::index::{Filter, Pattern};
 use crate::cli::print_json;
+use crate::trail::csv;
 use crate::trail::history::{Found, Happened, MOST, Steps, Tokens, What, steps};
 use crate::value::Visible;
 use hidden::Hidden;
