@@ -94,27 +94,7 @@ fn record() -> impl Strategy<Value = Value> {
         }
         record
     });
-    let status = prop::sample::select(vec![
-        json!(200),
-        json!(503),
-        json!(302),
-        json!(400),
-        Value::Null,
-    ]);
-    let detail = prop::sample::select(vec!["", "No answer: pay", "éclair, api"]);
-    let outcome = (1..40_u64, 0..4_usize, name(), detail, status).prop_map(|(of, how, made, detail, status)| {
-        let outcome = [
-            json!("answered"),
-            json!("failed"),
-            json!("unknown"),
-            json!(5),
-        ];
-        json!({
-            "kind": "outcome", "timestamp": "2026-11-24T09:30:00.123Z", "decision_seq": of,
-            "outcome": outcome[how], "status": status, "duration_ms": 1.25, "credential": {"id": made},
-            "detail": detail,
-        })
-    });
+    let outcome = outcome();
     let other = prop_oneof![
         Just(json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00.123Z"})),
         Just(json!({"kind": 5, "timestamp": []})),
@@ -135,6 +115,23 @@ fn record() -> impl Strategy<Value = Value> {
         }),
     ];
     prop_oneof![6 => decision, 3 => outcome, 1 => other]
+}
+
+/// How a decision ended, with members of the wrong type now and then.
+fn outcome() -> impl Strategy<Value = Value> {
+    let status = [json!(200), json!(503), json!(302), json!(400), Value::Null];
+    let status = prop::sample::select(status.to_vec());
+    let name = prop::sample::select(&NAMES[..]);
+    let detail = prop::sample::select(vec!["", "No answer: pay", "éclair, api"]);
+    let outcome = (1..40_u64, 0..4_usize, name, detail, status);
+    outcome.prop_map(|(of, how, made, detail, status)| {
+        let outcome = [json!("answered"), json!("failed"), json!("unknown"), json!(5)];
+        json!({
+            "kind": "outcome", "timestamp": "2026-11-24T09:30:00.123Z", "decision_seq": of,
+            "outcome": outcome[how], "status": status, "duration_ms": 1.25, "credential": {"id": made},
+            "detail": detail,
+        })
+    })
 }
 
 fn filter() -> impl Strategy<Value = Filter> {

@@ -644,7 +644,8 @@ async fn a_start_names_the_last_decisions_in_doubt_and_counts_them() {
         let lines = text
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let start = lines.filter(|it| it["kind"] == "start").last().unwrap();
+        let mut starts = lines.filter(|it| it["kind"] == "start");
+        let start = starts.next_back().unwrap();
         assert_eq!(start["in_doubt_count"], wanted);
         let named = start["in_doubt"].as_array().unwrap();
         assert_eq!(
