@@ -140,7 +140,7 @@ const CLEAR: [u8; 4] = [0, 0, 0, 3];
 const MD5: [u8; 4] = [0, 0, 0, 5];
 /// The first answer of SCRAM.
 const SCRAM: [u8; 4] = [0, 0, 0, 11];
-/// As many as every PostgreSQL takes that was not told to take fewer.
+/// As many as a server has where it was not told to have fewer.
 const ITERATIONS: u64 = 4096;
 /// Bytes of a message about the password: more than a server sends.
 const LONGEST_ASKED: usize = 4096;
