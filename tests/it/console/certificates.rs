@@ -4,7 +4,7 @@ use rcgen::{CertificateParams, DnType, SanType};
 
 use super::{FROM_HERE, PATIENT, users};
 use crate::authority::Authority;
-use crate::harness::{Gate, Upstream, policies, serving};
+use crate::harness::{Gate, Upstream, eventually, policies, serving};
 use crate::tls::clients::{ask, client, now};
 use crate::tls::{certified, write};
 
@@ -55,6 +55,9 @@ fn a_certificate_that_is_listed_lets_in_with_its_roles_and_no_other_does() {
     let mallory = client(&gate, Some(authority.issue(named("mallory"))));
     let nobody = client(&gate, None);
     let status = |who, target: &str| ask(who, gate.admin, b"", &get(target)).unwrap().status;
+    eventually("there is an index", || {
+        (status(&alice, "/console/policies") != 503).then_some(())
+    });
     for (who, page, search) in [
         (&alice, 200, 200),
         (&desk, 200, 403),
