@@ -186,13 +186,8 @@ impl Audit {
             pseudonyms.compare(keyed.as_ref());
         }
         let in_doubt = found.in_doubt.len();
-        let mut records = Vec::new();
-        records.extend(
-            found
-                .asides
-                .into_iter()
-                .map(|aside| recovered(aside, now())),
-        );
+        let asides = found.asides.into_iter();
+        let mut records: Vec<Record> = asides.map(|aside| recovered(aside, now())).collect();
         let start = Event::Start(Start {
             timestamp: rfc3339_millis(now()),
             version: env!("CARGO_PKG_VERSION"),

@@ -145,10 +145,7 @@ impl Bundle {
         let mut mask = None;
         if Mask::take_files(&mut tree, &modules) {
             (rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
-            if let Some((found, doubts)) = Mask::of(&tree, &mut problems) {
-                mask = Some(found);
-                tree.warnings.extend(doubts);
-            }
+            mask = Mask::of(&mut tree, &mut problems);
         }
         let is_whole = broken.is_empty();
         problems.extend(broken);

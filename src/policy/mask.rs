@@ -135,8 +135,8 @@ impl Mask {
         !tree.masks.is_empty()
     }
 
-    /// The rules of a tree that has some, and what in them names what no event has.
-    pub(super) fn of(tree: &Tree, problems: &mut Vec<Problem>) -> Option<(Self, Vec<Problem>)> {
+    /// The rules of a tree that has some. What in them names what no event has becomes a warning of the tree.
+    pub(super) fn of(tree: &mut Tree, problems: &mut Vec<Problem>) -> Option<Self> {
         let first = tree.masks.first()?;
         let is_helper = |file: &&File| {
             let (mut rego, _broken) = read::compile(&[file], &Map::new());
@@ -186,7 +186,8 @@ impl Mask {
                     rules: Arc::new(rules),
                     limit: DEFAULT_LIMIT,
                 };
-                Some((mask, doubts))
+                tree.warnings.extend(doubts);
+                Some(mask)
             }
             Err(problem) => {
                 problems.push(problem);

@@ -174,7 +174,7 @@ const IDS: &[&[&str]] = &[
 ];
 
 /// What chain, verification, joins and readers go by, and what says nothing of a caller.
-const KEPT: [&[&str]; 41] = [
+const KEPT: [&[&str]; 44] = [
     &["counted"],
     &["kind"],
     &["timestamp"],
@@ -196,6 +196,10 @@ const KEPT: [&[&str]; 41] = [
     &["statuses"],
     &["reasons"],
     &["method"],
+    // The operator's own words.
+    &["caller", "teams"],
+    &["callers", "*", "caller", "teams"],
+    &["input", "caller", "teams"],
     &["caller", "kind"],
     &["callers", "*", "caller", "kind"],
     &["request", "id"],

@@ -76,9 +76,9 @@ fn by_what_others_ask_for_stays_whatever_a_caller_calls_itself() {
     let (_journal, own) = pseudonyms(&["caller.jwt.subject", "caller.jwt.claims.groups"]);
     let event = |subject: &str| {
         json!({
-            "caller": {"jwt": {"subject": subject}},
+            "caller": {"jwt": {"subject": subject}, "teams": ["payments"]},
             "input": {
-                "caller": {"jwt": {"claims": {"groups": ["forbidden-scope", "logs.read", "dt0c01.AAAA", "token.update"]}}},
+                "caller": {"teams": ["payments"], "jwt": {"claims": {"groups": ["forbidden-scope", "logs.read", "dt0c01.AAAA", "token.update"]}}},
                 "change": {"scopes": {"added": ["WriteConfig", "logs.read"]}},
                 "token": {"id": "dt0c01.AAAA", "current": {"id": "dt0c01.AAAA", "scopes": ["WriteConfig"]}},
             },
@@ -88,6 +88,7 @@ fn by_what_others_ask_for_stays_whatever_a_caller_calls_itself() {
         })
     };
     for subject in [
+        "payments",
         "WriteConfig",
         "dt0c01.AAAA",
         "forbidden-scope",
@@ -96,6 +97,8 @@ fn by_what_others_ask_for_stays_whatever_a_caller_calls_itself() {
         let (was, is) = (event(subject), applied(&own, &event(subject)));
         for place in [
             "/input/change/scopes",
+            "/caller/teams",
+            "/input/caller/teams",
             "/input/token",
             "/operation",
             "/result/violations",
@@ -103,7 +106,7 @@ fn by_what_others_ask_for_stays_whatever_a_caller_calls_itself() {
         ] {
             assert_eq!(is.pointer(place), was.pointer(place), "{subject} {place}");
         }
-        assert_ne!(is["caller"], was["caller"], "{subject}");
+        assert_ne!(is["caller"]["jwt"], was["caller"]["jwt"], "{subject}");
     }
     // Who changes the token that it uses itself is named by it.
     let (_journal, own) = pseudonyms(&["caller.token.id"]);

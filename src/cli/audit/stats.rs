@@ -56,6 +56,17 @@ enum Bucket {
 /// Allowed and denied.
 type Counts = (u64, u64);
 
+/// Says that there was no room to count all names.
+fn say_left_out(left_out: u64) {
+    if left_out > 0 {
+        note(&format!(
+            "there are more names than are counted at once: {} of others left out. --since, --until or another filter \
+             asks about fewer",
+            counted(left_out, "decision")
+        ));
+    }
+}
+
 impl Stats {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let shown = self.times.shown();
@@ -71,13 +82,7 @@ impl Stats {
             (Form::Csv, _) | (_, By::Verdict) => source.sums(&filter, self.by)?,
             _ => source.totals(&filter, self.by)?,
         };
-        if left_out > 0 {
-            note(&format!(
-                "there are more names than are counted at once: {} of others left out. --since, --until or another filter \
-                 asks about fewer",
-                counted(left_out, "decision")
-            ));
-        }
+        say_left_out(left_out);
         let mut names: BTreeMap<&str, Counts> = BTreeMap::new();
         for sum in &sums {
             add(names.entry(&sum.name).or_default(), sum);
@@ -93,12 +98,12 @@ impl Stats {
         }
         if self.format == Form::Csv {
             let names: BTreeSet<&str> = names.iter().map(|(name, _)| *name).collect();
-            let sums = sums.iter().filter(|sum| names.contains(&*sum.name));
-            return self.csv(out, &sums.collect::<Vec<_>>(), &shown.zone);
+            let sums: Vec<&Sum> = sums.iter().filter(|it| names.contains(&*it.name)).collect();
+            return self.csv(out, &sums, &shown.zone);
         }
+        // One decision has several names, and counts once in time.
         let over_time = match self.by {
             By::Verdict => sums.clone(),
-            // One decision has several names, and counts once in time.
             _ => source.sums(&filter, By::Verdict)?.all,
         };
         let (buckets, has_more) = self.buckets(&over_time, &shown.zone);

@@ -36,6 +36,8 @@ pub(super) fn doubts(program: &Program<'_>) -> Vec<Problem> {
         if let Site::Text(text) = site
             && scope.definition.names.package == PACKAGE
             && let Some(path) = syntax::written(text).and_then(|text| text.strip_prefix('/'))
+            // By itself it stands between steps that are put together.
+            && !path.is_empty()
         {
             let steps: Vec<Option<&str>> = path.split('/').map(known).collect();
             if let Some((_, message)) = missing(&steps) {

@@ -55,7 +55,7 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     );
     click(&mut browser, "judge");
     says(&mut browser, "verdict", "allow");
-    says(&mut browser, "verdict-before", "deny");
+    says(&mut browser, "verdict-with_edit", "deny");
     let edited = browser.run("host.value");
     click(&mut browser, "save-test");
     browser.wait("Boolean(document.getElementById('test-text'))");
@@ -80,7 +80,7 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     assert_eq!(shipped.status.code(), Some(2), "{shipped:?}");
     let file = directory.path().join("forbidden_scopes.rego");
     std::fs::write(file, edited.as_str().unwrap()).unwrap();
-    let passed = passes();
-    assert!(passed.status.success(), "{passed:?}");
+    let with_edit = passes();
+    assert!(with_edit.status.success(), "{with_edit:?}");
     assert_eq!(browser.complaints(), Vec::<Value>::new());
 }
