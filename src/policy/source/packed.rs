@@ -280,6 +280,7 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
         Signature::Unchecked => {}
     }
     let manifest = Manifest::of(archive)?;
+    manifest.permit_versions(archive)?;
     if let Some(allowed) = &bundle.roots
         && let Some(root) = manifest.outside(allowed)
     {
