@@ -50,6 +50,15 @@ pub struct Supposition {
     pub before: Before,
 }
 
+impl Supposition {
+    fn has_a_caller(&self) -> bool {
+        self.token.is_some()
+            || self.certificate.is_some()
+            || self.jwt.is_some()
+            || !self.teams.is_empty()
+    }
+}
+
 /// Where it is known from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Before {
@@ -85,6 +94,8 @@ pub struct Opinion {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unknown {
     Address,
+    /// Who calls: there is no token, no proof and no team.
+    Caller,
     Headers,
     Host,
     /// The token as it is, of a request that changes it.
@@ -96,6 +107,7 @@ pub enum Unknown {
 /// What a question says of these.
 struct Said {
     address: bool,
+    caller: bool,
     headers: bool,
     host: bool,
     before: Before,
@@ -167,6 +179,7 @@ impl Set {
         };
         let said = Said {
             address: supposition.address.is_some(),
+            caller: supposition.has_a_caller(),
             headers: supposition.headers.is_some(),
             host: supposition.host.is_some() || entrance.host.is_some(),
             before,
@@ -233,6 +246,8 @@ impl Set {
         let reads = |members: &[&str]| members.iter().any(|member| policy.reads(member));
         let all = [
             (Unknown::Address, !said.address && reads(&OF_ADDRESS)),
+            // Whatever they read: modes and exceptions are for callers, too.
+            (Unknown::Caller, !said.caller),
             (Unknown::Headers, !said.headers && reads(&[HEADERS])),
             (Unknown::Host, !said.host && reads(&[HOST_MEMBER])),
             (

@@ -197,6 +197,16 @@ impl Manifest {
         roots.find(|root| EVERYBODYS.iter().any(|part| root.overlaps(&[*part])))
     }
 
+    /// Its roots, each as a manifest has it. Too many to be kept are told as all of `data`.
+    pub(in crate::policy) fn shown_roots(&self) -> Vec<String> {
+        let roots = self.roots.iter().map(|root| root.0.join("/"));
+        let roots: Vec<String> = roots.collect();
+        if roots.iter().map(String::len).sum::<usize>() > MOST_KEPT {
+            return vec![String::new()];
+        }
+        roots
+    }
+
     pub(in crate::policy) fn roots(&self) -> String {
         let roots: Vec<String> = self.roots.iter().map(ToString::to_string).collect();
         roots.join(", ")
@@ -281,5 +291,7 @@ const KNOWN: [&str; 6] = [
 ];
 const LONGEST_REVISION: usize = 256;
 const MOST_ROOTS: usize = 1000;
+/// Of the roots of a bundle that was in force, in bytes.
+const MOST_KEPT: usize = 16 << 10;
 /// What every reader of JSON reads alike.
 const LAST_SEQUENCE: u64 = (1 << 53) - 1;

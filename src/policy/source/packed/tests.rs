@@ -54,6 +54,7 @@ impl Shelf {
             roots: None,
             is_shared: false,
             least: None,
+            formers: Vec::new(),
         }
     }
 
