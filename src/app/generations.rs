@@ -202,6 +202,27 @@ mod tests {
     }
 
     #[test]
+    fn a_challenger_is_kept_and_was_not_in_force() {
+        let (folder, policies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let rego = "package dtgate.a\n\ndeny contains \"no\" if false\n";
+        fs::write(policies.path().join("a.rego"), rego).unwrap();
+        let policy = crate::app::policies_at(policies.path(), &[]).unwrap();
+        let text = format!("journal.directory = '{}'", folder.path().display());
+        let config: Config = toml::from_str(&text).unwrap();
+        let revision = policy.revision();
+        let kept = challengers(folder.path()).join(format!("{revision}{ENDING}"));
+        keep_challenger(&config, &policy);
+        assert_eq!(Generation::open(&kept).unwrap().revision, revision);
+        assert!(!are_others(folder.path(), "a") && newest(folder.path()).is_none());
+        assert!(newest_releases(folder.path()).is_empty());
+        // What was in force is kept once.
+        fs::remove_file(&kept).unwrap();
+        keep(&config, &policy);
+        keep_challenger(&config, &policy);
+        assert!(!kept.exists() && !are_others(folder.path(), revision));
+    }
+
+    #[test]
     fn the_oldest_make_room_and_the_one_in_force_stays() {
         let folder = tempfile::tempdir().unwrap();
         let of = |age: u64| {

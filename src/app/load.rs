@@ -237,6 +237,29 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     })
 }
 
+/// The same configuration, with what was in force in the place of the bundles in files that are others now. `None`: none
+/// of them is.
+pub(super) fn beside_files(config: &Config, in_force: &Policy) -> Option<Config> {
+    let mut beside = config.clone();
+    let policies = &mut beside.policies;
+    let mut is_any = false;
+    for (name, bundle) in &mut policies.bundles {
+        let bundles::Source::File(path) = &mut bundle.source else {
+            continue;
+        };
+        let mut releases = in_force.releases();
+        let Some(release) = releases.find(|release| release.name == name.as_str()) else {
+            continue;
+        };
+        let good = bundles::good(&policies.state, name);
+        if !release.is_at(path) && release.is_at(&good) {
+            *path = good;
+            is_any = true;
+        }
+    }
+    is_any.then_some(beside)
+}
+
 /// Who belongs to which team, as `data.callers` has it.
 pub fn teams(policy: &Policy, tokens: Option<&Tokens>) -> anyhow::Result<Teams> {
     let Some(callers) = policy.data("callers") else {
@@ -399,6 +422,32 @@ mod tests {
                 Ok(_) => assert!(is_one, "{text:?}"),
                 Err(error) => assert!(!is_one && error.message().contains("a reason is expected")),
             }
+        }
+    }
+
+    /// Whoever is on the way can say for the server that nothing has changed.
+    #[test]
+    fn an_age_that_anybody_on_the_way_can_feign_is_doubted() {
+        let policies = tempfile::tempdir().unwrap();
+        let rego = "package dtgate.a\n\ndeny contains \"no\" if false\n";
+        std::fs::write(policies.path().join("a.rego"), rego).unwrap();
+        let policy = policies_at(policies.path(), &[]).unwrap();
+        for (url, more, is_doubted) in [
+            ("http://bundles.example/b", "max_age = '1h'", true),
+            ("http://bundles.example/b", "", false),
+            ("https://bundles.example/b", "max_age = '1h'", false),
+            ("http://127.0.0.1:1/b", "max_age = '1h'", false),
+        ] {
+            let text = format!(
+                "upstream.url = 'http://127.0.0.1:1'\n[policies.bundles.b]\nurl = '{url}'\n{more}\n\
+                 signature = {{ key_file = 'k', algorithm = 'ES256' }}\n"
+            );
+            let config: Config = toml::from_str(&text).unwrap();
+            let doubts = about_bundles(&config, &policy);
+            let told = doubts
+                .iter()
+                .any(|it| it.message.contains("begins with http://"));
+            assert_eq!(told, is_doubted, "{url} {more}: {doubts:?}");
         }
     }
 

@@ -174,8 +174,8 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
         ..Remembered::default()
     };
     // First what the next start takes: it must not be older than what is remembered.
-    now.vouched =
-        bundles::in_force(&policies.state, name, bundle, release).context("policies.state")?;
+    now.vouched = bundles::in_force(&policies.state, name, &policies.bundles, release)
+        .context("policies.state")?;
     Remembered::change(&policies.state, name, |before| {
         let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
         let same = before.filter(|before| before.digest == now.digest);

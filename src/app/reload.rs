@@ -71,6 +71,17 @@ struct PutAside {
     are_back: bool,
 }
 
+/// Which bundles in files are read.
+#[derive(Clone, Copy)]
+enum Files {
+    AsTheyAre,
+    AsInForce,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the bundles in files are those in force")]
+struct NoneIsOther;
+
 /// What was read, and holds.
 struct Fresh {
     config: Config,
@@ -161,7 +172,7 @@ impl Reloader {
             // What is fetched meanwhile takes the place of nothing that was not kept.
             let held = self.downloads.hold().await;
             let waiting = self.waiting().await;
-            let read = self.read(&source, tested).await;
+            let read = self.read(&source, tested, Files::AsTheyAre).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
                 rest = Instant::now() + rest_after(reading.elapsed());
@@ -184,9 +195,21 @@ impl Reloader {
                 }
                 Err(error) => {
                     refused = Some(seen);
+                    let beside = self.read_beside(&source, &waiting, tested, seen).await;
+                    let (why, fresh) = match beside {
+                        Some(Ok(fresh)) => (None, Some(fresh)),
+                        Some(Err(why)) => (Some(why), None),
+                        None => (None, None),
+                    };
+                    let is_beside = fresh.is_some();
+                    if let Some((fresh, renewed)) = fresh {
+                        unrecorded = Box::pin(self.put_in_force(fresh, renewed, trigger)).await;
+                    }
                     self.state.is_refused.store(true, Relaxed);
                     self.refuse(&error, trigger).await;
-                    let aside = self.put_all_aside(&source, &waiting, &error, loaded).await;
+                    let waiting = if is_beside { &[][..] } else { &waiting };
+                    let why = why.as_ref().unwrap_or(&error);
+                    let aside = self.put_all_aside(&source, waiting, why, loaded).await;
                     again = aside.are_others.then_some(Trigger::Bundle);
                     // What comes again is tried again, also where nobody looks at files meanwhile.
                     refused = refused.filter(|_| !aside.are_back);
@@ -338,7 +361,34 @@ impl Reloader {
         seen
     }
 
-    async fn read(&self, source: &Arc<Source>, tested: Tested) -> anyhow::Result<Fresh> {
+    /// What servers have, beside what was in force of the bundles in files: one of those that is refused holds up none
+    /// of the others. `None`: no server has anything new, or no file is another one.
+    async fn read_beside(
+        &self,
+        source: &Arc<Source>,
+        waiting: &[(bundles::Name, String)],
+        tested: Tested,
+        seen: Digest,
+    ) -> Option<anyhow::Result<(Fresh, Vec<&'static str>)>> {
+        if waiting.is_empty() {
+            return None;
+        }
+        let read = self.read(source, tested, Files::AsInForce).await;
+        if self.look(source).await != seen {
+            return None;
+        }
+        match self.with_certificates(read).await {
+            Err(error) if error.is::<NoneIsOther>() => None,
+            read => Some(read),
+        }
+    }
+
+    async fn read(
+        &self,
+        source: &Arc<Source>,
+        tested: Tested,
+        files: Files,
+    ) -> anyhow::Result<Fresh> {
         let (source, state, metrics) = (source.clone(), self.state.clone(), self.metrics.clone());
         let reading = move || {
             let running = state.in_force.load_full();
@@ -350,9 +400,16 @@ impl Reloader {
                     .block_on(load::prepare_others(&config, &running.config))?;
                 super::check_listeners(&config)?;
                 let before = Some((&running.config, &*running.set));
-                let wanted = load::load(&config, &metrics, before)?;
+                let beside = match files {
+                    Files::AsTheyAre => config.clone(),
+                    Files::AsInForce => {
+                        let beside = load::beside_files(&config, running.set.policy());
+                        beside.ok_or(NoneIsOther)?
+                    }
+                };
+                let wanted = load::load(&beside, &metrics, before)?;
                 Ok(Fresh {
-                    tested: tested.with(&config)?,
+                    tested: tested.with(&beside)?,
                     config,
                     wanted,
                     restart,

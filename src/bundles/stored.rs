@@ -28,6 +28,11 @@ pub(super) struct Said {
     pub(super) server: String,
 }
 
+/// Where the copy is of what was in force last.
+pub fn good(state: &Path, name: &Name) -> PathBuf {
+    state.join(format!("{name}.good.tar.gz"))
+}
+
 /// The files of one bundle.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
@@ -61,7 +66,7 @@ impl Stored {
     }
 
     fn good(&self) -> PathBuf {
-        self.state.join(format!("{}.good.tar.gz", self.name))
+        good(&self.state, &self.name)
     }
 
     fn said_path(&self) -> PathBuf {

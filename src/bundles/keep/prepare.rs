@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Bundles, said};
 use crate::bundles::fetch::Answer;
 use crate::bundles::stored::Stored;
-use crate::bundles::{Config, Name, Vouched};
+use crate::bundles::{Name, Vouched};
 use crate::policy::{Least, Release};
 use crate::value::unwritten;
 
@@ -74,18 +74,20 @@ pub async fn prepare(
     Ok(())
 }
 
-/// Keeps what is in force, for the next start: the bytes that were judged, whatever has come meanwhile. Gives what is to
-/// be remembered of when the server vouched for it.
+/// Keeps what is in force, for the next start: the bytes that were judged, whatever has come meanwhile. One in a file is
+/// kept where a server has others: those are judged beside it when the file is wrong. Gives what is to be remembered of
+/// when the server vouched for it.
 pub fn in_force(
     state: &Path,
     name: &Name,
-    config: &Config,
+    bundles: &Bundles,
     judged: &Release,
 ) -> io::Result<Option<Vouched>> {
-    if config.remote().is_none() {
+    let is_any_remote = bundles.values().any(|it| it.remote().is_some());
+    let Some(config) = bundles.get(name).filter(|_| is_any_remote) else {
         return Ok(None);
-    }
+    };
     let stored = Stored::new(state, name, config, false);
     stored.is_in_force(&judged.packed)?;
-    Ok(stored.vouched(&judged.digest))
+    Ok(config.remote().and_then(|_| stored.vouched(&judged.digest)))
 }

@@ -87,6 +87,13 @@ pub(in crate::policy) struct Part {
     pub(in crate::policy) manifest_text: Option<String>,
 }
 
+impl Release {
+    /// Whether this file is its archive.
+    pub fn is_at(&self, file: &Path) -> bool {
+        Archive::digest_of(file).is_ok_and(|digest| digest == self.digest)
+    }
+}
+
 impl Packed {
     /// Whether these bytes are a bundle that may be read in its place, as far as that can be said of it alone: it is whole,
     /// signed as it has to be, and owns no more than it may.
