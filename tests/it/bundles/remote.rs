@@ -583,9 +583,9 @@ fn a_bundle_in_a_file_that_is_refused_holds_up_none_that_a_server_has() {
     works.put("team.tar.gz", &works.bundle("team", "b", 4));
     gate.signal("HUP");
     refused(&gate, "its sequence is 4");
-    for sequence in [2, 3] {
+    for (sequence, etag) in [(2, "\"two\""), (3, "\"three\"")] {
         let next = works.bundle("names", "a", sequence);
-        server.show(Shown::Bundle(next, "\"next\""));
+        server.show(Shown::Bundle(next, etag));
         eventually("what the server has is in force", || {
             (sequences() == [json!(sequence), json!(5)]).then_some(())
         });

@@ -410,13 +410,8 @@ fn what_is_said_twice_is_no_question() {
     let gate = gate(&upstream, BOTH);
     let other = "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA";
     for (kind, id, properties, is_good) in [
-        ("token", super::CALLER, json!({"token": other}), false),
-        (
-            "token",
-            super::CALLER,
-            json!({"token": super::CALLER}),
-            true,
-        ),
+        ("token", CALLER, json!({"token": other}), false),
+        ("token", CALLER, json!({"token": CALLER}), true),
         (
             "jwt",
             "ci",
