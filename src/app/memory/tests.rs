@@ -105,7 +105,7 @@ fn the_set_that_is_put_in_force_is_the_newest_whatever_the_clock_says() {
         // Somebody sets the clock back an hour.
         for (path, _, modified) in generations::list(&generations::folder(&journal)).unwrap() {
             let file = std::fs::File::options().write(true).open(path).unwrap();
-            let later = modified + std::time::Duration::from_secs(3600);
+            let later = modified + std::time::Duration::from_hours(1);
             file.set_modified(later).unwrap();
         }
     }

@@ -33,12 +33,8 @@ impl Reloader {
             tested: _,
         } = fresh;
         let overridden = load::overridden(&config, wanted.catalogue());
-        let mut changed = config.changed_since(&running.config);
         let set = Set::new(wanted, Some(&running.set));
-        changed.extend(set.changed_since(&running.set));
-        changed.extend(renewed);
-        changed.sort_unstable();
-        changed.dedup();
+        let changed = changed(&running, &config, &set, renewed);
         let without = without_memory(&config, &set, &running.set).await;
         let kept = keep_generation(&config, &set).await;
         // Before it judges: whatever happens then, a start knows it.
@@ -258,6 +254,21 @@ impl Reloader {
         let again = self.audit.record(record.clone()).await;
         again.is_err().then_some(record)
     }
+}
+
+/// What is not as it was, in order. `renewed`: what was renewed already.
+fn changed(
+    running: &InForce,
+    config: &Config,
+    set: &Set,
+    renewed: Vec<&'static str>,
+) -> Vec<&'static str> {
+    let mut changed = config.changed_since(&running.config);
+    changed.extend(set.changed_since(&running.set));
+    changed.extend(renewed);
+    changed.sort_unstable();
+    changed.dedup();
+    changed
 }
 
 /// The bundles of it of which nobody knows an earlier one.

@@ -51,11 +51,13 @@ pub struct Supposition {
 }
 
 impl Supposition {
-    fn has_a_caller(&self) -> bool {
-        self.token.is_some()
-            || self.certificate.is_some()
-            || self.jwt.is_some()
-            || !self.teams.is_empty()
+    fn who(&self) -> Who {
+        let is_proven = self.certificate.is_some() || self.jwt.is_some();
+        if is_proven || self.token.is_some() || !self.teams.is_empty() {
+            Who::Somebody
+        } else {
+            Who::Nobody
+        }
     }
 }
 
@@ -107,10 +109,17 @@ pub enum Unknown {
 /// What a question says of these.
 struct Said {
     address: bool,
-    caller: bool,
+    who: Who,
     headers: bool,
     host: bool,
     before: Before,
+}
+
+/// Whether a question says who calls.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Who {
+    Somebody,
+    Nobody,
 }
 
 /// Why there is no opinion. It may hold text of whoever asks: what shows it has to take secrets out.
@@ -179,7 +188,7 @@ impl Set {
         };
         let said = Said {
             address: supposition.address.is_some(),
-            caller: supposition.has_a_caller(),
+            who: supposition.who(),
             headers: supposition.headers.is_some(),
             host: supposition.host.is_some() || entrance.host.is_some(),
             before,
@@ -247,7 +256,7 @@ impl Set {
         let all = [
             (Unknown::Address, !said.address && reads(&OF_ADDRESS)),
             // Whatever they read: modes and exceptions are for callers, too.
-            (Unknown::Caller, !said.caller),
+            (Unknown::Caller, said.who == Who::Nobody),
             (Unknown::Headers, !said.headers && reads(&[HEADERS])),
             (Unknown::Host, !said.host && reads(&[HOST_MEMBER])),
             (

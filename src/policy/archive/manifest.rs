@@ -1,5 +1,7 @@
 //! What a bundle says of itself, in `.manifest`, and which parts of `data` are its own.
 
+use std::path::Path;
+
 use serde_json::{Map, Value as Json};
 
 use super::{Archive, Refusal};
@@ -170,7 +172,8 @@ impl Manifest {
             return Ok(());
         }
         for (name, bytes) in &archive.files {
-            let is_policy = name.ends_with(".rego") && self.versions.is_old(name);
+            let is_rego = Path::new(name).extension().is_some_and(|it| it == "rego");
+            let is_policy = is_rego && self.versions.is_old(name);
             let text = str::from_utf8(bytes).unwrap_or_default();
             if is_policy && !lexical::says_rego_v1(text) {
                 return Err(Refusal::of_file(name, OLD));
