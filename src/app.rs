@@ -37,7 +37,7 @@ use crate::ask::{self, Ask};
 use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::bundles::Downloads;
 use crate::config::Config;
-use crate::console::{Console, Passwords};
+use crate::console::Console;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::challenger::{Challenger, Desk};
 use crate::gateway::{
@@ -340,7 +340,12 @@ impl App {
             now,
             step_back: audit::step_back,
         };
-        let console = shown::console(&in_force.config, self.state.clone(), self.admin.status());
+        let console = shown::console(
+            &in_force.config,
+            self.state.clone(),
+            self.admin.status(),
+            self.metrics.clone(),
+        );
         let (metrics, tls) = (self.metrics, self.admin_listener.tls());
         let operators = self.operators;
         let listen_again = move |listen| {
@@ -589,12 +594,8 @@ fn check_console(config: &Config) -> anyhow::Result<()> {
     let Some(console) = &config.console else {
         return Ok(());
     };
-    let (listen, has_tls) = (config.admin.listen, config.admin.tls.is_some());
-    console.allows(listen, has_tls).context("console")?;
-    if let Some(path) = &console.passwords {
-        Passwords::read(path).context("console.passwords")?;
-    }
-    Ok(())
+    let (listen, tls) = (config.admin.listen, config.admin.tls.as_ref());
+    console.check(listen, tls).context("console")
 }
 
 /// The key first: a journal whose key is refused is not begun.

@@ -12,6 +12,7 @@ pub mod checkpoint;
 mod compress;
 mod config;
 mod directory;
+mod ending;
 pub mod event;
 pub mod index;
 mod journal;
@@ -19,6 +20,7 @@ mod keeper;
 mod key;
 pub mod lines;
 mod mark;
+pub mod masks;
 mod notary;
 pub mod outgoing;
 pub mod proof;
@@ -30,6 +32,7 @@ pub mod schema;
 mod segment;
 mod settle;
 mod space;
+mod stop;
 pub mod tail;
 pub mod tree;
 pub mod verify;
@@ -52,6 +55,7 @@ pub use checkpoint::{Destinations, Origin, Signed};
 pub(crate) use compress::pack_for_tests;
 pub use config::{Compression, Config, Durability, Indexing};
 pub use directory::Directory;
+pub use ending::Ending;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 pub use index::facts;
@@ -66,6 +70,7 @@ use segment::LONGEST_RECORD;
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub(crate) use segment::{open_regular, put, text_length};
 pub use space::Space;
+pub use stop::{Stop, Waiting};
 use tree::{Hash, stored::Hashes};
 use writer::Shared;
 pub use writer::{Counters, Writer};
@@ -175,7 +180,7 @@ impl Audit {
         let failed = |error| directory::at(&config.directory)(error);
         let keys = Keys::read_or_make(directory.path(), config.origin.as_ref())?;
         let directory = Arc::new(directory);
-        let (mut journal, found) = Journal::open(directory.clone(), config, now())?;
+        let (mut journal, mut found) = Journal::open(directory.clone(), config, now())?;
         if let Some(pseudonyms) = &pseudonyms {
             let keyed = found.keyed.or_else(|| told_to_index(directory.path()));
             pseudonyms.compare(keyed.as_ref());
@@ -193,7 +198,10 @@ impl Audit {
             version: env!("CARGO_PKG_VERSION"),
             revision: revision.to_owned(),
             configured,
-            in_doubt: found.in_doubt,
+            in_doubt: found
+                .in_doubt
+                .split_off(in_doubt.saturating_sub(MOST_IN_DOUBT)),
+            in_doubt_count: (in_doubt > MOST_IN_DOUBT).then_some(in_doubt as u64),
         });
         records.push(start.record());
         if let Some(next) = &keys.next {
@@ -540,6 +548,8 @@ const STARTS: usize = 20;
 
 /// Events that wait at most; past that, callers wait for a place.
 const QUEUE: usize = 4096;
+/// Decisions in doubt that a start names.
+const MOST_IN_DOUBT: usize = 100;
 
 #[cfg(test)]
 mod tests;

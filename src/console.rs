@@ -4,6 +4,7 @@
 //! | ----------------------------- | ----------------------------------------------------------------------- |
 //! | `/console`                    | now: what comes in, what is refused, how the gate is                    |
 //! | `/console/decisions`          | decisions, by everything that `dtgate audit query` takes                |
+//! | `/console/decisions.csv`, `….json` | the decisions of a search, as a file                              |
 //! | `/console/decisions/{id}`     | one decision: who, what, the difference, each policy, the outcome       |
 //! | `/console/decisions/{id}/proof` | the evidence for its record, as `dtgate audit prove` writes it       |
 //! | `/console/tokens/{id}`        | a token from its creation to its removal                                |
@@ -13,6 +14,7 @@
 //! | `/console/playground`, `…/…`  | a request and policies, edited until they fit; for authors              |
 //! | `/console/live`               | decisions as they come, as server-sent events                           |
 //! | `/console/login`, `…/logout`  | who looks on                                                            |
+//! | `/console/login/oidc`, `/console/login/callback` | to an issuer, and back                                  |
 //! | `/console/assets/…`           | style, scripts                                                          |
 //!
 //! It guarantees that nothing here changes what is enforced or what is recorded; that a page is made on a thread of low
@@ -21,18 +23,23 @@
 //! a caller. All other paths are for whoever stands behind it.
 
 mod assets;
+mod certificate;
 mod config;
+mod cookie;
 mod desk;
+mod download;
 mod fault;
 mod file;
 mod live;
 mod login;
+mod oidc;
 mod page;
 mod pages;
 mod params;
 mod password;
 pub mod play;
 mod plot;
+mod role;
 mod row;
 mod search;
 mod session;
@@ -50,17 +57,22 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tower::Service;
 
-pub use config::{Config, ConfigError, Login};
+pub use certificate::{Holder, Holders};
+pub use config::{Config, ConfigError, Login, Logins, PublicUrl};
 pub use desk::{Gate, Open};
-pub use password::{Passwords, PasswordsError, line as password_line};
+pub use oidc::{Configured, Oidc, OidcError};
+pub use password::{PasswordsError, line as password_line};
+pub use role::{Role, Roles};
 
 use crate::admin::is_asked_by_name;
 use crate::listener::Body;
 use desk::Desk;
+use download::{Downloads, Form};
 use fault::Fault;
 use file::File;
 use live::Live;
-use login::{Door, LOGIN, LOGOUT, is_from_here};
+use login::{Door, LOGIN, LOGOUT, is_from_here, is_meant};
+use oidc::{BEGIN, CALLBACK};
 use page::Page;
 use params::Params;
 use play::{Deed, Playground};
@@ -75,8 +87,9 @@ pub struct Console<S> {
 }
 
 struct Shared {
-    desk: Desk,
+    desk: Arc<Desk>,
     door: Door,
+    downloads: Downloads,
     hosts: Vec<String>,
     live: Live,
     playground: Playground,
@@ -119,13 +132,26 @@ impl<S> Console<S> {
     /// `shown`: how, and beside which gate; without it there is no console, and all is left to `rest`.
     pub fn new(rest: S, shown: Option<(Config, Gate)>) -> Self {
         let shared = shown.map(|(config, gate)| {
-            Arc::new(Shared {
-                live: Live::new(gate.clone()),
-                playground: Playground::new(gate.clone()),
-                door: Door::new(&config),
-                hosts: config.hosts.clone(),
-                desk: Desk::new(&config, gate),
-            })
+            let metrics = gate.metrics.clone();
+            let public = config.public_url.as_ref();
+            let public = public.map(|url| url.host().host().to_owned());
+            let live = Live::new(gate.clone());
+            let playground = Playground::new(gate.clone());
+            let desk = Arc::new(Desk::new(&config, gate));
+            let shared = Arc::new(Shared {
+                live,
+                door: Door::new(&config, &metrics),
+                hosts: config.hosts.iter().cloned().chain(public).collect(),
+                downloads: Downloads::new(desk.clone()),
+                desk,
+                playground,
+            });
+            let asked = Arc::downgrade(&shared);
+            metrics.console_from(move || {
+                let shared = asked.upgrade();
+                shared.map_or((0, 0), |it| (it.door.sessions(), it.live.count()))
+            });
+            shared
         });
         Self { rest, shared }
     }
@@ -153,7 +179,7 @@ where
         match &self.shared {
             Some(shared) if path == ROOT || path.starts_with(BELOW) => {
                 let shared = shared.clone();
-                Box::pin(async move { Ok(shared.answer(request).await) })
+                Box::pin(async move { Ok(shared.counted(request).await) })
             }
             _ => Box::pin(self.rest.call(request)),
         }
@@ -161,6 +187,16 @@ where
 }
 
 impl Shared {
+    /// Style and scripts are not counted.
+    async fn counted(&self, request: Request<Body>) -> Response<Body> {
+        let is_file = request.uri().path().starts_with(ASSETS);
+        let answer = Box::pin(self.answer(request)).await;
+        if !is_file {
+            self.desk.metrics().console_answered(answer.status());
+        }
+        answer
+    }
+
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
@@ -169,6 +205,9 @@ impl Shared {
         }
         if let Some(name) = path.strip_prefix(ASSETS) {
             return assets::answer(name, &parts.headers);
+        }
+        if !is_meant(&parts) {
+            return page::respond(Err(Fault::Elsewhere), &Viewer::nobody());
         }
         let is_post = parts.method == Method::POST;
         if is_post && !is_from_here(&parts) {
@@ -183,10 +222,12 @@ impl Shared {
             }
             LOGIN => {
                 let params = Params::of(parts.uri.query().unwrap_or_default());
-                let page = Door::page(&params, None);
+                let page = self.door.page(&params, None);
                 return page::respond(Ok(Made::Page(page)), &Viewer::nobody());
             }
             LOGOUT if is_post => return self.door.leave(&parts),
+            BEGIN => return self.door.begin(&self.desk, &parts).await,
+            CALLBACK => return self.door.end(&self.desk, &parts).await,
             _ => {}
         }
         let Some(viewer) = self.door.who(&parts) else {
@@ -200,6 +241,10 @@ impl Shared {
         if path == LIVE && parts.method == Method::GET {
             let live = self.live.answer(&params, viewer.clone());
             return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
+        }
+        if let (Some(form), &Method::GET) = (Form::of(path), &parts.method) {
+            let file = self.downloads.answer(form, params, viewer.clone()).await;
+            return file.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
         let made = match (Route::of(path, &parts.method), &parts.method) {
             (Some(route), &Method::GET) => self.desk.make(route, params, viewer.clone()).await,

@@ -63,7 +63,13 @@ pub fn replay(journal: &Path, candidate: &Policy, options: &Options) -> io::Resu
             })?;
             report.add(done, options.examples);
         }
-        report.unreadable = read?;
+        let Seen {
+            unreadable,
+            missing,
+            more_missing,
+        } = read?;
+        (report.unreadable, report.missing, report.more_missing) =
+            (unreadable, missing, more_missing);
         let keys: Vec<Said> = report.keys.iter().cloned().collect();
         report.missing_keys = differing(Some(journal), &keys).map_err(io::Error::other)?;
         Ok(report)
@@ -84,25 +90,58 @@ fn with_made(journal: &Path, options: &Options) -> io::Result<Options> {
     Ok(options)
 }
 
-/// Reads all lines, and hands them on many at a time, until nobody takes them. What it had to step over.
-fn read(
-    journal: &Path,
-    mut hand_on: impl FnMut(Vec<Vec<u8>>) -> bool,
-) -> io::Result<Vec<Unreadable>> {
+/// What of a journal nothing is known of.
+#[derive(Debug, Default)]
+struct Seen {
+    unreadable: Vec<Unreadable>,
+    /// First and last records of segments that are not there, the deleted beginning too.
+    missing: Vec<(u64, u64)>,
+    /// Further ones.
+    more_missing: u64,
+}
+
+impl Seen {
+    /// A segment begins with one record, where another one would come next.
+    fn begins(&mut self, segment: u64, next: u64) {
+        // The rest of a damaged segment is told by itself.
+        let is_told = self.unreadable.iter().any(|it| it.first == Some(next));
+        if segment <= next || is_told {
+            return;
+        }
+        if self.missing.len() < MOST_MISSING {
+            self.missing.push((next, segment - 1));
+        } else {
+            self.more_missing += 1;
+        }
+    }
+}
+
+/// Reads all lines, and hands them on many at a time, until nobody takes them. What it had to step over, or did not find.
+fn read(journal: &Path, mut hand_on: impl FnMut(Vec<Vec<u8>>) -> bool) -> io::Result<Seen> {
     let mut lines = Lines::new(journal).over_damage();
+    let mut seen = Seen::default();
+    let (mut segment, mut next) = (0, 1);
     let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
     while let Some(line) = lines.next_line()? {
+        if line.place.segment != segment {
+            seen.unreadable.extend(lines.unreadable());
+            segment = line.place.segment;
+            seen.begins(segment, next);
+            next = segment;
+        }
+        next += 1;
         bytes += line.bytes.len();
         batch.push(line.bytes);
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
             if !hand_on(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))) {
-                return Ok(Vec::new());
+                return Ok(Seen::default());
             }
             bytes = 0;
         }
     }
     hand_on(batch);
-    Ok(lines.unreadable())
+    seen.unreadable.extend(lines.unreadable());
+    Ok(seen)
 }
 
 /// Judges what comes, until nothing does.
@@ -131,6 +170,8 @@ fn work(
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
 const QUEUED: usize = 2;
+/// Gaps that are told one by one.
+const MOST_MISSING: usize = 32;
 
 #[cfg(test)]
 mod tests;

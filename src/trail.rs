@@ -2,7 +2,9 @@
 //!
 //! Commands and the console ask here, so that both say the same.
 
+pub mod csv;
 pub mod ended;
+pub mod export;
 pub mod history;
 mod pseudonyms;
 pub mod read;

@@ -121,6 +121,7 @@ pub(super) fn console(
     config: &Config,
     state: Arc<State>,
     status: Status,
+    metrics: Metrics,
 ) -> Option<(console::Config, console::Gate)> {
     let shown = config.console.clone()?;
     let journal = config.journal.clone();
@@ -131,6 +132,7 @@ pub(super) fn console(
         worker: program(),
         now,
         step_back: audit::step_back,
+        metrics,
     };
     Some((shown, gate))
 }

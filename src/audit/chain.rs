@@ -76,6 +76,8 @@ pub(super) struct Link<'a> {
     /// What became of an allowed request.
     #[serde(borrow)]
     pub(super) outcome: Cow<'a, str>,
+    /// Dynatrace's status, if it answered.
+    pub(super) status: Option<u64>,
     /// How many requests a `suppressed` record stands for.
     pub(super) count: u64,
     pub(super) set_aside: Option<String>,

@@ -241,7 +241,7 @@ pub enum Answer {
     Answered,
     /// It is certain that the upstream did not act on it.
     Failed,
-    /// The upstream may have acted; its answer did not arrive.
+    /// The upstream may have acted; its answer did not arrive, or is none that is passed on.
     Unknown,
 }
 
@@ -289,8 +289,11 @@ pub struct Start {
     pub revision: String,
     #[serde(flatten)]
     pub configured: Configured,
-    /// Allowed decisions near the end of the journal that have no outcome: a crash came between.
+    /// Allowed decisions near the end of the journal of which nobody knows what became of them, the last of them.
     pub in_doubt: Vec<String>,
+    /// How many there are, where they are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_doubt_count: Option<u64>,
 }
 
 /// Files that changed were read again.

@@ -12,6 +12,7 @@ mod fill;
 mod filter;
 mod gaps;
 mod keep;
+mod named;
 mod part;
 mod position;
 mod query;
@@ -28,6 +29,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::lines::{Lines, Place, Unreadable};
 use super::segment::{as_readable_as, options};
+use super::stop::Stop;
 use damage::Damage;
 pub use error::Error;
 pub use file::check;
@@ -36,6 +38,7 @@ use fill::Filler;
 pub use filter::{Filter, Otherwise, Pattern, Which, ids, is_same_id};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
+pub use named::{Hidden, token_in_path};
 pub use query::{Decided, Page};
 pub use sums::{By, Sum, Sums};
 use tables::{APPLICATION, TABLES, VERSION};
@@ -52,6 +55,8 @@ pub struct Index {
     file: Option<(u64, u64)>,
     filler: Option<Filler>,
     damage: Damage,
+    /// When a question is given up; `None`: never.
+    stop: Option<Stop>,
 }
 
 /// What one transaction came to.
@@ -121,6 +126,7 @@ impl Index {
             file: file_of(path),
             filler: None,
             damage: Damage::default(),
+            stop: None,
         };
         if !is_usable(&index.db)? {
             if has_tables(&index.db)? {
@@ -156,6 +162,7 @@ impl Index {
             file: file_of(path),
             filler: None,
             damage: Damage::default(),
+            stop: None,
         }))
     }
 
@@ -173,6 +180,7 @@ impl Index {
             file: None,
             filler: None,
             damage: Damage::default(),
+            stop: None,
         };
         index.make()?;
         Ok(index)
@@ -189,6 +197,15 @@ impl Index {
             making.pragma_update(None, "user_version", VERSION)?;
         }
         making.commit()?;
+        Ok(())
+    }
+
+    /// From now on every question fails as soon as this is over, whatever `SQLite` is about.
+    pub fn stop_at(&mut self, stop: Stop) -> Result<(), Error> {
+        let asked = stop.clone();
+        self.db
+            .progress_handler(STEPS, Some(move || asked.is_over()))?;
+        self.stop = Some(stop);
         Ok(())
     }
 
@@ -286,6 +303,10 @@ impl Index {
 
     /// A record as the journal has it; `None`: it is not there any more.
     pub fn line(&self, seq: u64) -> Result<Option<Vec<u8>>, Error> {
+        // Its own question to SQLite is too short to be stopped, and there may be many.
+        if self.stop.as_ref().is_some_and(Stop::is_over) {
+            return Err(Error::Stopped);
+        }
         let place = self
             .db
             .prepare_cached("SELECT segment, offset FROM record WHERE seq = ?")?
@@ -362,7 +383,8 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
     emptied.execute_batch(
         "DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS text;
          DROP TABLE IF EXISTS list; DROP TABLE IF EXISTS member; DROP TABLE IF EXISTS record;
-         DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;",
+         DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;
+         DROP TABLE IF EXISTS counted;",
     )?;
     emptied.execute_batch(TABLES)?;
     emptied.commit()?;
@@ -371,6 +393,8 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
 
 /// Memory for pages.
 const CACHE_KIB: i64 = 32 * 1024;
+/// Instructions of `SQLite`'s machine between two looks at whether a question is given up: well below a millisecond.
+const STEPS: i32 = 10_000;
 
 #[cfg(test)]
 mod tests;

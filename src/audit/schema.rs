@@ -94,6 +94,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("version", text.clone()),
         ("revision", text.clone()),
         ("in_doubt", texts.clone()),
+        ("in_doubt_count?", count.clone()),
     ];
     let reload = [
         ("trigger", text.clone()),

@@ -2,7 +2,6 @@
 
 mod beside;
 mod checkpoint;
-mod csv;
 mod gates;
 mod hash;
 mod history;

@@ -17,8 +17,8 @@ use super::audit::Asking;
 use super::load;
 use crate::app::{self, Hangup};
 use crate::audit;
-use crate::console::{self, Gate, Login, Passwords, ROOT};
-use crate::listener::{self, Body, Files, Listener, Seat, Tls, Tracker, full};
+use crate::console::{self, Gate, Login, ROOT};
+use crate::listener::{self, Body, Clients, Files, Listener, Seat, Tls, Tracker, full};
 use crate::telemetry::Metrics;
 use crate::trail;
 use crate::value::{Duration, listening};
@@ -43,6 +43,9 @@ pub(super) struct Console {
     /// Its key (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
+    /// Authorities that may issue certificates to people who look on (PEM), for console.login = "certificate"
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_client_ca: Option<PathBuf>,
     /// Ask nobody to log in. Everybody who reaches the address sees everything, so it has to be one of loopback
     #[arg(long)]
     no_login: bool,
@@ -62,24 +65,30 @@ impl Console {
         let config = load(self.from.place.config.as_ref())?;
         let mut shown = config.console.unwrap_or_default();
         if self.no_login {
-            shown.login = Login::None;
+            shown.login = Login::None.into();
         } else if let Some(path) = self.users {
             shown.passwords = Some(path);
         }
         let tls = match (self.tls_certificate, self.tls_key) {
-            (Some(certificate), Some(key)) => Some(Tls::from(Files { certificate, key })),
+            (Some(certificate), Some(key)) => Some(Tls {
+                // Who shows none is told so on a page.
+                clients: self.tls_client_ca.map(|ca| Clients {
+                    ca,
+                    crl: None,
+                    required: false,
+                }),
+                ..Tls::from(Files { certificate, key })
+            }),
             _ => None,
         };
-        if shown.login == Login::Password && shown.passwords.is_none() {
+        if shown.login.has(Login::Password) && shown.passwords.is_none() {
             bail!(
                 "nobody could log in: give --users FILE (dtgate new console-user NAME makes a line of it), or --no-login \
                  to ask nobody on an address of loopback"
             );
         }
-        shown.allows(self.listen, tls.is_some())?;
-        if let (Login::Password, Some(path)) = (shown.login, &shown.passwords) {
-            Passwords::read(path)?;
-        }
+        shown.check(self.listen, tls.as_ref())?;
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let gate = Gate {
             trail: Arc::new(move || {
                 let opened = there.open();
@@ -90,9 +99,9 @@ impl Console {
             worker: app::program(),
             now: app::now,
             step_back: audit::step_back,
+            metrics: metrics.clone(),
         };
         let (shutdown, _hangups) = app::signals(Hangup::Ends)?;
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let has_tls = tls.is_some();
         let settings = listener::Config {
             listen: self.listen,

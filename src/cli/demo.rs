@@ -161,7 +161,7 @@ fn config_of(scratch: &Scratch, upstream: SocketAddr) -> anyhow::Result<Config> 
     config.listener.listen = ANY_PORT;
     config.admin.listen = ANY_PORT;
     config.console = Some(console::Config {
-        login: Login::None,
+        login: Login::None.into(),
         ..console::Config::default()
     });
     config.upstream.url = Some(format!("http://{upstream}").parse()?);

@@ -143,6 +143,7 @@ impl Replay {
         for damaged in &report.unreadable {
             unreadable(damaged);
         }
+        say_missing(&report, since.is_none());
         if report.decisions == 0 {
             let is_all = since.is_none() && until.is_none();
             say_unmet(&options.wanted, &report, is_all);
@@ -164,6 +165,11 @@ impl Replay {
         let met = self.fail_on.iter().filter_map(|what| what.met(report));
         let met: Vec<String> = met.collect();
         if met.is_empty() {
+            if !self.fail_on.is_empty() && (report.damaged > 0 || report.has_gaps()) {
+                bail!(
+                    "a part of the journal is missing or no record: --fail-on had not all to check"
+                );
+            }
             return Ok(ExitCode::SUCCESS);
         }
         note(&format!("--fail-on is met: {}", met.join(", ")));
@@ -206,6 +212,24 @@ fn known_as(condition: Where, journal: &Path) -> Result<Where, OpenError> {
     }
 }
 
+/// Which records are not there. That the beginning was deleted matters to whoever asks for all.
+fn say_missing(report: &Report, is_all: bool) {
+    for (first, last) in &report.missing {
+        if *first > 1 {
+            note(&format!(
+                "records {first} to {last} are missing: nothing is said of them. Run dtgate audit verify"
+            ));
+        } else if is_all {
+            note(&format!(
+                "records 1 to {last} are not in the journal any more: nothing is said of them"
+            ));
+        }
+    }
+    if report.more_missing > 0 {
+        note(&counted(report.more_missing, "further gap"));
+    }
+}
+
 /// The conditions that hold of no decision of the time.
 fn say_unmet(wanted: &Wanted, report: &Report, is_all: bool) {
     let when = if is_all {
@@ -237,6 +261,10 @@ impl FailOn {
                 })
                 .or_else(|| {
                     some(report.damaged, "line").map(|lines| format!("{lines} that cannot be read"))
+                })
+                .or_else(|| {
+                    let has_gaps = report.has_gaps();
+                    has_gaps.then(|| "records that are missing".to_owned())
                 }),
         }
     }

@@ -10,7 +10,9 @@ use tokio::time::timeout;
 use super::play::Held;
 use super::{Asked, Config, Fault, Made, Params, Route, Viewer};
 use crate::admin::Status;
+use crate::audit::Stop;
 use crate::policy::Policy;
+use crate::telemetry::{Limit, Metrics};
 use crate::trail::{self, Source};
 
 /// Opens what answers come from, as new as the records are.
@@ -29,6 +31,7 @@ pub struct Gate {
     pub now: fn() -> jiff::Timestamp,
     /// Lets requests go before the thread that calls it.
     pub step_back: fn(),
+    pub metrics: Metrics,
 }
 
 pub(super) struct Desk {
@@ -40,6 +43,15 @@ pub(super) struct Desk {
 impl Gate {
     pub(super) fn open(&self) -> Result<Source, Fault> {
         Ok((self.trail)()?)
+    }
+
+    /// The same; its questions end as soon as this is over.
+    pub(super) fn until(&self, stop: Stop) -> Self {
+        let open = self.trail.clone();
+        Self {
+            trail: Arc::new(move || open()?.stop_at(stop.clone())),
+            ..self.clone()
+        }
     }
 }
 
@@ -58,7 +70,15 @@ impl Desk {
         }
     }
 
-    /// A page. Whoever has gone does not let the next one in before it is made: its thread is busy until then.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.gate.metrics
+    }
+
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        (self.gate.now)()
+    }
+
+    /// A page. Whoever has gone does not let the next one in before its thread has noticed.
     pub(super) async fn make(
         &self,
         route: Route,
@@ -89,20 +109,24 @@ impl Desk {
         .await
     }
 
-    /// What takes time, where it stops nobody.
+    /// What takes time, where it stops nobody. Its questions end when the time is over, or nobody waits any more.
     pub(super) async fn think<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Gate) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let place = timeout(PATIENCE, self.places.clone().acquire_owned()).await;
         let Ok(Ok(place)) = place else {
+            self.gate.metrics.reached(Limit::ConsolePages);
             return Err(Fault::Busy);
         };
-        let gate = self.gate.clone();
+        let (stop, _waiting) = Stop::after(self.page_timeout);
+        let gate = self.gate.until(stop.clone());
         let (done, thought) = oneshot::channel();
         let thinking = move || {
             (gate.step_back)();
             let made = work(&gate);
+            // Whatever it says of a question that was given up.
+            let made = made.map_err(|fault| if stop.is_over() { Fault::Late } else { fault });
             drop(place);
             let _gone = done.send(made);
         };
@@ -111,15 +135,106 @@ impl Desk {
         thread
             .spawn(thinking)
             .map_err(|error| Fault::Failed(format!("no thread can be had: {error}")))?;
-        match timeout(self.page_timeout, thought).await {
+        let made = match timeout(self.page_timeout, thought).await {
             Err(_late) => Err(Fault::Late),
             Ok(Err(_panic)) => Err(Fault::Failed(
                 "dtgate has a fault (its log says where)".to_owned(),
             )),
             Ok(Ok(made)) => made,
+        };
+        if matches!(made, Err(Fault::Late)) {
+            self.gate.metrics.reached(Limit::ConsolePageTimeout);
         }
+        made
     }
 }
 
 /// How long a page waits for others.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::audit::index::{FILE, Filter, Index};
+
+    /// Beside a journal with so many denials.
+    pub(in crate::console) fn gate_of(count: usize) -> Gate {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let mut lines = String::new();
+        for seq in 1..=count {
+            lines += &json!({
+                "seq": seq, "kind": "decision", "timestamp": "2026-11-24T01:30:00.123Z", "verdict": "deny",
+                "operation": "token.update", "input": {"request": {"path": "/api/v1/tokens/x"}},
+                "error": "=cmd|x", "result": {"violations": [{"policy": "p", "mode": "enforce", "rule": "deny", "message": "m"}]},
+            })
+            .to_string();
+            lines.push('\n');
+        }
+        std::fs::write(directory.path().join("00000000000000000001.jsonl"), lines).unwrap();
+        let path = directory.path().join(FILE);
+        Index::open(directory.path(), &path)
+            .unwrap()
+            .catch_up(|_| true)
+            .unwrap();
+        Gate {
+            trail: Arc::new(move || Source::of_gate(directory.path(), &path)),
+            status: None,
+            policies: None,
+            now: || jiff::Timestamp::UNIX_EPOCH,
+            step_back: || {},
+            worker: None,
+            metrics: Metrics::new("1.2.3"),
+        }
+    }
+
+    fn desk(page_timeout: Duration) -> Desk {
+        let config = Config::default();
+        Desk {
+            page_timeout,
+            ..Desk::new(&config, gate_of(1))
+        }
+    }
+
+    /// Asks without end.
+    fn heavy(gate: &Gate) -> Result<(), Fault> {
+        let source = gate.open()?;
+        loop {
+            source.find(&Filter::default(), None, 1)?;
+            source.line(&crate::store::Key::default())?;
+        }
+    }
+
+    async fn is_free_again(desk: &Desk) -> bool {
+        let began = Instant::now();
+        while desk.places.available_permits() < 2 {
+            if began.elapsed() > Duration::from_secs(20) {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        true
+    }
+
+    #[tokio::test]
+    async fn a_search_that_takes_too_long_is_stopped_and_its_thread_is_free_again() {
+        let desk = desk(Duration::from_millis(200));
+        let found = desk.think(heavy).await;
+        assert!(matches!(found, Err(Fault::Late)), "{found:?}");
+        assert!(is_free_again(&desk).await);
+        let text = desk.gate.metrics.encode();
+        let counted = "dtgate_limit_reached_total{limit=\"console_page_timeout\"} 1";
+        assert!(text.contains(counted), "{text}");
+    }
+
+    #[tokio::test]
+    async fn so_is_one_for_which_nobody_waits_any_more() {
+        let desk = desk(Duration::from_hours(1));
+        let gone = timeout(Duration::from_millis(100), desk.think(heavy)).await;
+        assert!(gone.is_err());
+        assert!(is_free_again(&desk).await);
+    }
+}

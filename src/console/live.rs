@@ -23,9 +23,11 @@ use super::pages::decisions::rows;
 use super::params::Params;
 use super::row::Row;
 use super::{Fault, Viewer};
+use crate::audit::Stop;
 use crate::audit::index::Filter;
 use crate::listener::{Body, BodyError, boxed};
 use crate::store::Key;
+use crate::telemetry::Limit;
 
 /// Tells everybody who looks on.
 pub(super) struct Live {
@@ -49,10 +51,18 @@ impl Live {
         }
     }
 
+    /// So many look on now.
+    pub(super) fn count(&self) -> usize {
+        MOST.saturating_sub(self.places.available_permits())
+    }
+
     /// Goes on until whoever asked has gone, or a day is over.
     pub(super) fn answer(&self, params: &Params, viewer: Viewer) -> Result<Response<Body>, Fault> {
         let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_full| Fault::Busy)?;
+        let place = place.map_err(|_full| {
+            self.gate.metrics.reached(Limit::ConsoleLive);
+            Fault::Busy
+        })?;
         let is_first = self.rows.receiver_count() == 0;
         let rows = self.rows.subscribe();
         if is_first {
@@ -81,7 +91,8 @@ impl Live {
             (gate.step_back)();
             let mut known: Option<HashSet<Key>> = None;
             while rows.receiver_count() > 0 {
-                match newest(&gate, known.as_ref()) {
+                let (stop, _waiting) = Stop::after(LOOK);
+                match newest(&gate.until(stop), known.as_ref()) {
                     Ok((seen, new)) => {
                         known = Some(seen);
                         for row in new {
@@ -174,6 +185,8 @@ const WAITING: usize = 8;
 /// Decisions that are looked at each time.
 const LOOKED_AT: usize = 50;
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long one look at them may take.
+const LOOK: Duration = Duration::from_secs(10);
 /// How often a connection shows that it is there.
 const BEAT: Duration = Duration::from_secs(5);
 /// How long one is kept: browsers come again by themselves.

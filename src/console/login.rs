@@ -8,42 +8,79 @@ use std::time::{Duration, Instant};
 
 use http::header::{LOCATION, ORIGIN, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
-use maud::html;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use maud::{Markup, html};
 
-use super::config::Login;
+use super::certificate::{self, Holders};
+use super::config::{Login, Logins, PublicUrl};
+use super::cookie::Cookie;
+use super::oidc::{BEGIN, Refused, Way};
 use super::page::{Page, html_response, respond};
 use super::params::{Params, encoded};
 use super::password::Passwords;
-use super::session::{Sessions, cookie, no_cookie};
+use super::session::Sessions;
 use super::{Config, Desk, Fault, Made, ROOT, Viewer};
 use crate::admin::asked_host;
 use crate::listener::{Body, Peer};
+use crate::telemetry::{Limit, Metrics};
+use crate::value::Visible;
 
 /// The door.
 pub(super) struct Door {
-    login: Login,
+    logins: Logins,
     passwords: Option<PathBuf>,
+    holders: Holders,
+    oidc: Option<Way>,
+    public_url: Option<PublicUrl>,
     sessions: Sessions,
+    metrics: Metrics,
     tries: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
 
 impl Door {
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            login: config.login,
+    pub(super) fn new(config: &Config, metrics: &Metrics) -> Self {
+        let is_asked = config.login.has(Login::Oidc);
+        let oidc = config.oidc.as_ref().filter(|_| is_asked);
+        let oidc = oidc.zip(config.public_url.as_ref());
+        let door = Self {
+            logins: config.login.clone(),
             passwords: config.passwords.clone(),
-            sessions: Sessions::new(config),
+            holders: config.certificates.clone(),
+            oidc: oidc.map(|(oidc, public_url)| Way::new(oidc, public_url)),
+            public_url: config.public_url.clone(),
+            sessions: Sessions::new(config, metrics),
+            metrics: metrics.clone(),
             tries: Mutex::default(),
+        };
+        for (login, way) in WAYS {
+            if door.logins.has(login) {
+                metrics.console_asks(way);
+            }
         }
+        door
     }
 
-    /// Whose request it is; `None`: nobody who has logged in.
+    /// Whose request it is; `None`: nobody who may look on. Who has logged in is that one, whatever certificate the browser
+    /// has.
     pub(super) fn who(&self, parts: &Parts) -> Option<Viewer> {
-        match self.login {
-            Login::None => Some(Viewer::anybody()),
-            Login::Password => self.sessions.of(parts),
+        if self.logins.has(Login::None) {
+            return Some(Viewer::anybody());
         }
+        let session = self.sessions.of(parts, self.is_secure(parts));
+        session.or_else(|| self.by_certificate(parts))
+    }
+
+    fn by_certificate(&self, parts: &Parts) -> Option<Viewer> {
+        if !self.logins.has(Login::Certificate) {
+            return None;
+        }
+        let peer = Peer::of(&parts.extensions)?;
+        certificate::viewer(&self.holders, peer.certificate.as_deref()?)
+    }
+
+    /// How many have logged in.
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.count()
     }
 
     /// Where to log in, and what to go on with.
@@ -52,16 +89,18 @@ impl Door {
         see_other(&format!("{LOGIN}?next={}", encoded(wanted)))
     }
 
-    pub(super) fn page(params: &Params, refused: Option<&str>) -> Page {
+    pub(super) fn page(&self, params: &Params, refused: Option<&str>) -> Page {
         let next = params.get("next").unwrap_or_default();
         let body = html! {
             h1 { "Log in" }
             @if let Some(refused) = refused { p.fault role="alert" { (refused) } }
-            form.login method="post" action=(LOGIN) {
-                input type="hidden" name="next" value=(next);
-                label { "Name" input name="name" autocomplete="username" required autofocus; }
-                label { "Password" input name="password" type="password" autocomplete="current-password" required; }
-                button.main type="submit" { "Log in" }
+            @if let Some(way) = &self.oidc {
+                p { a.button.main href={ (BEGIN) "?next=" (encoded(next)) } { "Log in at " (way.issuer_shown()) } }
+            }
+            @if self.logins.has(Login::Password) { (form(next)) }
+            @if self.logins.has(Login::Certificate) {
+                p { "Your browser may also show a certificate that is listed in the configuration of this gate "
+                    "(console.certificates). It has shown none, or another one." }
             }
         };
         Page::new("", "Log in", body)
@@ -70,57 +109,183 @@ impl Door {
     /// Lets somebody in, or says no: never which part was wrong.
     pub(super) async fn enter(&self, desk: &Desk, parts: &Parts, form: Params) -> Response<Body> {
         let nobody = Viewer::nobody();
-        let peer = Peer::of(&parts.extensions);
-        let address = peer.as_ref().map(|peer| peer.address.ip());
-        if address.is_some_and(|address| !self.may_try(address)) {
-            let page = Self::page(&form, Some("That was tried too often. Wait a minute."));
-            let framed = respond(Ok(Made::Page(page)), &nobody);
-            return with_status(framed, StatusCode::TOO_MANY_REQUESTS);
-        }
-        let Some(path) = self.passwords.clone() else {
+        let password = self.passwords.clone();
+        let path = password.filter(|_| self.logins.has(Login::Password));
+        let Some(path) = path else {
             return respond(Err(Fault::NoSuchPage), &nobody);
         };
+        if let Some(refused) = self.is_too_often(parts, &form, "password") {
+            return refused;
+        }
         let (name, password) = (
             form.get("name").unwrap_or_default().to_owned(),
             form.raw("password").unwrap_or_default().to_owned(),
         );
-        let known = name.clone();
         let found = desk.think(move |_gate| {
             let users = Passwords::read(&path);
             let users = users.map_err(|error| Fault::Failed(error.to_string()))?;
             Ok(users.who(&name, &password))
         });
-        let is_tls = peer.is_some_and(|peer| peer.tls);
         match found.await {
-            Err(fault) => respond(Err(fault), &nobody),
+            Err(fault) => {
+                self.metrics.console_login("password", "failed");
+                respond(Err(fault), &nobody)
+            }
             Ok(None) => {
                 tracing::warn!(
-                    address = address.map(tracing::field::display),
+                    address = address(parts).map(tracing::field::display),
                     "a login to the console was refused"
                 );
-                let page = Self::page(&form, Some("Name or password is wrong."));
+                self.metrics.console_login("password", "refused");
+                let page = self.page(&form, Some("Name or password is wrong."));
                 with_status(
                     respond(Ok(Made::Page(page)), &nobody),
                     StatusCode::FORBIDDEN,
                 )
             }
-            Ok(Some(viewer)) => {
-                tracing::info!(name = %known, address = address.map(tracing::field::display), "somebody logged in to the console");
-                let Some(id) = self.sessions.begin(viewer) else {
-                    return respond(Err(Fault::Failed("no random number".to_owned())), &nobody);
-                };
-                // One that was there before has ended: nobody goes on with an id that others may know.
-                self.sessions.end(parts);
-                let next = form.get("next").filter(|next| is_ours(next));
-                with_cookie(see_other(next.unwrap_or(ROOT)), &cookie(&id, is_tls))
-            }
+            Ok(Some(viewer)) => match self.let_in(parts, viewer, "password") {
+                Err(fault) => respond(Err(fault), &nobody),
+                Ok(cookie) => {
+                    let next = form.get("next").filter(|next| is_ours(next));
+                    with_cookie(see_other(next.unwrap_or(ROOT)), &cookie)
+                }
+            },
         }
     }
 
+    /// Sends somebody to the issuer. From the page that the issuer leads back to: the cookie of the login is of one host.
+    pub(super) async fn begin(&self, desk: &Desk, parts: &Parts) -> Response<Body> {
+        let nobody = Viewer::nobody();
+        let (Some(way), Some(public_url)) = (&self.oidc, &self.public_url) else {
+            return respond(Err(Fault::NoSuchPage), &nobody);
+        };
+        if parts.method != Method::GET {
+            return respond(Err(Fault::Method), &nobody);
+        }
+        let params = Params::of(parts.uri.query().unwrap_or_default());
+        let next = params.get("next").filter(|next| is_ours(next));
+        let next = next.unwrap_or(ROOT);
+        let is_there = self.is_asked_publicly(parts) || params.get("there").is_some();
+        if !is_there {
+            let (origin, next) = (public_url.origin(), encoded(next));
+            return see_other(&format!("{origin}{BEGIN}?there=1&next={next}"));
+        }
+        if let Some(refused) = self.is_too_often(parts, &params, "oidc") {
+            return refused;
+        }
+        match Box::pin(way.begin(desk, next, self.is_secure(parts))).await {
+            Ok(begins) => with_cookie(see_other(&begins.to), &begins.cookie),
+            Err(refused) => self.refuse(parts, &params, &refused),
+        }
+    }
+
+    /// Lets somebody in whom the issuer leads back. By a page and not by a redirect: a browser that comes from another site
+    /// sends the cookie of the session with nothing that the other site has begun.
+    pub(super) async fn end(&self, desk: &Desk, parts: &Parts) -> Response<Body> {
+        let nobody = Viewer::nobody();
+        let Some(way) = &self.oidc else {
+            return respond(Err(Fault::NoSuchPage), &nobody);
+        };
+        if parts.method != Method::GET {
+            return respond(Err(Fault::Method), &nobody);
+        }
+        let is_secure = self.is_secure(parts);
+        let ended = Box::pin(way.end(desk, parts, is_secure, address(parts))).await;
+        let answer = match ended {
+            Err(refused) => self.refuse(parts, &Params::default(), &refused),
+            Ok((viewer, next)) => match self.let_in(parts, viewer, "oidc") {
+                Err(fault) => respond(Err(fault), &nobody),
+                Ok(cookie) => {
+                    let body = html! {
+                        h1 { "You are logged in" }
+                        p { a.button.main href=(next) { "Go on" } }
+                    };
+                    let mut page = Page::new("", "Logged in", body);
+                    page.next = Some(next);
+                    with_cookie(respond(Ok(Made::Page(page)), &nobody), &cookie)
+                }
+            },
+        };
+        with_cookie(answer, &Cookie::Login.unset(is_secure))
+    }
+
+    /// What somebody is told whom the issuer did not let in.
+    fn refuse(&self, parts: &Parts, params: &Params, refused: &Refused) -> Response<Body> {
+        let address = address(parts).map(tracing::field::display);
+        // Anybody can ask for that, as often as they like, and it says nothing.
+        if matches!(refused, Refused::Unknown) {
+            tracing::debug!(address, "nobody has begun this login to the console");
+        } else {
+            tracing::warn!(address, reason = %refused, "a login to the console by its issuer was refused");
+        }
+        let (result, status) = if refused.is_passing() {
+            ("failed", StatusCode::BAD_GATEWAY)
+        } else {
+            ("refused", StatusCode::FORBIDDEN)
+        };
+        self.metrics.console_login("oidc", result);
+        let text = format!("You are not logged in: {refused}.");
+        let page = self.page(params, Some(&text));
+        let page = respond(Ok(Made::Page(page)), &Viewer::nobody());
+        with_status(page, status)
+    }
+
+    /// The cookie of a new session.
+    fn let_in(&self, parts: &Parts, viewer: Viewer, way: &'static str) -> Result<String, Fault> {
+        let is_secure = self.is_secure(parts);
+        tracing::info!(
+            name = %Visible(&viewer.name),
+            address = address(parts).map(tracing::field::display),
+            way,
+            "somebody logged in to the console"
+        );
+        let id = self.sessions.begin(viewer);
+        let id = id.ok_or_else(|| Fault::Failed("no random number".to_owned()))?;
+        // One that was there before has ended: nobody goes on with an id that others may know.
+        self.sessions.end(parts, is_secure);
+        self.metrics.console_login(way, "good");
+        Ok(Cookie::Session.set(&id, is_secure))
+    }
+
     pub(super) fn leave(&self, parts: &Parts) -> Response<Body> {
-        self.sessions.end(parts);
+        let is_secure = self.is_secure(parts);
+        self.sessions.end(parts, is_secure);
+        with_cookie(see_other(LOGIN), &Cookie::Session.unset(is_secure))
+    }
+
+    /// Whether the browser speaks TLS: with this listener, or with what stands before it under the public URL.
+    fn is_secure(&self, parts: &Parts) -> bool {
         let is_tls = Peer::of(&parts.extensions).is_some_and(|peer| peer.tls);
-        with_cookie(see_other(LOGIN), &no_cookie(is_tls))
+        let is_encrypted = self
+            .public_url
+            .as_ref()
+            .is_some_and(PublicUrl::is_encrypted);
+        is_tls || (is_encrypted && self.is_asked_publicly(parts))
+    }
+
+    fn is_asked_publicly(&self, parts: &Parts) -> bool {
+        let public_url = self.public_url.as_ref();
+        let host = asked_host(parts);
+        public_url
+            .zip(host)
+            .is_some_and(|(url, host)| url.host().as_str().eq_ignore_ascii_case(host.as_str()))
+    }
+
+    /// What somebody is told who tries to log in too often.
+    fn is_too_often(
+        &self,
+        parts: &Parts,
+        params: &Params,
+        way: &'static str,
+    ) -> Option<Response<Body>> {
+        if address(parts).is_none_or(|address| self.may_try(address)) {
+            return None;
+        }
+        self.metrics.reached(Limit::ConsoleLogins);
+        self.metrics.console_login(way, "limited");
+        let page = self.page(params, Some("That was tried too often. Wait a minute."));
+        let framed = respond(Ok(Made::Page(page)), &Viewer::nobody());
+        Some(with_status(framed, StatusCode::TOO_MANY_REQUESTS))
     }
 
     /// So many from one address in a minute.
@@ -134,6 +299,34 @@ impl Door {
         let (_, count) = tries.entry(address).or_insert((now, 0));
         *count += 1;
         *count <= TRIES
+    }
+}
+
+fn form(next: &str) -> Markup {
+    html! {
+        form.login method="post" action=(LOGIN) {
+            input type="hidden" name="next" value=(next);
+            label { "Name" input name="name" autocomplete="username" required autofocus; }
+            label { "Password" input name="password" type="password" autocomplete="current-password" required; }
+            button.main type="submit" { "Log in" }
+        }
+    }
+}
+
+fn address(parts: &Parts) -> Option<IpAddr> {
+    Peer::of(&parts.extensions).map(|peer| peer.address.ip())
+}
+
+/// Whether a request is one that a page of ours, or somebody at the browser, makes. A page of another site can lead here; it
+/// cannot have the browser ask in the background, where a certificate, or loopback, would speak for whoever sits before it:
+/// how long an answer takes says something, and a heavy search costs something.
+pub(super) fn is_meant(parts: &Parts) -> bool {
+    let text = |name: &HeaderName| parts.headers.get(name).and_then(|it| it.to_str().ok());
+    match text(&FETCH_SITE) {
+        None | Some("none" | "same-origin") => true,
+        Some(_) => {
+            text(&FETCH_MODE) == Some("navigate") && text(&FETCH_DESTINATION) == Some("document")
+        }
     }
 }
 
@@ -166,7 +359,7 @@ fn see_other(path: &str) -> Response<Body> {
 
 fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
     if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        response.headers_mut().insert(SET_COOKIE, cookie);
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }
@@ -178,7 +371,11 @@ fn with_status(mut response: Response<Body>, status: StatusCode) -> Response<Bod
 
 pub(super) const LOGIN: &str = "/console/login";
 pub(super) const LOGOUT: &str = "/console/logout";
+/// The ways to log in, as metrics call them.
+const WAYS: [(Login, &str); 2] = [(Login::Oidc, "oidc"), (Login::Password, "password")];
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const MINUTE: Duration = Duration::from_mins(1);
 /// Logins that one address may try in a minute.
 const TRIES: u32 = 10;
@@ -234,8 +431,38 @@ mod tests {
     }
 
     #[test]
+    fn a_page_of_another_site_can_lead_here_and_cannot_ask_in_the_background() {
+        let ask = |fields: &[(&str, &str)]| {
+            let mut request = Request::get("/console/decisions");
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            is_meant(&request.body(()).unwrap().into_parts().0)
+        };
+        assert!(ask(&[]));
+        assert!(ask(&[("sec-fetch-site", "none")]));
+        assert!(ask(&[
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "cors")
+        ]));
+        for site in ["cross-site", "same-site"] {
+            let of = |mode, destination| {
+                ask(&[
+                    ("sec-fetch-site", site),
+                    ("sec-fetch-mode", mode),
+                    ("sec-fetch-dest", destination),
+                ])
+            };
+            assert!(of("navigate", "document"));
+            assert!(!of("navigate", "iframe"));
+            assert!(!of("no-cors", "image"));
+            assert!(!of("cors", "empty"));
+        }
+    }
+
+    #[test]
     fn one_address_may_try_so_often() {
-        let door = Door::new(&Config::default());
+        let door = Door::new(&Config::default(), &Metrics::new("1.2.3"));
         let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         for _ in 0..TRIES {
             assert!(door.may_try(one));

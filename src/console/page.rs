@@ -18,6 +18,8 @@ pub(super) struct Page {
     /// Which part of the console it belongs to, as the navigation names it.
     pub(super) part: &'static str,
     pub(super) body: Markup,
+    /// Where a browser goes on by itself.
+    pub(super) next: Option<String>,
     /// Scripts that it needs besides the common one.
     pub(super) scripts: &'static [&'static str],
 }
@@ -28,6 +30,7 @@ impl Page {
             title: title.into(),
             part,
             body,
+            next: None,
             scripts: &[],
         }
     }
@@ -59,6 +62,7 @@ fn framed(page: &Page, viewer: &Viewer) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                @if let Some(next) = &page.next { meta http-equiv="refresh" content={ "0;url=" (next) }; }
                 title { (shown(&page.title)) " · dtgate" }
                 link rel="icon" href=(assets::url("icon.svg"));
                 link rel="stylesheet" href=(assets::url("console.css"));
@@ -80,8 +84,8 @@ fn framed(page: &Page, viewer: &Viewer) -> Markup {
                     }
                     @if !viewer.name.is_empty() {
                         form.logout method="post" action="/console/logout" {
-                            span { (shown(&viewer.name)) }
-                            button type="submit" { "Log out" }
+                            span { (shown(&viewer.name).chars().take(NAME).collect::<String>()) }
+                            @if viewer.has_session { button type="submit" { "Log out" } }
                         }
                     }
                 }
@@ -133,6 +137,8 @@ pub(super) fn guard(headers: &mut HeaderMap) {
     }
 }
 
+/// Letters of a name.
+const NAME: usize = 100;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");

@@ -33,6 +33,13 @@ impl Params {
         named.next().map(|(_, value)| &**value)
     }
 
+    /// The value of a name that stands there once, and is not empty: of two, others could have added one.
+    pub(super) fn once(&self, name: &str) -> Option<&str> {
+        let mut named = self.0.iter().filter(|(known, _)| known == name);
+        let (_, value) = named.next()?;
+        (named.next().is_none() && !value.is_empty()).then_some(value)
+    }
+
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let named = self.0.iter().filter(move |(known, _)| known == name);
         named
@@ -77,6 +84,8 @@ mod tests {
         let params = Params::of("token=a%26b+c&token=d&empty=&since=7d");
         assert_eq!(params.all("token").collect::<Vec<_>>(), ["a&b c", "d"]);
         assert_eq!(params.get("empty"), None);
+        assert_eq!(params.once("since"), Some("7d"));
+        assert_eq!((params.once("token"), params.once("empty")), (None, None));
         assert_eq!(params.query(), "token=a%26b%20c&token=d&since=7d");
         let other = params.with("token", None).with("before", Some("7"));
         assert_eq!(other.query(), "since=7d&before=7");

@@ -26,7 +26,7 @@ pub enum PasswordsError {
 }
 
 /// Those who may log in.
-pub struct Passwords(Vec<User>);
+pub(super) struct Passwords(Vec<User>);
 
 struct User {
     viewer: Viewer,
@@ -34,7 +34,7 @@ struct User {
 }
 
 impl Passwords {
-    pub fn read(path: &Path) -> Result<Self, PasswordsError> {
+    pub(super) fn read(path: &Path) -> Result<Self, PasswordsError> {
         let shown = path.display().to_string();
         let read = read_file(path, LONGEST);
         let bytes = read.map_err(|error| PasswordsError::Unread {
@@ -78,6 +78,7 @@ impl User {
             name: name.to_owned(),
             is_auditor: false,
             is_author: false,
+            has_session: true,
         };
         for role in roles.split(',') {
             match role {

@@ -95,6 +95,7 @@ impl Search {
                 Some(other) => return Err(unknown("no_op", other, &["show", "hide", "only"])),
             },
             granted,
+            hidden: None,
             challenger: one_of::<Otherwise>(params, "challenger")?,
             text: params.get("text").map(str::to_owned),
             before: None,

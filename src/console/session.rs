@@ -5,16 +5,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL_NOPAD;
-use http::header::COOKIE;
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
+use super::cookie::Cookie;
 use super::{Config, Viewer};
+use crate::telemetry::{Limit, Metrics};
 
 /// The sessions that there are. Of their ids only hashes are kept.
 pub(super) struct Sessions {
     idle: Duration,
     most: Duration,
+    metrics: Metrics,
     table: Mutex<HashMap<[u8; 32], Session>>,
 }
 
@@ -25,23 +27,23 @@ struct Session {
 }
 
 impl Sessions {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, metrics: &Metrics) -> Self {
         Self {
             idle: config.session_idle.as_std(),
             most: config.session_max.as_std(),
+            metrics: metrics.clone(),
             table: Mutex::default(),
         }
     }
 
     /// Begins one, with an id that nobody had before. Where there are too many, the one that was not used for longest ends.
     pub(super) fn begin(&self, viewer: Viewer) -> Option<String> {
-        let mut id = [0; 32];
-        aws_lc_rs::rand::fill(&mut id).ok()?;
-        let id = BASE64URL_NOPAD.encode(&id);
+        let id = unguessable()?;
         let now = Instant::now();
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.retain(|_, session| self.goes_on(session, now));
         if table.len() >= MOST {
+            self.metrics.reached(Limit::ConsoleSessions);
             let oldest = table.iter().min_by_key(|(_, session)| session.used);
             if let Some(oldest) = oldest.map(|(hash, _)| *hash) {
                 table.remove(&oldest);
@@ -57,23 +59,31 @@ impl Sessions {
     }
 
     /// Whose request it is.
-    pub(super) fn of(&self, parts: &Parts) -> Option<Viewer> {
-        let id = id(parts)?;
+    pub(super) fn of(&self, parts: &Parts, is_secure: bool) -> Option<Viewer> {
+        let id = hash(Cookie::Session.of(parts, is_secure)?);
         let now = Instant::now();
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = table.get_mut(&hash(&id))?;
+        let session = table.get_mut(&id)?;
         if !self.goes_on(session, now) {
-            table.remove(&hash(&id));
+            table.remove(&id);
             return None;
         }
         session.used = now;
         Some(session.viewer.clone())
     }
 
-    pub(super) fn end(&self, parts: &Parts) {
-        if let Some(id) = id(parts) {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        let now = Instant::now();
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.retain(|_, session| self.goes_on(session, now));
+        table.len()
+    }
+
+    pub(super) fn end(&self, parts: &Parts, is_secure: bool) {
+        if let Some(id) = Cookie::Session.of(parts, is_secure) {
             let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-            table.remove(&hash(&id));
+            table.remove(&hash(id));
         }
     }
 
@@ -83,39 +93,18 @@ impl Sessions {
     }
 }
 
-/// The cookie of a session, for as long as the browser runs. Over TLS only this very host can set it.
-pub(super) fn cookie(id: &str, is_tls: bool) -> String {
-    let (name, secure) = if is_tls {
-        (SECURE, "; Secure")
-    } else {
-        (PLAIN, "")
-    };
-    format!("{name}={id}; Path=/; HttpOnly; SameSite=Strict{secure}")
+/// So many bits that nobody can guess them, as they stand in a URL or a cookie.
+pub(super) fn unguessable() -> Option<String> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(BASE64URL_NOPAD.encode(&bytes))
 }
 
-/// One that takes it away.
-pub(super) fn no_cookie(is_tls: bool) -> String {
-    format!("{}; Max-Age=0", cookie("", is_tls))
-}
-
-/// By either name: which of them counts was decided when it was set, and an id that was not given out finds nothing.
-fn id(parts: &Parts) -> Option<String> {
-    let fields = parts.headers.get_all(COOKIE).iter();
-    let fields = fields.filter_map(|field| field.to_str().ok());
-    let mut cookies = fields.flat_map(|field| field.split(';'));
-    cookies.find_map(|cookie| {
-        let (name, value) = cookie.trim().split_once('=')?;
-        let is_ours = matches!(name, SECURE | PLAIN) && !value.is_empty();
-        is_ours.then(|| value.to_owned())
-    })
-}
-
-fn hash(id: &str) -> [u8; 32] {
+/// By which a secret is known again that is not kept.
+pub(super) fn hash(id: &str) -> [u8; 32] {
     Sha256::digest(id.as_bytes()).into()
 }
 
-const SECURE: &str = "__Host-dtgate-console";
-const PLAIN: &str = "dtgate-console";
 /// Sessions at once.
 const MOST: usize = 1_000;
 
@@ -123,6 +112,9 @@ const MOST: usize = 1_000;
 mod tests {
     use super::*;
     use http::Request;
+    use http::header::COOKIE;
+
+    const PLAIN: &str = "dtgate-console";
 
     fn parts(cookie: &str) -> Parts {
         let request = Request::get("/console").header(COOKIE, cookie);
@@ -130,7 +122,7 @@ mod tests {
     }
 
     fn sessions(idle: Duration) -> Sessions {
-        let mut sessions = Sessions::new(&Config::default());
+        let mut sessions = Sessions::new(&Config::default(), &Metrics::new("1.2.3"));
         sessions.idle = idle;
         sessions
     }
@@ -139,28 +131,30 @@ mod tests {
     fn a_session_is_found_by_its_id_until_it_ends() {
         let sessions = sessions(Duration::from_mins(1));
         let id = sessions.begin(Viewer::anybody()).unwrap();
-        for name in [PLAIN, SECURE] {
+        for (name, is_secure) in [(PLAIN, false), ("__Host-dtgate-console", true)] {
             let parts = parts(&format!("other=1; {name}={id}"));
-            assert_eq!(sessions.of(&parts), Some(Viewer::anybody()));
+            assert_eq!(sessions.of(&parts, is_secure), Some(Viewer::anybody()));
+            // Who has a session of his own could give it to others by a cookie for a whole domain.
+            assert_eq!(sessions.of(&parts, !is_secure), None);
         }
         for wrong in ["", "dtgate-console=", "dtgate-console=guessed", "x=y"] {
-            assert_eq!(sessions.of(&parts(wrong)), None);
+            assert_eq!(sessions.of(&parts(wrong), false), None);
         }
-        sessions.end(&parts(&format!("{PLAIN}={id}")));
-        assert_eq!(sessions.of(&parts(&format!("{PLAIN}={id}"))), None);
+        sessions.end(&parts(&format!("{PLAIN}={id}")), false);
+        assert_eq!(sessions.of(&parts(&format!("{PLAIN}={id}")), false), None);
     }
 
     #[test]
     fn one_that_is_not_used_ends_and_there_are_never_too_many() {
         let quick = sessions(Duration::ZERO);
         let id = quick.begin(Viewer::anybody()).unwrap();
-        assert_eq!(quick.of(&parts(&format!("{PLAIN}={id}"))), None);
+        assert_eq!(quick.of(&parts(&format!("{PLAIN}={id}")), false), None);
         let many = sessions(Duration::from_mins(1));
         let first = many.begin(Viewer::anybody()).unwrap();
         for _ in 0..MOST {
             many.begin(Viewer::anybody()).unwrap();
         }
         assert_eq!(many.table.lock().unwrap().len(), MOST);
-        assert_eq!(many.of(&parts(&format!("{PLAIN}={first}"))), None);
+        assert_eq!(many.of(&parts(&format!("{PLAIN}={first}")), false), None);
     }
 }

@@ -9,6 +9,8 @@ pub(super) struct Viewer {
     pub(super) is_auditor: bool,
     /// May judge requests by policies of their own.
     pub(super) is_author: bool,
+    /// Has logged in by a session, which can be ended.
+    pub(super) has_session: bool,
 }
 
 impl Viewer {
@@ -18,6 +20,7 @@ impl Viewer {
             name: String::new(),
             is_auditor: true,
             is_author: true,
+            has_session: false,
         }
     }
 
@@ -27,6 +30,7 @@ impl Viewer {
             name: String::new(),
             is_auditor: false,
             is_author: false,
+            has_session: false,
         }
     }
 

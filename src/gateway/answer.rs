@@ -91,13 +91,14 @@ impl Became {
         let said = |error: &UpstreamError| Some(redactor.text(&error.in_full()));
         let (outcome, status, detail) = match answer {
             Ok(response) => (Answer::Answered, Some(response.status()), None),
+            // The client is told that nobody can use the answer: no record says that it was one.
             Err(UpstreamError::Redirect(status)) => (
-                Answer::Answered,
+                Answer::Unknown,
                 Some(*status),
                 Some(Redacted::ours("redirect")),
             ),
             Err(error @ UpstreamError::Veiled(status, _)) => {
-                (Answer::Answered, Some(*status), said(error))
+                (Answer::Unknown, Some(*status), said(error))
             }
             Err(error) if error.never_arrived() => (Answer::Failed, None, said(error)),
             Err(error) => (Answer::Unknown, None, said(error)),
@@ -181,3 +182,23 @@ const MAX_WARNINGS: usize = 5;
 
 /// Bytes of one of their texts, quoting aside.
 const MAX_WARNING: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn of_an_answer_that_is_not_passed_on_nobody_knows_what_it_was_about() {
+        for (error, status) in [
+            (UpstreamError::Redirect(StatusCode::FOUND), 302),
+            (UpstreamError::Veiled(StatusCode::OK, "it is encoded"), 200),
+        ] {
+            let became = Became::of(&Err(error), &Redactor::default());
+            let wanted = (Answer::Unknown, Some(status));
+            assert_eq!((became.outcome, became.status), wanted);
+            assert!(became.detail.is_some());
+        }
+    }
+}

@@ -3,11 +3,14 @@
 //! It fails closed: where nobody knows what has to be masked there is no record, and the request ends. A drop rule may
 //! leave out what was refused or denied; what is allowed is always recorded.
 
+use serde_json::{Map, Value};
+
 use super::Gateway;
 use super::record::Recorder;
 use crate::audit::RecordError;
 use crate::audit::event::DecisionRecord;
-use crate::policy::{Mask, Verdict};
+use crate::audit::masks::Masks;
+use crate::policy::{Mask, Masked, Verdict};
 
 impl Gateway {
     /// The record as it may be written; `None`: not at all.
@@ -26,9 +29,11 @@ impl Gateway {
         let turn = masking.clone().acquire_owned().await;
         let turn = turn.map_err(|closed| unmasked(&closed))?;
         let working = tokio::task::spawn_blocking(move || {
-            let masked = mask.apply(record.into_event(), now);
+            let event = record.into_event();
+            let environment = environment(&event);
+            let masked = mask.apply(event, now);
             drop(turn);
-            masked
+            masked.map(|masked| with_environment(masked, environment))
         });
         let masked = working.await.map_err(|_panic| unmasked(&"a panic"))?;
         let masked = masked.map_err(|error| unmasked(&error))?;
@@ -43,5 +48,55 @@ impl Gateway {
             (false, _) => {}
         }
         Ok(Some(DecisionRecord::of_event(&masked.event)))
+    }
+}
+
+/// The name of the environment, where it stands in the input.
+fn environment(event: &Map<String, Value>) -> Option<Value> {
+    let environment = event.get("input")?.pointer("/environment/name")?;
+    Some(environment.clone())
+}
+
+/// A record without input keeps the name of its environment, as one has that policies did not see: in which of them
+/// something was changed has to be known. Rules that name just that take it away all the same.
+fn with_environment(mut masked: Masked, environment: Option<Value>) -> Masked {
+    let lists = ["erased", "masked"].map(|list| masked.event.get(list).and_then(Value::as_array));
+    let paths = lists.into_iter().flatten().flatten();
+    let paths = paths.filter_map(Value::as_str);
+    let is_named =
+        Masks::new(paths.filter(|path| *path != "/input")).hide("input.environment.name");
+    if let Some(environment) = environment
+        && !masked.event.contains_key("input")
+        && !is_named
+    {
+        masked.event.insert("environment".to_owned(), environment);
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_record_without_input_keeps_the_name_of_its_environment() {
+        let masked = |erased: &[&str], input: Value| {
+            let event = json!({"input": {"environment": {"name": "prod"}}});
+            let environment = environment(event.as_object().unwrap());
+            let mut event = Map::from_iter([("erased".to_owned(), json!(erased))]);
+            if !input.is_null() {
+                event.insert("input".to_owned(), input);
+            }
+            let masked = Masked { event, drop: false };
+            let masked = with_environment(masked, environment);
+            masked.event.get("environment").cloned()
+        };
+        let prod = Some(json!("prod"));
+        assert_eq!(masked(&["/input"], Value::Null), prod);
+        assert_eq!(masked(&["/input", "/caller"], Value::Null), prod);
+        assert_eq!(masked(&["/input", "/input/environment"], Value::Null), None);
+        assert_eq!(masked(&["/input/environment"], json!({})), None);
+        assert_eq!(masked(&["/input/caller"], json!({})), None);
     }
 }

@@ -217,6 +217,30 @@ impl TryFrom<Written> for Issuer {
     }
 }
 
+impl Issuer {
+    /// One at which people log in: its tokens are for one client. Keys are where it describes itself, or at this URL.
+    pub fn of_logins(issuer: &str, client_id: &str, keys: Option<Url>) -> Result<Self, String> {
+        Self::try_from(Written {
+            issuer: issuer.to_owned(),
+            audience: OneOrMore(vec![client_id.to_owned()]),
+            algorithms: Algorithm::all(),
+            header: Field::default(),
+            subject: None,
+            leeway: None,
+            max_lifetime: None,
+            jwks_file: None,
+            discovery: keys.is_none(),
+            jwks_url: keys,
+            ca: None,
+            proxy: None,
+            proxy_credential_file: None,
+            timeout: None,
+            pause: None,
+            max_age: None,
+        })
+    }
+}
+
 impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
@@ -298,7 +322,7 @@ impl<'de> Deserialize<'de> for OneOrMore {
 
 impl Url {
     /// Of an issuer's description, as `OpenID Connect Discovery` says.
-    fn of_description(issuer: &str) -> Result<Self, String> {
+    pub fn of_description(issuer: &str) -> Result<Self, String> {
         let place = format!(
             "{}/.well-known/openid-configuration",
             issuer.trim_end_matches('/')

@@ -140,6 +140,33 @@ impl Tokens {
             Ok(Some(shown)) => Box::pin(self.check(shown, origin, now())).await,
             Err(error) => Err(error),
         };
+        self.counted(checked).map(Some)
+    }
+
+    /// One token that its issuer has handed over itself: it stands in no field.
+    pub async fn judge(
+        &self,
+        token: &str,
+        origin: Origin,
+        now: fn() -> Timestamp,
+    ) -> Result<Jwt, Error> {
+        let shown = Compact::of(token).ok_or_else(|| Flaw::Malformed.of(None));
+        let shown = shown.and_then(|compact| {
+            let issuer = self.issuer(&compact)?;
+            Ok(Shown {
+                compact,
+                issuer: issuer.ok_or_else(|| Flaw::Issuer.of(None))?,
+                field: AUTHORIZATION,
+            })
+        });
+        let checked = match shown {
+            Ok(shown) => Box::pin(self.check(shown, origin, now())).await,
+            Err(error) => Err(error),
+        };
+        self.counted(checked)
+    }
+
+    fn counted(&self, checked: Result<(Name, Jwt), Error>) -> Result<Jwt, Error> {
         let (issuer, result) = match &checked {
             Ok((name, _)) => (Some(name), "good"),
             Err(error) => (error.issuer.as_ref(), error.flaw.as_str()),
@@ -151,7 +178,7 @@ impl Tokens {
         {
             self.metrics.reached(limit);
         }
-        checked.map(|(_, jwt)| Some(jwt))
+        checked.map(|(_, jwt)| jwt)
     }
 
     /// What is cheap is looked at first: a token that is bad anyway makes nobody fetch keys, nor check a signature.

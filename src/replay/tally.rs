@@ -38,6 +38,12 @@ pub struct Report {
     /// The rest of each compressed segment that cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
+    /// First and last records of segments that are not in the journal: of the first of them, what retention has deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<(u64, u64)>,
+    /// Further ones.
+    #[serde(skip_serializing_if = "is_none")]
+    pub more_missing: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +70,18 @@ pub struct Report {
     /// Which conditions held of any decision.
     #[serde(skip)]
     pub met: Met,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Report {
+    /// Records are gone that retention has not deleted.
+    pub fn has_gaps(&self) -> bool {
+        self.more_missing > 0 || self.missing.iter().any(|(first, _)| *first > 1)
+    }
 }
 
 /// When a decision was made, and its number.

@@ -480,6 +480,37 @@ fn other_records_damage_and_conditions() {
 }
 
 #[test]
+fn segments_that_are_gone_are_told() {
+    let new = of("deny contains \"never\" if false");
+    let journal = tempfile::tempdir().unwrap();
+    let segment = |first: u64, lines: u64| {
+        let lines =
+            (first..first + lines).map(|seq| format!("{{\"seq\":{seq},\"kind\":\"stop\"}}\n"));
+        let path = journal.path().join(format!("{first:020}.jsonl"));
+        std::fs::write(path, lines.collect::<String>()).unwrap();
+    };
+    let told = || {
+        let options = Options {
+            wanted: Wanted::default(),
+            examples: 0,
+            jobs: 1,
+        };
+        let report = replay(journal.path(), &new, &options).unwrap();
+        let has_gaps = report.has_gaps();
+        (report.missing, report.more_missing, has_gaps)
+    };
+    segment(4, 3);
+    segment(7, 2);
+    // Retention deletes a beginning.
+    assert_eq!(told(), (vec![(1, 3)], 0, false));
+    segment(11, 1);
+    assert_eq!(told(), (vec![(1, 3), (9, 10)], 0, true));
+    (0..40).for_each(|at| segment(100 + 10 * at, 1));
+    let (missing, more, _) = told();
+    assert_eq!((missing.len(), more), (32, 10));
+}
+
+#[test]
 fn the_number_of_threads_changes_nothing() {
     let old = of("deny contains \"bad\" if input.caller.address == \"10.0.0.3\"");
     let new = of("deny contains \"bad\" if input.caller.address == \"10.0.0.4\"");

@@ -11,6 +11,7 @@ use super::column::column;
 use super::moment::Moment;
 use super::schema::{self, signed, unsigned};
 use super::{Config, Connected, StoreError};
+use crate::audit::Stop;
 use crate::audit::index::Decided;
 
 /// A session that only reads.
@@ -21,6 +22,8 @@ pub struct Asked {
     runtime: Runtime,
     /// For an answer.
     patience: Duration,
+    /// When all questions are given up; `None`: never.
+    stop: Option<Stop>,
 }
 
 /// A record, by its gate and number. A journal has one gate, without a name.
@@ -73,11 +76,22 @@ impl Asked {
             connected,
             runtime,
             patience: config.timeout.as_std().saturating_mul(PATIENCE),
+            stop: None,
         };
         let ms = asked.patience.as_millis().min(i32::MAX as u128);
         asked.say(&format!("SET statement_timeout = {ms}; {SESSION}"))?;
         asked.are_tables()?;
         Ok(asked)
+    }
+
+    /// From now on every question fails as soon as this is over. The server, which does not hear of it, works for as long
+    /// as is left of the time now, at most.
+    pub fn stop_at(&mut self, stop: Stop) -> Result<(), StoreError> {
+        let left = self.patience.min(stop.left());
+        // 0 would be without end.
+        let ms = left.as_millis().clamp(1, i32::MAX as u128);
+        self.stop = Some(stop);
+        self.say(&format!("SET statement_timeout = {ms}"))
     }
 
     /// Whether what is asked are the tables themselves, with all that is in them: a view or a policy could say one thing
@@ -99,15 +113,27 @@ impl Asked {
         asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
         let within = self.patience.saturating_add(SILENT);
-        let answered = self
-            .runtime
-            .block_on(async { tokio::time::timeout(within, asking).await });
-        let answered = answered.map_err(|_elapsed| {
-            // Nor does anybody wait for its next answer.
-            self.connected.end();
-            StoreError::Timeout(within)
-        })?;
+        let answered = self.runtime.block_on(async {
+            tokio::select! {
+                answered = tokio::time::timeout(within, asking) => {
+                    answered.map_err(|_elapsed| StoreError::Timeout(within))
+                }
+                () = self.is_given_up() => Err(StoreError::Stopped),
+            }
+        });
+        // Nor does anybody wait for its next answer.
+        let answered = answered.inspect_err(|_given_up| self.connected.end())?;
         answered.map_err(|error| self.connected.explained(error.into()))
+    }
+
+    /// Waits until nobody wants an answer any more.
+    async fn is_given_up(&self) {
+        let Some(stop) = &self.stop else {
+            return std::future::pending().await;
+        };
+        while !stop.is_over() {
+            tokio::time::sleep(LOOK.min(stop.left())).await;
+        }
     }
 
     pub(super) fn rows(
@@ -210,6 +236,19 @@ impl Asked {
         Ok((number(0)?, number(1)?))
     }
 
+    /// How many requests were refused of which there is no record, but one that counts them, written in this time.
+    pub fn counted(
+        &self,
+        gate: Option<&str>,
+        since: Option<i64>,
+        until: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        let [since, until] = [since, until].map(|ms| ms.map(Moment::of_millis));
+        let rows = self.rows(COUNTED, &[&gate, &since, &until])?;
+        let count: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(count.map_or(0, unsigned))
+    }
+
     /// The last record of a kind before another, of the same gate.
     pub fn last_before(&self, kind: &str, key: &Key) -> Result<Option<u64>, StoreError> {
         let sql = "SELECT seq FROM dtgate.record WHERE gate = $1 AND seq < $2 AND kind = $3
@@ -265,9 +304,19 @@ LEFT JOIN LATERAL (
 ) AS settled ON true
 ORDER BY place";
 
+/// Of the gate `$1` since `$2` and before `$3`. The lists of such a record have counts of their own: by what stands behind
+/// it, that of the record is known, as it is written and with the members in order, as pseudonyms leave it. A line may be
+/// one that no gate wrote, and no JSON that the server takes: what is no number of a few digits counts nothing.
+const COUNTED: &str = r#"
+SELECT coalesce(sum(substring(line from '"count":([0-9]{1,9}),"(?:reasons|first)"')::bigint), 0)::bigint FROM dtgate.record
+WHERE kind = 'suppressed' AND kind NOT IN ('decision', 'outcome') AND ($1::text IS NULL OR gate = $1)
+  AND ($2::timestamptz IS NULL OR at >= $2) AND ($3::timestamptz IS NULL OR at < $3)"#;
+
 /// How many times `store.timeout` a person waits for one answer, and how much longer where nothing comes at all.
 const PATIENCE: u32 = 30;
 const SILENT: Duration = Duration::from_secs(5);
+/// Between two looks at whether anybody still waits.
+const LOOK: Duration = Duration::from_millis(100);
 /// Of the decisions `$1`, `$2`: the last counts.
 const CHALLENGED: &str = "
 SELECT c.gate, c.decision_seq, c.line FROM dtgate.record AS c

@@ -58,6 +58,8 @@ pub enum StoreError {
         "there is no dtgate store here: no gate has been in this database, or it is not the one that is meant"
     )]
     Absent,
+    #[error("the question was given up: it took too long, or nobody waits for the answer")]
+    Stopped,
     #[error("{0}")]
     Other(String),
 }

@@ -14,7 +14,7 @@ use super::column::column;
 use super::moment::Moment;
 use super::names::{Clients, Meant};
 use super::schema::{signed, unsigned};
-use crate::audit::facts::{GRANTED, asked};
+use crate::audit::facts::{GRANTED, asked, mark};
 use crate::audit::index::{Filter, Otherwise, Which, ids};
 
 /// What is asked.
@@ -147,9 +147,10 @@ impl Asked {
             condition.has_names = true;
             condition.add("d.words @@ ?::text::tsquery", words_asked(&words));
         }
-        if filter.granted {
+        let marks = [filter.granted.then_some(GRANTED), filter.hidden.map(mark)];
+        for mark in marks.into_iter().flatten() {
             condition.has_names = true;
-            let mark = (GRANTED.to_owned(), false);
+            let mark = (mark.to_owned(), false);
             condition.add("d.words @@ ?::text::tsquery", words_asked(&[mark]));
         }
         if !self.names_meant(filter, &mut condition)? {
@@ -280,12 +281,12 @@ fn words_asked(words: &[(String, bool)]) -> String {
 /// By how requests ended. Only allowed ones have an end.
 fn ended(which: Which) -> &'static str {
     match which {
-        Which::Answered => "d.verdict = 'allow' AND d.outcome = 'answered'",
+        Which::Answered => "d.verdict = 'allow' AND (d.outcome = 'answered' OR d.outcome = 'unclear')",
         Which::Failed => "d.verdict = 'allow' AND d.outcome = 'failed'",
         Which::Unknown => "d.verdict = 'allow' AND d.outcome = 'unknown'",
         Which::None => "d.verdict = 'allow' AND d.outcome IS NULL",
         Which::Doubt => {
-            "d.verdict = 'allow' AND (d.outcome IS NULL OR d.outcome = 'unknown')
+            "d.verdict = 'allow' AND (d.outcome IS NULL OR d.outcome = 'unknown' OR d.outcome = 'unclear')
              AND coalesce(d.found, 'unknown') = 'unknown'"
         }
     }

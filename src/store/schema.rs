@@ -144,6 +144,7 @@ SELECT name, why FROM looked WHERE why IS NOT NULL ORDER BY name LIMIT 1";
 
 /// A record is as it was written (`line`), and beside it stands what it is looked for by. A row of a decision also has
 /// how it ended, as soon as that is known: `outcome_seq` and `settled_seq` are the numbers of the records that say so.
+/// `outcome` is `unclear` where Dynatrace has answered, and not whether it was done.
 ///
 /// The month of its own time is a record's partition: the same record is the same row, however often it comes. One
 /// without a time is from `-infinity`. What is no dtgate's record has the kind `unreadable`, and is kept as it is.

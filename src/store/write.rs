@@ -76,7 +76,7 @@ impl Statements {
         let other = rows.iter().find(other).map(|row| row.seq);
         let odd = there.get(&(first.seq - 1));
         let odd = odd.filter(|hash| first.seq > 1 && !goes_on(first, hash, before));
-        if let Some(seq) = other.or(odd.map(|_| first.seq - 1)) {
+        if let Some(seq) = other.or_else(|| odd.map(|_| first.seq - 1)) {
             return Err(StoreError::Foreign {
                 gate: gate.to_owned(),
                 seq,

@@ -47,6 +47,24 @@ limits! {
     Connections = "connections",
     /// Connections of one address at once.
     ConnectionsPerAddress = "connections_per_address",
+    /// Logins at an issuer that have begun.
+    ConsoleBegun = "console_begun",
+    /// Downloads of decisions from the console at once.
+    ConsoleDownloads = "console_downloads",
+    /// One that took too long.
+    ConsoleDownloadTimeout = "console_download_timeout",
+    /// People who look on at once, as decisions come.
+    ConsoleLive = "console_live",
+    /// Logins to the console that one address tries.
+    ConsoleLogins = "console_logins",
+    /// Pages of the console that are made at once.
+    ConsolePages = "console_pages",
+    /// A page of the console that took too long.
+    ConsolePageTimeout = "console_page_timeout",
+    /// Decisions in one download.
+    ConsoleRows = "console_rows",
+    /// People who have logged in to the console.
+    ConsoleSessions = "console_sessions",
     /// Denials of one caller that are recorded.
     Denials = "denials",
     /// Files and sockets of the process.

@@ -26,9 +26,9 @@ use families::Families;
 pub use labels::known_method;
 use labels::{
     BuildLabels, BundleLabels, BundleResultLabels, CertificateLabels, DecisionLabels,
-    DestinationLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels,
-    QuestionLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels, SinkLabels,
-    ViolationLabels, class,
+    DestinationLabels, IssuerLabels, IssuerResultLabels, LimitLabels, LoginLabels, OutcomeLabels,
+    PolicyLabels, QuestionLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels,
+    SinkLabels, ViolationLabels, class,
 };
 
 /// The type of what `Metrics::encode` returns.
@@ -234,6 +234,40 @@ impl Metrics {
     pub fn asked(&self, api: &'static str, result: &'static str) {
         let labels = QuestionLabels { api, result };
         self.0.families.questions.get_or_create(&labels).inc();
+    }
+
+    /// The console has answered somebody.
+    pub fn console_answered(&self, status: StatusCode) {
+        let result = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+                "refused"
+            }
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            status if status.is_success() => "answered",
+            status if status.is_redirection() => "redirected",
+            status if status.is_server_error() => "failed",
+            _ => "invalid",
+        };
+        let labels = ResultLabels { result };
+        self.0
+            .families
+            .console_requests
+            .get_or_create(&labels)
+            .inc();
+    }
+
+    /// People can log in to the console in this way. All results from the start: one that never was shows as 0.
+    pub fn console_asks(&self, way: &'static str) {
+        for result in ["good", "refused", "limited", "failed"] {
+            let labels = LoginLabels { way, result };
+            drop(self.0.families.console_logins.get_or_create(&labels));
+        }
+    }
+
+    /// Somebody has tried to log in to the console. `way` and `result` are words of ours.
+    pub fn console_login(&self, way: &'static str, result: &'static str) {
+        let labels = LoginLabels { way, result };
+        self.0.families.console_logins.get_or_create(&labels).inc();
     }
 
     /// What became of a judged request before the challenger.

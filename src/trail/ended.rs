@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::audit::Ending;
 use crate::audit::tail::Cells;
 use crate::value::Visible;
 
@@ -43,11 +44,23 @@ impl Ended {
                 _ => of("", How::Well),
             };
         };
-        match (outcome["outcome"].as_str(), outcome["status"].as_u64()) {
-            (Some("answered"), Some(status @ ..400)) => of(&status.to_string(), How::Well),
-            (Some("answered"), Some(status)) => of(&status.to_string(), How::Otherwise),
-            (Some("failed"), _) => of("not sent", How::Otherwise),
-            _ => of("in doubt", How::InDoubt),
+        let status = outcome["status"].as_u64();
+        let answered = status.map(|status| status.to_string());
+        match ending(outcome) {
+            Ending::Done => of(&answered.unwrap_or_default(), How::Well),
+            Ending::Refused => of(&answered.unwrap_or_default(), How::Otherwise),
+            Ending::NotSent => of("not sent", How::Otherwise),
+            Ending::Unclear | Ending::Unknown => {
+                let doubt = ["in doubt".to_owned()];
+                let parts: Vec<String> = answered.into_iter().chain(doubt).collect();
+                of(&parts.join(", "), How::InDoubt)
+            }
         }
     }
+}
+
+/// By an outcome's record.
+pub fn ending(outcome: &Value) -> Ending {
+    let how = outcome["outcome"].as_str().unwrap_or_default();
+    Ending::of(how, outcome["status"].as_u64())
 }

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::ended::Ended;
+use super::ended::{Ended, ending};
 use super::read::{NotShown, each, record};
 use super::told::{Token, Who, asked};
 use super::{Error, Source, known_as};
-use crate::audit::index::{Filter, Pattern};
+use crate::audit::Ending;
+use crate::audit::index::{Filter, Hidden, Pattern};
+use crate::audit::masks::Masks;
 use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found as Decided, Key, Lines, Moment};
 use crate::value::{Visible, counted};
@@ -30,6 +32,7 @@ pub struct Step {
     pub token: Token,
     /// What else is told of it: a token may have very many, and some are large.
     pub record: Value,
+    masks: Masks,
     pub answer: Ended,
     /// What a challenger would have decided otherwise.
     pub otherwise: Option<Otherwise>,
@@ -58,6 +61,8 @@ pub struct Steps {
     pub not_shown: NotShown,
     /// There are older ones.
     pub is_cut: bool,
+    /// Changes since the first of them of which masks have hidden whose they are: they may be of this token.
+    pub hidden: Vec<Key>,
 }
 
 /// As many as there is room for, the newest before all others.
@@ -116,12 +121,26 @@ pub fn steps(
     }
     // Of one journal, by the numbers: its records have no moments.
     steps.sort_by(|one, other| (one.at, &one.key).cmp(&(other.at, &other.key)));
+    let since = steps.first().and_then(Step::millis);
     Ok(Steps {
         ids,
+        hidden: hidden(source, since)?,
         all: steps,
         not_shown,
         is_cut,
     })
+}
+
+/// Changes that may be of any token.
+fn hidden(source: &Source, since: Option<i64>) -> Result<Vec<Key>, Error> {
+    let filter = Filter {
+        since,
+        allowed: Some(true),
+        hidden: Some(Hidden::Token),
+        ..Filter::default()
+    };
+    let page = source.find(&filter, None, MOST.requests)?;
+    Ok(page.decisions.iter().map(Decided::key).collect())
 }
 
 impl Steps {
@@ -139,7 +158,14 @@ impl Steps {
                 "{known} belong to it: by {MOST_IDS} of them requests were looked for that have no name"
             )
         });
-        let all = [self.not_shown.said(), cut, ids];
+        let hidden = (!self.hidden.is_empty()).then(|| {
+            let changes = counted(self.hidden.len(), "change");
+            format!(
+                "of {changes} since then masks have hidden which token it was about: it may be this one, and what is said to be \
+                 changed elsewhere may be of them"
+            )
+        });
+        let all = [self.not_shown.said(), cut, ids, hidden];
         all.into_iter().flatten().collect()
     }
 }
@@ -158,6 +184,7 @@ impl Step {
             at: found.at,
             who: Who::of(&record),
             token: Token::of(&record, outcome.as_ref()),
+            masks: Masks::of(&record),
             record: told_further(&mut record),
             happened: happened(&cells, outcome.as_ref(), settled.as_ref()),
             ended: outcome
@@ -170,15 +197,10 @@ impl Step {
         })
     }
 
-    /// Masks took away or replaced what stands there.
-    fn is_masked(&self, pointer: &str) -> bool {
-        let lists =
-            ["erased", "masked"].map(|name| self.record.get(name).and_then(Value::as_array));
-        let mut places = lists.into_iter().flatten().flatten();
-        places.any(|place| {
-            let place = place.as_str().unwrap_or_default();
-            place.starts_with(pointer) || pointer.starts_with(place)
-        })
+    /// When it was written, in milliseconds since 1970.
+    fn millis(&self) -> Option<i64> {
+        let time: jiff::Timestamp = self.cells.timestamp.parse().ok()?;
+        Some(time.as_millisecond())
     }
 
     fn scopes(&self, pointer: &str) -> Option<Vec<String>> {
@@ -189,29 +211,35 @@ impl Step {
 
     /// The ids that the token had and got.
     fn ids(&self) -> impl Iterator<Item = &str> {
-        let about = self.record.pointer("/input/token/id");
-        let about = about.and_then(Value::as_str);
-        let ids = about.into_iter().chain([&*self.token.made]);
-        ids.filter(|id| !id.is_empty())
+        self.token.ids()
     }
 
     /// The scopes that the token had when it was looked up; `None`: nobody looked, or they are masked.
     fn scopes_before(&self) -> Option<Vec<String>> {
-        let mut places = [
-            "/input/token/current/scopes",
-            "/input/change/scopes/current",
-        ]
-        .into_iter();
-        places.find_map(|place| self.scopes(place).filter(|_| !self.is_masked(place)))
+        let places = [
+            ("input.token.current.scopes", "/input/token/current/scopes"),
+            (
+                "input.change.scopes.current",
+                "/input/change/scopes/current",
+            ),
+        ];
+        let mut shown = places
+            .into_iter()
+            .filter(|(member, _)| !self.masks.hide(member));
+        shown.find_map(|(_, place)| self.scopes(place))
     }
 
-    /// The scopes that the token has then; `None`: the same as before.
-    fn scopes_after(&self) -> Option<Vec<String>> {
+    /// The scopes that it would give the token; `None`: it says nothing of them.
+    fn scopes_asked(&self) -> Option<Vec<String>> {
         if self.cells.operation.ends_with(".delete") {
             return Some(Vec::new());
         }
-        let requested = self.scopes("/input/change/scopes/requested");
-        requested.or_else(|| self.scopes("/input/change/scopes/current"))
+        self.scopes("/input/change/scopes/requested")
+    }
+
+    /// Masks have hidden whether it would give the token other scopes, or which.
+    fn hides_scopes(&self) -> bool {
+        self.masks.hide("input.change.scopes") && !self.cells.operation.ends_with(".delete")
     }
 
     /// Whether it would have made a token, and did not.
@@ -222,10 +250,12 @@ impl Step {
     /// What was done, in a few words.
     pub fn what(&self) -> String {
         let is_allowed = self.cells.verdict == "allow";
-        let word = match self.cells.operation.rsplit('.').next() {
-            Some("create") => "created",
-            Some("delete") => "removed",
-            Some("update") => "",
+        let word = match (self.cells.operation.rsplit('.').next(), is_allowed) {
+            (Some("create"), true) => "created",
+            (Some("delete"), true) => "removed",
+            (Some("create"), false) => "asked to create",
+            (Some("delete"), false) => "asked to remove",
+            (Some("update"), _) => "",
             _ => &self.cells.operation,
         };
         if is_allowed && self.happened == Happened::No {
@@ -240,7 +270,12 @@ impl Step {
         }
         parts.extend(asked(&self.cells.changes, is_allowed));
         if parts.is_empty() {
-            parts.push("changes nothing".to_owned());
+            let nothing = if self.no_op {
+                "changes nothing"
+            } else {
+                "no change that the record tells"
+            };
+            parts.push(nothing.to_owned());
         }
         let what = parts.join("; ");
         if is_allowed {
@@ -291,13 +326,11 @@ fn told_further(record: &mut Value) -> Value {
     let mut taken = |place| record.pointer_mut(place).map(Value::take);
     json!({
         "input": {
-            "token": {"id": taken("/input/token/id"), "current": {"scopes": taken("/input/token/current/scopes")}},
+            "token": {"current": {"scopes": taken("/input/token/current/scopes")}},
             "change": {"scopes": taken("/input/change/scopes")},
         },
         "bundles": {"policies": {"revision": taken("/bundles/policies/revision")}},
         "grant": taken("/grant"),
-        "erased": taken("/erased"),
-        "masked": taken("/masked"),
     })
 }
 
@@ -322,10 +355,10 @@ fn happened(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> 
         Some("not_done") => return Happened::No,
         _ => {}
     }
-    match outcome.map(|outcome| (outcome["outcome"].as_str(), outcome["status"].as_u64())) {
-        Some((Some("answered"), Some(..400))) => Happened::Yes,
-        Some((Some("answered" | "failed"), _)) => Happened::No,
-        _ => Happened::Perhaps,
+    match outcome.map(ending) {
+        Some(Ending::Done) => Happened::Yes,
+        Some(Ending::Refused | Ending::NotSent) => Happened::No,
+        Some(Ending::Unclear | Ending::Unknown) | None => Happened::Perhaps,
     }
 }
 
@@ -380,7 +413,7 @@ mod tests {
         assert_eq!(read(1000, 1), (AT_ONCE, Some(345), true));
         let found = steps(&source, "ci", &[], MOST).unwrap();
         let kept = &found.all[0].record;
-        assert_eq!(kept["input"]["token"]["id"], "ci");
+        assert_eq!(found.all[0].about(), "ci");
         assert_eq!(
             kept["input"]["change"]["scopes"]["requested"][0],
             "logs.read"

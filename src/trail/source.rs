@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::Error;
+use crate::audit::Stop;
 use crate::audit::index::{By, Filter, Gaps, Index, Sums, Unnamed, is_about};
 use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question};
 
@@ -55,6 +56,24 @@ impl Source {
                 keys,
             },
             (source, _) => source,
+        }
+    }
+
+    /// The same; each question fails as soon as this is over.
+    pub fn stop_at(self, stop: Stop) -> Result<Self, Error> {
+        match self {
+            Self::Journal { mut index, journal } => {
+                index.stop_at(stop)?;
+                Ok(Self::Journal { index, journal })
+            }
+            Self::Store {
+                mut asked,
+                gate,
+                keys,
+            } => {
+                asked.stop_at(stop)?;
+                Ok(Self::Store { asked, gate, keys })
+            }
         }
     }
 
@@ -218,6 +237,14 @@ impl Source {
         Ok(match self {
             Self::Journal { index, .. } => index.gaps(since, until)?,
             Self::Store { .. } => Gaps::default(),
+        })
+    }
+
+    /// How many requests were refused of which there is no record, but one that counts them, written in this time.
+    pub fn counted(&self, since: Option<i64>, until: Option<i64>) -> Result<u64, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.counted(since, until)?,
+            Self::Store { asked, gate, .. } => asked.counted(gate.as_deref(), since, until)?,
         })
     }
 

@@ -1,7 +1,11 @@
 //! What a record tells: who asked, about which token, and for which scopes. Whole, and fit to be shown.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
+use crate::audit::index::token_in_path;
+use crate::audit::masks::Masks;
 use crate::value::Visible;
 
 /// Who asked.
@@ -25,6 +29,8 @@ pub struct Who {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Token {
     pub id: String,
+    /// By which Dynatrace knows it, where it was asked for by another one.
+    pub also: String,
     pub name: String,
     /// The id of what Dynatrace made for this request.
     pub made: String,
@@ -94,18 +100,29 @@ impl Who {
 
 impl Token {
     pub fn of(record: &Value, outcome: Option<&Value>) -> Self {
-        let id = text(record, "/input/token/id");
+        let id = token_id(record);
         let current = ["/input/token/current/name", "/input/change/name/current"];
         let mut name = first(record, &current);
         // What an update asks for is no name of the token yet.
         if id.is_empty() && name.is_empty() {
             name = text(record, "/input/change/name/requested");
         }
+        let mut also = text(record, "/input/token/current/id");
+        if id.is_empty() || also == id || Masks::of(record).hide("input.token.current.id") {
+            also.clear();
+        }
         Self {
+            also,
             id,
             name,
             made: outcome.map_or_else(String::new, |it| text(it, "/credential/id")),
         }
+    }
+
+    /// All its ids.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let all = [&*self.id, &*self.also, &*self.made];
+        all.into_iter().filter(|id| !id.is_empty())
     }
 
     /// The id of the token, or of the one that was made.
@@ -125,6 +142,25 @@ impl Token {
             _ => None,
         }
     }
+}
+
+/// The id of the token that a request is about: by the input, or by the path, where masks have not hidden that too. Nothing
+/// where nobody knows.
+pub fn token_id(record: &Value) -> String {
+    let masks = Masks::of(record);
+    if !masks.hide("input.token.id") {
+        let id = text(record, "/input/token/id");
+        if !id.is_empty() {
+            return id;
+        }
+    }
+    if masks.hide("request.path") {
+        return String::new();
+    }
+    let at = |place| record.pointer(place).and_then(Value::as_str);
+    let (operation, path) = (at("/operation"), at("/request/path"));
+    let found = token_in_path(operation.unwrap_or_default(), path.unwrap_or_default());
+    found.map(Cow::into_owned).unwrap_or_default()
 }
 
 /// The scopes of a request: `requested`, `added` or `removed`.

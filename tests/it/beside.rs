@@ -9,15 +9,15 @@ use tempfile::TempDir;
 use crate::audit::{written, written_with};
 use crate::harness::program;
 
-const TOKEN: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
+pub(crate) const TOKEN: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
 
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-fn audit(directory: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn audit(directory: &Path, arguments: &[&str]) -> Ran {
     let output = program()
         .current_dir(directory)
         .arg("audit")
@@ -32,7 +32,7 @@ fn audit(directory: &Path, arguments: &[&str]) -> Ran {
 }
 
 /// A change of the token's scopes: what it had when it was looked up, and what is asked for.
-fn change(minute: u32, current: &[&str], requested: &[&str]) -> Value {
+pub(crate) fn change(minute: u32, current: &[&str], requested: &[&str]) -> Value {
     let without = |all: &[&str], those: &[&str]| -> Vec<String> {
         let rest = all.iter().filter(|it| !those.contains(it));
         rest.map(|it| (*it).to_owned()).collect()
@@ -55,13 +55,13 @@ fn change(minute: u32, current: &[&str], requested: &[&str]) -> Value {
     })
 }
 
-fn answered(minute: u32, seq: u64) -> Value {
+pub(crate) fn answered(minute: u32, seq: u64) -> Value {
     json!({"kind": "outcome", "timestamp": format!("2026-11-24T10:{minute:02}:01.000Z"),
         "decision_id": format!("019ab533-{minute:04}-7000-8000-000000000001"), "decision_seq": seq,
         "outcome": "answered", "status": 204, "duration_ms": 1.5})
 }
 
-fn start(policies: &[&str]) -> Value {
+pub(crate) fn start(policies: &[&str]) -> Value {
     json!({"kind": "start", "timestamp": "2026-11-24T10:00:00.000Z", "version": "0.1.0", "revision": "r",
         "policies": policies, "in_doubt": []})
 }

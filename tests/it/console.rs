@@ -2,9 +2,12 @@
 //! markup.
 
 mod browser;
+mod certificates;
 mod chromium;
 mod demo;
+mod oidc;
 mod playground;
+mod viewers;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,6 +32,8 @@ const HOSTILE: [&str; 5] = [
     "javascript:alert(1)//\u{202e}",
     "a\" autofocus onfocus=\"alert(1)",
 ];
+/// What is asked here is not how fast hashes of passwords are.
+const PATIENT: &str = "page_timeout = \"1m\"\n";
 const OPEN: &str = "[console]\nlogin = \"none\"\n";
 const PARTS: [&str; 5] = [
     "/console",
@@ -312,7 +317,10 @@ const FROM_HERE: &str = "Sec-Fetch-Site: same-origin\r\n";
 fn who_has_not_logged_in_sees_nothing_and_who_has_sees_what_the_role_allows() {
     let (_directory, path) = users();
     let upstream = Upstream::lenient();
-    let gate = gate(&upstream, &format!("[console]\npasswords = \"{path}\"\n"));
+    let gate = gate(
+        &upstream,
+        &format!("[console]\npasswords = \"{path}\"\n{PATIENT}"),
+    );
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
     for target in PARTS
         .iter()
@@ -367,6 +375,14 @@ fn who_has_not_logged_in_sees_nothing_and_who_has_sees_what_the_role_allows() {
     });
     assert!(auditors.contains("alice"), "{auditors}");
     sees_no_names(&gate, id);
+    let metrics = text(&ask(gate.admin, "GET", "/metrics", "", ""));
+    for series in [
+        "dtgate_console_logins_total{way=\"password\",result=\"good\"} 2",
+        "dtgate_console_logins_total{way=\"password\",result=\"refused\"} 2",
+        "dtgate_console_sessions 2",
+    ] {
+        assert!(metrics.contains(series), "{series}: {metrics}");
+    }
     let left = ask(
         gate.admin,
         "POST",

@@ -176,6 +176,8 @@ fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
 pub(crate) fn every_metric() -> String {
     let metrics = Metrics::new("1.2.3");
     metrics.asked("data", "answered");
+    metrics.console_answered(StatusCode::OK);
+    metrics.console_asks("oidc");
     metrics.bundle_will_be_fetched("platform", None);
     metrics.certificate_refused("revocation_list_expired");
     metrics.checkpoint_not_sent("url");

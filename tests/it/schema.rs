@@ -341,6 +341,7 @@ fn events() -> Vec<Value> {
             revision: text(),
             configured,
             in_doubt: vec![text()],
+            in_doubt_count: Some(101),
         })
     };
     let suppressed = |full: bool| {

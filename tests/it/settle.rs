@@ -373,14 +373,21 @@ fn who_does_not_answer_at_all_ends_no_doubt_and_keeps_nobody_waiting() {
 #[test]
 fn everybody_counts_the_same_decisions_in_doubt() {
     let change = scopes(&["logs.read"], &["metrics.read"]);
-    let mut lines: Vec<Value> = (1..=4)
+    let mut lines: Vec<Value> = (1..=7)
         .map(|number| doubt(number, "token.update", "dt0c01.AAAA", &change))
         .collect();
-    for (of, outcome) in [(1, "unknown"), (2, "answered"), (3, "failed")] {
+    for (of, outcome, status) in [
+        (1, "unknown", Value::Null),
+        (2, "answered", json!(204)),
+        (3, "failed", Value::Null),
+        (5, "answered", json!(503)),
+        (6, "answered", json!(302)),
+        (7, "answered", json!(400)),
+    ] {
         let decision_id = lines[of - 1]["decision_id"].clone();
         lines.push(json!({
             "kind": "outcome", "timestamp": "2026-11-24T10:10:01.000Z", "decision_id": decision_id,
-            "decision_seq": of, "outcome": outcome, "duration_ms": 1.0,
+            "decision_seq": of, "outcome": outcome, "status": status, "duration_ms": 1.0,
         }));
     }
     let directory = written(&lines);
@@ -396,12 +403,25 @@ fn everybody_counts_the_same_decisions_in_doubt() {
         .collect();
     assert_eq!(
         listed,
-        [
-            lines[0]["decision_id"].clone(),
-            lines[3]["decision_id"].clone()
-        ]
+        [0, 3, 4, 5].map(|at| lines[at]["decision_id"].clone())
     );
     assert_eq!(report["in_doubt"], json!(listed), "{report}");
+    let csv = |arguments: &[&str]| {
+        let mut command = program();
+        command.current_dir(directory.path()).arg("audit");
+        let output = command.args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found = csv(&["query", "--outcome", "doubt", "--format", "csv"]);
+    assert_eq!(found.lines().count(), 1 + listed.len(), "{found}");
+    let stats = csv(&["stats", "--by", "outcome", "--format", "json"]);
+    let stats: Value = serde_json::from_str(&stats).unwrap();
+    let names = stats["names"].as_array().unwrap();
+    let doubts = names.iter().find(|it| it["name"] == "in doubt").unwrap();
+    assert_eq!(doubts["allowed"], 4, "{stats}");
+    let history = csv(&["history", "dt0c01.AAAA"]);
+    assert!(history.contains("4 changes in doubt"), "{history}");
+    assert!(history.contains("503, in doubt"), "{history}");
 }
 
 fn asked(directory: &Path, arguments: &[&str]) -> Output {

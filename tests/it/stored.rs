@@ -7,6 +7,7 @@ mod many;
 mod odd;
 mod renamed;
 mod same;
+mod stopped;
 
 use std::path::Path;
 use std::process::Output;

@@ -23,6 +23,8 @@ pub enum Error {
         "record {0} is indexed where the journal has another one: run dtgate audit index --rebuild"
     )]
     Stale(u64),
+    #[error("the question was given up: it took too long, or nobody waits for the answer")]
+    Stopped,
 }
 
 impl Error {
@@ -48,7 +50,7 @@ impl Error {
                     | std::io::ErrorKind::StorageFull
                     | std::io::ErrorKind::QuotaExceeded
             ),
-            Self::Journal(_) | Self::Foreign(_) | Self::Stale(_) => false,
+            Self::Journal(_) | Self::Foreign(_) | Self::Stale(_) | Self::Stopped => false,
         }
     }
 
@@ -57,14 +59,17 @@ impl Error {
         match self {
             Self::Database(error) => is_damage(error),
             Self::Stale(_) => true,
-            Self::Journal(_) | Self::File { .. } | Self::Foreign(_) => false,
+            Self::Journal(_) | Self::File { .. } | Self::Foreign(_) | Self::Stopped => false,
         }
     }
 }
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
+        match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => Self::Stopped,
+            _ => Self::Database(error),
+        }
     }
 }
 

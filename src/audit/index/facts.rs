@@ -1,15 +1,20 @@
 //! What a record is looked for by. Every index of records (that of `SQLite`, that of the store) means the same by it,
 //! because it is said here once.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::fill::signed;
+use super::named::{Hidden, in_path, is_hidden};
 use super::row::{Caller, Objects, Row, Texts, Violation};
 use super::tables::{Kind, List};
 use super::words;
+use crate::audit::Ending;
+use crate::audit::masks::Masks;
 
 pub use super::texts::within;
-pub use super::words::GRANTED;
+pub use super::words::{GRANTED, mark};
 
 /// What is known of one record.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +134,9 @@ pub fn asked(text: &str) -> Vec<(String, bool)> {
 fn decision(row: &Row<'_>) -> Decision {
     let (told, seen) = callers(row);
     let (certificate, claim) = (certificate(row), claim(row));
-    let names = names(row);
+    let masks = row.masks();
+    let names = names(row, &masks);
+    let names = names.each_ref().map(|name| &**name);
     let scopes = &row.input.0.change.0.scopes.0;
     let objections = members(List::Objections, row.result.0.violations);
     let (policy, code): (Vec<_>, Vec<_>) = objections
@@ -144,7 +151,7 @@ fn decision(row: &Row<'_>) -> Decision {
         caller: kept(caller(row)),
         client: kept(&row.requested_by.0),
         revision: kept(&row.bundles.0.policies.0.revision.0),
-        is_no_op: row.is_no_op(),
+        is_no_op: row.is_no_op(&masks),
         certificate: texts(certificate),
         claim: texts(claim),
         team: list(List::Teams, teams(told, seen)),
@@ -154,7 +161,7 @@ fn decision(row: &Row<'_>) -> Decision {
         removed: list(List::Scopes, scopes.removed),
         policy: texts(policy.iter().map(|(_, text)| text)),
         code: texts(code.iter().map(|(_, text)| text)),
-        words: single(searched(row, &names, &certificate, &claim)),
+        words: single(searched(row, &masks, &names, &certificate, &claim)),
     }
 }
 
@@ -228,12 +235,13 @@ pub(super) fn is_allowed(row: &Row<'_>) -> bool {
     row.verdict.0 == "allow"
 }
 
-/// How a request ended: what nobody knows of is unknown.
+/// How a request ended: what nobody knows of is unknown, and an answer that does not tell is unclear.
 pub(super) fn ended(row: &Row<'_>) -> &'static str {
-    match &*row.outcome.0 {
-        "answered" => "answered",
-        "failed" => "failed",
-        _ => "unknown",
+    match Ending::of(&row.outcome.0, row.status.0) {
+        Ending::Done | Ending::Refused => "answered",
+        Ending::NotSent => "failed",
+        Ending::Unclear => "unclear",
+        Ending::Unknown => "unknown",
     }
 }
 
@@ -254,13 +262,15 @@ pub(super) fn about_earlier(row: &Row<'_>, seq: u64) -> Option<u64> {
 }
 
 /// What a decision is found by, besides the members that have a column of their own.
-pub(super) fn names<'a>(row: &'a Row<'_>) -> [&'a str; 4] {
+pub(super) fn names<'a>(row: &'a Row<'_>, masks: &Masks) -> [Cow<'a, str>; 6] {
     let (token, change) = (&row.input.0.token.0, &row.input.0.change.0);
     [
-        &token.id.0,
-        &token.current.0.name.0,
-        &change.name.0.current.0,
-        &change.name.0.requested.0,
+        Cow::Borrowed(&token.id.0),
+        Cow::Borrowed(&token.current.0.name.0),
+        Cow::Borrowed(&change.name.0.current.0),
+        Cow::Borrowed(&change.name.0.requested.0),
+        Cow::Borrowed(&token.current.0.id.0),
+        in_path(row, masks).unwrap_or_default(),
     ]
 }
 
@@ -304,6 +314,7 @@ pub(super) fn members(list: List, raw: Option<&RawValue>) -> Vec<(Kind, String)>
 /// The words of a decision.
 pub(super) fn searched(
     row: &Row<'_>,
+    masks: &Masks,
     names: &[&str],
     certificate: &[&str],
     claim: &[&str],
@@ -320,6 +331,11 @@ pub(super) fn searched(
         for violation in &found.0 {
             text.add(&violation.message.0);
             text.add(&violation.exception.0.ticket.0);
+        }
+    }
+    for hidden in Hidden::ALL {
+        if is_hidden(row, masks, hidden) {
+            text.mark(mark(hidden));
         }
     }
     let grant = &row.grant.0;

@@ -11,7 +11,7 @@ use super::facts::{self, names, operation, searched, teams};
 use super::position::{Position, note, position};
 use super::row::Row;
 use super::tables::{
-    ALLOW, ANSWERED, COULD_NOT, DENY, FAILED, Kind, List, TIMED_OUT, UNKNOWN, VIOLATIONS,
+    ALLOW, ANSWERED, COULD_NOT, DENY, FAILED, Kind, List, TIMED_OUT, UNCLEAR, UNKNOWN, VIOLATIONS,
     WOULD_ALLOW, WOULD_DENY,
 };
 use super::texts::Known;
@@ -230,6 +230,7 @@ impl Filler {
             "outcome" => self.outcome(db, seq, row, waiting)?,
             "settled" => settled(db, seq, row, decided)?,
             "challenger" => challenged(db, seq, row, decided)?,
+            "suppressed" => counted(db, seq, row)?,
             _ => {}
         }
         Ok(())
@@ -250,7 +251,9 @@ impl Filler {
             about(db, text, seq)?;
         }
         let (certificate, claim) = (facts::certificate(row), facts::claim(row));
-        let names = names(row);
+        let masks = row.masks();
+        let names = names(row, &masks);
+        let names = names.each_ref().map(|name| &**name);
         for (number, name) in names.iter().enumerate() {
             let is_new = names.iter().take(number).all(|before| before != name);
             if is_new {
@@ -276,12 +279,12 @@ impl Filler {
             asked: known.list(db, List::Scopes, change.scopes.0.requested)?,
             added: known.list(db, List::Scopes, change.scopes.0.added)?,
             removed: known.list(db, List::Scopes, change.scopes.0.removed)?,
-            no_op: row.is_no_op(),
+            no_op: row.is_no_op(&masks),
             revision: known.text(db, Kind::Revision, &row.bundles.0.policies.0.revision.0)?,
             ended: Ended::default(),
             settled: None,
             challenger: None,
-            words: searched(row, &names, &certificate, &claim),
+            words: searched(row, &masks, &names, &certificate, &claim),
         })
     }
 
@@ -302,6 +305,7 @@ impl Filler {
             outcome: Some(match facts::ended(row) {
                 "answered" => ANSWERED,
                 "failed" => FAILED,
+                "unclear" => UNCLEAR,
                 _ => UNKNOWN,
             }),
             status: row.status.0.map(signed),
@@ -483,6 +487,14 @@ fn challenged(
     Ok(())
 }
 
+/// Requests that have no record of their own.
+fn counted(db: &Connection, seq: i64, row: &Row<'_>) -> rusqlite::Result<()> {
+    let count = signed(row.count.0.unwrap_or_default().min(MOST_COUNTED));
+    db.prepare_cached("INSERT INTO counted(seq, count) VALUES (?, ?)")?
+        .execute(params![seq, count])?;
+    Ok(())
+}
+
 /// The first half of a UUID: ids of one time stand together, and one in a millisecond has it for itself.
 pub(super) fn uuid_beginning(id: &str) -> Option<i64> {
     let id = uuid::Uuid::try_parse(id).ok()?;
@@ -518,6 +530,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 const LOOKS: usize = 16;
 /// Records of a span of time.
 const SPAN: u32 = 1024;
+/// Requests that one record counts: more than come in a minute, and so few that their sum is a number.
+const MOST_COUNTED: u64 = 1 << 32;
 const OUTCOME: i64 = -1;
 const OTHER: i64 = 0;
 pub(super) const KINDS_FROM: i64 = 1;

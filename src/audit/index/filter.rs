@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::named::Hidden;
 use crate::value::Network;
 
 /// Which decisions. Each part that is there has to hold; of the values of one part, any.
@@ -41,6 +42,8 @@ pub struct Filter {
     pub no_op: Option<bool>,
     /// Only those that passed by a grant.
     pub granted: bool,
+    /// Only those of which masks have hidden that.
+    pub hidden: Option<Hidden>,
     pub challenger: Option<Otherwise>,
     pub text: Option<String>,
     /// Only those with a smaller number: the next page.
@@ -62,11 +65,11 @@ pub enum Which {
     Answered,
     /// It did not reach Dynatrace
     Failed,
-    /// Dynatrace may have carried it out
+    /// Dynatrace gave no answer, or none that could be passed on
     Unknown,
     /// There is no outcome
     None,
-    /// Unknown, or no outcome, and nobody settled it
+    /// Dynatrace may have carried it out, and nobody settled it: no outcome, an unknown one, or an answer that is neither 2xx nor 4xx
     Doubt,
 }
 

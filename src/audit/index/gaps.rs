@@ -10,6 +10,7 @@ use super::tables::Kind;
 use super::{Error, Index};
 use crate::audit::event;
 use crate::audit::lines::Lines;
+use crate::audit::mark;
 use crate::audit::pseudonym::Said;
 use crate::audit::segment;
 
@@ -23,6 +24,8 @@ pub struct Gaps {
     pub more_missing: u64,
     /// Lines that are no records.
     pub unread: u64,
+    /// The end is gone: the last record that is there, and the one that was on disk, says the file `head`.
+    pub cut: Option<(u64, u64)>,
 }
 
 /// Where a journal begins after it was pruned.
@@ -59,6 +62,7 @@ impl Index {
         let firsts: Vec<u64> = firsts.collect();
         let mut gaps = Gaps {
             unread: self.unread()?,
+            cut: self.cut(until)?,
             ..Gaps::default()
         };
         let mut missing = Vec::new();
@@ -111,6 +115,49 @@ impl Index {
         Ok(gaps)
     }
 
+    /// What is gone at the end, if it may be of this time. The file is read first: whatever a running gate says there is in
+    /// the segments by then.
+    fn cut(&self, until: Option<i64>) -> Result<Option<(u64, u64)>, Error> {
+        let Ok(Some(Ok(marked))) = mark::read(&self.journal) else {
+            return Ok(None);
+        };
+        let (on_disk, mut last) = (marked.head.seq, self.last()?);
+        if on_disk <= last {
+            return Ok(None);
+        }
+        let mut lines = self.lines_since()?;
+        loop {
+            match lines.next_line() {
+                Ok(Some(line)) => {
+                    let seq = Row::read(&line.bytes).and_then(|row| row.seq.0);
+                    last = last.max(seq.unwrap_or_default());
+                }
+                Ok(None) => break,
+                // A gate compresses or deletes it at this moment: nobody knows.
+                Err(_) => return Ok(None),
+            }
+        }
+        let is_wanted = on_disk > last && self.may_be_after(last + 1, until)?;
+        Ok(is_wanted.then_some((last, on_disk)))
+    }
+
+    /// The last line that is indexed, and all behind it.
+    fn lines_since(&self) -> Result<Lines, Error> {
+        let lines = match position(&self.db)?.place {
+            Some(place) => Lines::from(&self.journal, place),
+            None => Lines::new(&self.journal),
+        };
+        Ok(lines.over_damage())
+    }
+
+    /// How many requests were refused of which there is no record, but one that counts them, written in this time.
+    pub fn counted(&self, since: Option<i64>, until: Option<i64>) -> Result<u64, Error> {
+        let sql = "SELECT coalesce(sum(c.count), 0) FROM counted c JOIN record r ON r.seq = c.seq
+                   WHERE (?1 IS NULL OR r.ms >= ?1) AND (?2 IS NULL OR r.ms < ?2)";
+        let mut statement = self.db.prepare_cached(sql)?;
+        Ok(statement.query_row([since, until], |row| row.get(0))?)
+    }
+
     /// The newest `pruned` record; one that cannot be read does not hide those before it.
     fn last_pruned(&self) -> Result<event::Pruned, Error> {
         let mut before = i64::MAX.unsigned_abs();
@@ -129,11 +176,7 @@ impl Index {
 
     /// The newest `pruned` record that is not indexed yet.
     fn pruned_since(&self) -> Result<Option<event::Pruned>, Error> {
-        let mut lines = match position(&self.db)?.place {
-            Some(place) => Lines::from(&self.journal, place),
-            None => Lines::new(&self.journal),
-        }
-        .over_damage();
+        let mut lines = self.lines_since()?;
         let mut found = None;
         while let Some(line) = lines.next_line().map_err(Error::Journal)? {
             let is_one = memmem::find(&line.bytes, b"\"kind\":\"pruned\"").is_some()

@@ -4,7 +4,8 @@ use rusqlite::ToSql;
 
 use super::filter::{Otherwise, Pattern, Which};
 use super::tables::{
-    ANSWERED, COULD_NOT, FAILED, Kind, TIMED_OUT, UNKNOWN, VIOLATIONS, WOULD_ALLOW, WOULD_DENY,
+    ANSWERED, COULD_NOT, FAILED, Kind, TIMED_OUT, UNCLEAR, UNKNOWN, VIOLATIONS, WOULD_ALLOW,
+    WOULD_DENY,
 };
 use super::texts::within;
 
@@ -70,13 +71,17 @@ pub(super) fn ended(which: Which) -> Part {
         is_one: false,
     };
     match which {
-        Which::Answered => Part::literal("outcome", None, ANSWERED),
+        Which::Answered => Part {
+            one_of: format!("{ANSWERED}, {UNCLEAR}"),
+            is_one: false,
+            ..Part::literal("outcome", None, ANSWERED)
+        },
         Which::Failed => Part::literal("outcome", Some("by_end"), FAILED),
         Which::Unknown => Part::literal("outcome", Some("by_end"), UNKNOWN),
         Which::None => doubt("outcome IS NULL"),
         Which::Doubt => doubt(
             "outcome IS NULL AND coalesce(settled, 0) <= 0 UNION ALL
-             SELECT seq FROM decision WHERE outcome > 1 AND outcome = 3 AND coalesce(settled, 0) <= 0",
+             SELECT seq FROM decision WHERE verdict = 0 AND outcome > 1 AND outcome IN (3, 4) AND coalesce(settled, 0) <= 0",
         ),
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn forget(db: &mut Connection, journal: &Path) -> Result<bool, Error>
         return Ok(false);
     }
     let forgotten = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for table in ["decision", "record", "about"] {
+    for table in ["decision", "record", "about", "counted"] {
         forgotten.execute(&format!("DELETE FROM {table} WHERE seq < ?"), [first])?;
     }
     forgotten.commit()?;

@@ -86,7 +86,8 @@ impl Index {
             },
         };
         let granted = filter.granted.then(|| format!("\"{}\"", words::GRANTED));
-        let asked = [asked, granted]
+        let hidden = filter.hidden.map(|it| format!("\"{}\"", words::mark(it)));
+        let asked = [asked, granted, hidden]
             .into_iter()
             .flatten()
             .reduce(|one, other| format!("{one} AND {other}"));

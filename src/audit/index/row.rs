@@ -10,6 +10,8 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::audit::masks::Masks;
+
 /// A text; empty where something else stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
@@ -80,6 +82,12 @@ pub(super) struct Row<'a> {
     pub(super) found: Text<'a>,
     #[serde(borrow)]
     pub(super) differs: Text<'a>,
+    /// How many requests a `suppressed` record stands for.
+    pub(super) count: Number,
+    #[serde(borrow)]
+    pub(super) erased: Texts<'a>,
+    #[serde(borrow)]
+    pub(super) masked: Texts<'a>,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -93,6 +101,8 @@ pub(super) struct Input<'a> {
     pub(super) token: Members<Target<'a>>,
     #[serde(borrow)]
     pub(super) change: Members<Change<'a>>,
+    #[serde(borrow)]
+    pub(super) unknown_members: Option<&'a RawValue>,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -151,7 +161,17 @@ pub(super) struct Target<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
     #[serde(borrow)]
-    pub(super) current: Members<WithName<'a>>,
+    pub(super) current: Members<Current<'a>>,
+}
+
+/// The token as it was looked up. It may have been asked for by another of its ids.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Current<'a> {
+    #[serde(borrow)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -273,16 +293,30 @@ impl<'a> Row<'a> {
         if told.0.is_empty() { &seen.0 } else { &told.0 }
     }
 
-    /// A request that would change nothing, about something that stays.
-    pub(super) fn is_no_op(&self) -> bool {
-        let differs = self.input.0.change.0.differs;
-        let nothing = differs.is_some_and(|list| {
+    /// What masks have taken out of it.
+    pub(super) fn masks(&self) -> Masks {
+        let paths = self.erased.0.iter().chain(&self.masked.0);
+        Masks::new(paths)
+    }
+
+    /// A request that would change nothing, about something that stays, by the record's own word. What members do that the
+    /// gate does not know, nobody can tell; nor what a mask has put there.
+    pub(super) fn is_no_op(&self, masks: &Masks) -> bool {
+        let is_empty = |list: &RawValue, [begin, end]: [u8; 2]| {
             let mut inner = list.get().trim_ascii().bytes();
-            inner.next() == Some(b'[')
-                && inner.next_back() == Some(b']')
+            inner.next() == Some(begin)
+                && inner.next_back() == Some(end)
                 && inner.all(|byte| byte.is_ascii_whitespace())
-        });
-        nothing && !self.operation.0.ends_with(".create") && !self.operation.0.ends_with(".delete")
+        };
+        let differs = self.input.0.change.0.differs;
+        let others = self.input.0.unknown_members;
+        differs.is_some_and(|list| is_empty(list, *b"[]"))
+            && others.is_none_or(|others| is_empty(others, *b"{}"))
+            && !self.operation.0.ends_with(".create")
+            && !self.operation.0.ends_with(".delete")
+            && !["input.change.differs", "input.unknown_members"]
+                .iter()
+                .any(|member| masks.hide(member))
     }
 }
 

@@ -385,10 +385,10 @@ const ABOUT: &str = "SELECT t.value, a.seq FROM text t CROSS JOIN about a ON a.t
 /// Who the caller proved to be: numbers of three tables, told apart by their remainder. The gate's own credential is
 /// nobody's, and stands where nothing better is known.
 const PROVEN: &str = "coalesce(d.claim * 3 + 2, d.certificate * 3 + 1, d.caller * 3)";
-/// A denied request has no outcome, and what is in doubt has none that anybody knows.
+/// A denied request has no outcome, and what is in doubt has none that tells what became of it.
 const ENDED: &str = "CASE WHEN d.verdict = 1 THEN -1 WHEN d.outcome < 3 THEN d.outcome
-    WHEN d.settled > 0 THEN 4 ELSE 3 END";
-const SETTLED: i64 = 4;
+    WHEN d.settled > 0 THEN -2 ELSE 3 END";
+const SETTLED: i64 = -2;
 /// Every zone's days and hours begin with one.
 const QUARTER: i64 = 15 * 60 * 1000;
 /// A hundred megabytes or so: whoever has more names asks about less.

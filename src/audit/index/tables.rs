@@ -24,7 +24,7 @@ fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Erro
 }
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 7;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;
@@ -71,6 +71,8 @@ pub(super) const DENY: i64 = 1;
 pub(super) const ANSWERED: i64 = 1;
 pub(super) const FAILED: i64 = 2;
 pub(super) const UNKNOWN: i64 = 3;
+/// Answered, and the answer does not tell whether it was done.
+pub(super) const UNCLEAR: i64 = 4;
 
 /// What a challenger would have done otherwise, as it is kept.
 pub(super) const WOULD_DENY: i64 = 1;
@@ -81,7 +83,8 @@ pub(super) const TIMED_OUT: i64 = 5;
 
 /// The tables of an index. `decision.settled` is the number of the record that says what became of it; with a sign
 /// before it: that record says that nobody can tell. `decision.challenger` says what a challenger would have done
-/// otherwise, and `challenger_seq` is the number of the record that says so.
+/// otherwise, and `challenger_seq` is the number of the record that says so. `counted` has how many requests a
+/// `suppressed` record stands for.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),
@@ -101,6 +104,7 @@ CREATE TABLE decision(
   revision INTEGER, outcome INTEGER, status INTEGER, micros INTEGER, outcome_seq INTEGER, settled INTEGER,
   challenger INTEGER, challenger_seq INTEGER
 );
+CREATE TABLE counted(seq INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE about(text INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(text, seq)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5(
   text, content='', columnsize=0, detail='none', tokenize='ascii'

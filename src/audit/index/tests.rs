@@ -94,20 +94,7 @@ fn record() -> impl Strategy<Value = Value> {
         }
         record
     });
-    let detail = prop::sample::select(vec!["", "No answer: pay", "éclair, api"]);
-    let outcome = (1..40_u64, 0..4_usize, name(), detail).prop_map(|(of, how, made, detail)| {
-        let outcome = [
-            json!("answered"),
-            json!("failed"),
-            json!("unknown"),
-            json!(5),
-        ];
-        json!({
-            "kind": "outcome", "timestamp": "2026-11-24T09:30:00.123Z", "decision_seq": of,
-            "outcome": outcome[how], "status": 200, "duration_ms": 1.25, "credential": {"id": made},
-            "detail": detail,
-        })
-    });
+    let outcome = outcome();
     let other = prop_oneof![
         Just(json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00.123Z"})),
         Just(json!({"kind": 5, "timestamp": []})),
@@ -128,6 +115,23 @@ fn record() -> impl Strategy<Value = Value> {
         }),
     ];
     prop_oneof![6 => decision, 3 => outcome, 1 => other]
+}
+
+/// How a decision ended, with members of the wrong type now and then.
+fn outcome() -> impl Strategy<Value = Value> {
+    let status = [json!(200), json!(503), json!(302), json!(400), Value::Null];
+    let status = prop::sample::select(status.to_vec());
+    let name = prop::sample::select(&NAMES[..]);
+    let detail = prop::sample::select(vec!["", "No answer: pay", "éclair, api"]);
+    let outcome = (1..40_u64, 0..4_usize, name, detail, status);
+    outcome.prop_map(|(of, how, made, detail, status)| {
+        let outcome = [json!("answered"), json!("failed"), json!("unknown"), json!(5)];
+        json!({
+            "kind": "outcome", "timestamp": "2026-11-24T09:30:00.123Z", "decision_seq": of,
+            "outcome": outcome[how], "status": status, "duration_ms": 1.25, "credential": {"id": made},
+            "detail": detail,
+        })
+    })
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
@@ -274,6 +278,8 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
     let outcome = outcomes
         .last()
         .map(|it| it["outcome"].as_str().unwrap_or("unknown").to_owned());
+    let status = outcomes.last().and_then(|it| it["status"].as_u64());
+    let is_clear = status.is_some_and(|status| [200, 400].contains(&status));
     let ms = text("/timestamp")
         .parse::<jiff::Timestamp>()
         .unwrap()
@@ -355,7 +361,11 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
             Which::Failed => outcome.as_deref() == Some("failed"),
             Which::Unknown => outcome.as_deref() == Some("unknown"),
             Which::None => doubt,
-            Which::Doubt => (doubt || outcome.as_deref() == Some("unknown")) && is_open,
+            Which::Doubt => {
+                let is_unclear = outcome.as_deref() == Some("answered") && !is_clear;
+                let is_unknown = outcome.as_deref() == Some("unknown");
+                (doubt || allow && (is_unclear || is_unknown)) && is_open
+            }
         })
 }
 
@@ -788,4 +798,202 @@ fn a_text_that_is_found_by_an_option_is_said_to_be() {
         assert_eq!(index.found_by(text).unwrap(), [option], "{text}");
     }
     assert!(index.found_by("nothing").unwrap().is_empty());
+}
+
+/// A running gate writes on while it is asked: what it has written since is not gone.
+#[test]
+fn an_end_that_is_gone_is_told_and_what_a_gate_writes_meanwhile_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = lines(&decisions(0..6));
+    let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+    let put =
+        |last: usize| std::fs::write(segment(directory.path()), all[..last].concat()).unwrap();
+    let head = |last: usize| {
+        let text = format!("{last:020}:{} {last:020}\n", "0".repeat(64));
+        std::fs::write(directory.path().join("head"), text).unwrap();
+    };
+    put(4);
+    let index = indexed(directory.path());
+    let cut = |until| index.gaps(None, until).unwrap().cut;
+    assert_eq!(cut(None), None);
+    head(4);
+    assert_eq!(cut(None), None);
+    head(6);
+    assert_eq!(cut(None), Some((4, 6)));
+    let time = |text: &str| Some(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+    assert_eq!(cut(time("2026-11-24T06:00:00Z")), None);
+    assert_eq!(cut(time("2026-11-24T07:00:00Z")), Some((4, 6)));
+    // Not indexed, and there.
+    put(5);
+    assert_eq!(cut(None), Some((5, 6)));
+    put(6);
+    assert_eq!(cut(None), None);
+    std::fs::write(directory.path().join("head"), "no head").unwrap();
+    assert_eq!(cut(None), None);
+}
+
+#[test]
+fn requests_that_are_only_counted_are_counted_by_the_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let suppressed = |minute: u32, count: Value| json!({"kind": "suppressed", "timestamp": format!("2026-11-24T06:{minute:02}:00.000Z"), "count": count});
+    let mut records = decisions(0..1);
+    records.extend([
+        suppressed(10, json!(7)),
+        suppressed(20, json!(30)),
+        suppressed(30, json!("many")),
+    ]);
+    write(directory.path(), &records);
+    let index = indexed(directory.path());
+    let time = |minute: u32| {
+        let text = format!("2026-11-24T06:{minute:02}:00Z");
+        Some(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
+    };
+    for (since, until, wanted) in [
+        (None, None, 37),
+        (time(10), time(20), 7),
+        (time(11), None, 30),
+        (None, time(10), 0),
+    ] {
+        assert_eq!(index.counted(since, until).unwrap(), wanted);
+    }
+    // What no gate wrote is too much for any number.
+    records.extend((0..9).map(|_| suppressed(40, json!(u64::MAX))));
+    write(directory.path(), &records);
+    assert!(indexed(directory.path()).counted(None, None).unwrap() > 37);
+}
+
+/// Whoever looks for something by what masks have hidden finds less than there is.
+#[test]
+fn what_masks_have_hidden_is_found_by_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
+    let record = |operation: &str, path: &str, lists: Value| {
+        let mut record = json!({
+            "kind": "decision", "timestamp": "2026-11-24T06:30:00.123Z", "verdict": "allow", "decision_id": "x",
+            "operation": operation, "request": {"path": path},
+        });
+        let members = record.as_object_mut().unwrap();
+        members.extend(lists.as_object().unwrap().clone());
+        record
+    };
+    let path = format!("/api/v2/apiTokens/{id}");
+    let shown = json!({"input": {"token": {"id": id, "current": {"id": "dt0c01.OTHER"}},
+        "change": {"scopes": {"requested": ["a"]}}}});
+    write(
+        directory.path(),
+        &[
+            record("token.update", &path, shown),
+            record("token.update", &path, json!({"erased": ["/input"]})),
+            record(
+                "token.update",
+                "-",
+                json!({"erased": ["/input"], "masked": ["/request/path"]}),
+            ),
+            record(
+                "token.update",
+                &path,
+                json!({"masked": ["/input/change/scopes/added"]}),
+            ),
+            record(
+                "token.delete",
+                "-",
+                json!({"masked": ["/input/token/id", "/request"]}),
+            ),
+            record(
+                "token.create",
+                "/api/v2/apiTokens",
+                json!({"erased": ["/input"]}),
+            ),
+            record("settings.write", "-", json!({"erased": ["/input"]})),
+        ],
+    );
+    let index = indexed(directory.path());
+    let hidden = |hidden| {
+        let filter = Filter {
+            hidden: Some(hidden),
+            ..Filter::default()
+        };
+        found(&index, &filter, 9)
+    };
+    assert_eq!(hidden(Hidden::Token), [5, 3]);
+    assert_eq!(hidden(Hidden::Names), [6, 5, 3, 2]);
+    assert_eq!(hidden(Hidden::Scopes), [6, 4, 3, 2]);
+    let named = |name: &str| {
+        let filter = Filter {
+            token: vec![Pattern::Exactly(name.to_owned())],
+            ..Filter::default()
+        };
+        found(&index, &filter, 9)
+    };
+    assert_eq!(named(id), [4, 2, 1]);
+    assert_eq!(named("dt0c01.OTHER"), [1]);
+}
+
+#[test]
+fn only_a_record_that_says_so_itself_changed_nothing() {
+    for (record, wanted) in [
+        (json!({"input": {"change": {"differs": []}}}), true),
+        (json!({"input": {"change": {"differs": ["scopes"]}}}), false),
+        (json!({"input": {"change": {}}}), false),
+        (
+            json!({"input": {"change": {"differs": []}, "unknown_members": {}}}),
+            true,
+        ),
+        // What it does nobody knows.
+        (
+            json!({"input": {"change": {"differs": []}, "unknown_members": {"owner": "x"}}}),
+            false,
+        ),
+        (
+            json!({"input": {"change": {"differs": []}}, "masked": ["/input/change/differs"]}),
+            false,
+        ),
+        (
+            json!({"input": {"change": {"differs": []}}, "masked": ["/input/change"]}),
+            false,
+        ),
+        (
+            json!({"input": {"change": {"differs": []}}, "erased": ["/input/unknown_members/a"]}),
+            false,
+        ),
+        (
+            json!({"input": {"change": {"differs": []}}, "masked": ["/caller/id"]}),
+            true,
+        ),
+    ] {
+        let mut line = record.clone();
+        line["seq"] = json!(1);
+        line["operation"] = json!("token.update");
+        let line = line.to_string();
+        let row = row::Row::read(line.as_bytes()).unwrap();
+        assert_eq!(row.is_no_op(&row.masks()), wanted, "{record}");
+    }
+}
+
+#[test]
+fn a_heavy_question_ends_when_nobody_waits_for_it_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &[json!({"kind": "start"})]);
+    let endless =
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+    for is_gone in [false, true] {
+        let mut index = indexed(directory.path());
+        let (stop, waiting) = Stop::after(if is_gone {
+            std::time::Duration::from_hours(1)
+        } else {
+            std::time::Duration::from_millis(50)
+        });
+        index.stop_at(stop).unwrap();
+        let asking = std::thread::spawn(move || {
+            let asked = index.db.query_row(endless, [], |row| row.get::<_, i64>(0));
+            let line = index.line(1);
+            (asked.map_err(Error::from), line)
+        });
+        if is_gone {
+            drop(waiting);
+        }
+        let (asked, line) = asking.join().unwrap();
+        assert!(matches!(asked, Err(Error::Stopped)), "{asked:?}");
+        assert!(matches!(line, Err(Error::Stopped)), "{line:?}");
+    }
 }

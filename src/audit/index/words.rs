@@ -1,6 +1,8 @@
 //! Texts cut into words, the same way when they are kept and when they are looked for: letters and digits of ASCII,
 //! and whatever is not ASCII; upper and lower case are alike.
 
+use super::named::Hidden;
+
 /// The words of one record, each once, in bounded room.
 #[derive(Debug, Default)]
 pub(super) struct Text {
@@ -16,6 +18,15 @@ pub(super) const CUT: &str = "\u{e000}\u{e001}cut";
 
 /// Stands among the words of a decision that passed by a grant.
 pub const GRANTED: &str = "\u{e000}\u{e001}granted";
+
+/// Stands among the words of a decision of which masks have hidden that.
+pub fn mark(hidden: Hidden) -> &'static str {
+    match hidden {
+        Hidden::Names => "\u{e000}\u{e001}names",
+        Hidden::Scopes => "\u{e000}\u{e001}scopes",
+        Hidden::Token => "\u{e000}\u{e001}token",
+    }
+}
 
 impl Text {
     pub(super) fn add(&mut self, text: &str) {
@@ -102,7 +113,7 @@ mod tests {
 
     #[test]
     fn nobody_writes_a_mark() {
-        for mark in [CUT, GRANTED] {
+        for mark in [CUT, GRANTED, mark(Hidden::Names)] {
             for written in [
                 mark.to_owned(),
                 mark.to_uppercase(),

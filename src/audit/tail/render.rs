@@ -15,6 +15,7 @@ use std::fmt::{Arguments, Write};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
+use crate::audit::Ending;
 use crate::value::{Visible, counted};
 pub use cells::{Cells, Otherwise};
 use changes::changes;
@@ -212,10 +213,10 @@ const DENIES: &str = "denies";
 /// What became of an allowed request, and how long that took.
 fn outcome(out: &mut String, record: &Value) {
     let (word, status) = (text(record, "/outcome"), number(record, "/status"));
-    let style = match (word, status) {
-        ("answered", ..400) => AnsiColor::Green.on_default(),
-        ("answered", _) => AnsiColor::Yellow.on_default(),
-        _ => AnsiColor::Red.on_default(),
+    let style = match Ending::of(word, Some(status)) {
+        Ending::Done => AnsiColor::Green.on_default(),
+        Ending::Refused => AnsiColor::Yellow.on_default(),
+        Ending::NotSent | Ending::Unclear | Ending::Unknown => AnsiColor::Red.on_default(),
     };
     let status = match status {
         0 => String::new(),

@@ -598,16 +598,21 @@ async fn what_an_operator_found_out_ends_the_doubt() {
         audit.record(Record::of(&settled, 64)).await.unwrap();
     }
     // Sent, and no answer came.
-    for (id, outcome) in [("d", "unknown"), ("e", "failed")] {
+    for (id, outcome, status) in [
+        ("d", "unknown", json!(null)),
+        ("e", "failed", json!(null)),
+        ("f", "answered", json!(204)),
+        ("g", "answered", json!(503)),
+        ("h", "answered", json!(404)),
+    ] {
         let decision = json!({"kind": "decision", "decision_id": id, "verdict": "allow"});
         let seq = audit.record(Record::of(&decision, 64)).await.unwrap();
-        let ended =
-            json!({"kind": "outcome", "decision_id": id, "decision_seq": seq, "outcome": outcome});
+        let ended = json!({"kind": "outcome", "decision_id": id, "decision_seq": seq, "outcome": outcome, "status": status});
         audit.record(Record::of(&ended, 64)).await.unwrap();
     }
     drop(audit);
     writer.join().await;
-    assert_eq!(proven(&config).in_doubt, ["c", "d"]);
+    assert_eq!(proven(&config).in_doubt, ["c", "d", "g"]);
     // Somebody looks again, and finds out.
     let (audit, writer) = open(&config).unwrap();
     let settled =
@@ -615,5 +620,37 @@ async fn what_an_operator_found_out_ends_the_doubt() {
     audit.record(Record::of(&settled, 64)).await.unwrap();
     drop(audit);
     writer.join().await;
-    assert_eq!(proven(&config).in_doubt, ["d"]);
+    assert_eq!(proven(&config).in_doubt, ["d", "g"]);
+}
+
+/// An hour of answers that tell nothing must not make one record of all of them.
+#[tokio::test]
+async fn a_start_names_the_last_decisions_in_doubt_and_counts_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    for (more, wanted) in [(100, json!(null)), (5, json!(105))] {
+        let (audit, writer) = open(&config).unwrap();
+        for number in 0..more {
+            let id = format!("{more}-{number}");
+            let decision = json!({"kind": "decision", "decision_id": id, "verdict": "allow"});
+            audit.record(Record::of(&decision, 64)).await.unwrap();
+        }
+        drop(audit);
+        writer.join().await;
+        let (audit, writer) = open(&config).unwrap();
+        drop(audit);
+        writer.join().await;
+        let text = fs::read_to_string(segment(&config)).unwrap();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut starts = lines.filter(|it| it["kind"] == "start");
+        let start = starts.next_back().unwrap();
+        assert_eq!(start["in_doubt_count"], wanted);
+        let named = start["in_doubt"].as_array().unwrap();
+        assert_eq!(
+            (named.len(), named.last().unwrap()),
+            (100, &json!(format!("{more}-{}", more - 1)))
+        );
+    }
 }

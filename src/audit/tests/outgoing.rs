@@ -304,9 +304,9 @@ async fn a_record_from_elsewhere_is_told_by_what_the_journal_has() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
     config.segment_size = Size::from_bytes(700);
+    let nothing = whose(directory.path(), 3, &Sha256Hex::ZERO);
+    assert_eq!(nothing.unwrap(), Whose::Untold);
     let whose = |seq, hash: &Sha256Hex| whose(&config.directory, seq, hash).unwrap();
-    fs::create_dir_all(&config.directory).unwrap();
-    assert_eq!(whose(3, &Sha256Hex::ZERO), Whose::Untold);
     written(&config, 12).await;
     let last = verify(&config.directory, None).unwrap().head_seq;
     let batch = at(&config).next(last, ALL).unwrap();

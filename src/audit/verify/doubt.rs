@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::LISTED;
+use crate::audit::Ending;
 use crate::audit::chain::Link;
 use crate::audit::event::Pruned;
 
-/// Allowed decisions that wait for their outcome, for one that is known. `Which::Doubt` of the index means the same.
+/// Allowed decisions that wait for their outcome, for one that tells what became of them ([`Ending`]). `Which::Doubt` of the index means the same.
 #[derive(Debug, Default)]
 pub(in crate::audit) struct Doubt {
     waiting: BTreeMap<u64, String>,
@@ -27,7 +28,9 @@ impl Doubt {
                     self.more += 1;
                 }
             }
-            ("outcome", _) if record.outcome != "unknown" => self.end(record),
+            ("outcome", _) if !Ending::of(&record.outcome, record.status).is_in_doubt() => {
+                self.end(record);
+            }
             // An operator has found out.
             ("settled", _) if record.found != "unknown" => self.end(record),
             _ => {}

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::opened::note;
 use super::source::Source;
-use crate::audit::index::{Filter, Gaps, Unnamed};
+use crate::audit::index::{Filter, Gaps, Hidden, Unnamed};
 use crate::audit::pseudonym::{Differing, Said, differing};
 use crate::value::counted;
 
@@ -41,6 +41,59 @@ pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
                 _ => "does not look at ids of tokens that were made",
             };
             note(&format!("--text {what}: {option} {text} does"));
+        }
+    }
+    Ok(())
+}
+
+/// Says how many refused requests are counted only, where whoever asked for decisions means those that were denied too;
+/// and of how many decisions masks have hidden what is asked for.
+pub(super) fn left_out(source: &Source, filter: &Filter) -> anyhow::Result<()> {
+    let means_denied = filter.allowed != Some(true)
+        && filter.id.is_none()
+        && filter.outcome.is_none()
+        && filter.challenger.is_none()
+        && !filter.granted;
+    let count = if means_denied {
+        source.counted(filter.since, filter.until)?
+    } else {
+        0
+    };
+    if count > 0 {
+        let requests = counted(count, "request");
+        note(&format!(
+            "refused in this time without a record of their own, and not in this answer: {requests} (dtgate audit tail shows \
+             what counts them, suppressed)"
+        ));
+    }
+    let scopes = [&filter.scope, &filter.added, &filter.removed];
+    for (is_asked, hidden, options) in [
+        (!filter.token.is_empty(), Hidden::Names, "--token"),
+        (
+            scopes.iter().any(|it| !it.is_empty()),
+            Hidden::Scopes,
+            "--scope, --added and --removed",
+        ),
+    ] {
+        if !is_asked {
+            continue;
+        }
+        let found = source.find(
+            &Filter {
+                since: filter.since,
+                until: filter.until,
+                hidden: Some(hidden),
+                ..Filter::default()
+            },
+            None,
+            MOST_HIDDEN,
+        )?;
+        let more = if found.more { "more than " } else { "" };
+        if !found.decisions.is_empty() {
+            let decisions = counted(found.decisions.len(), "decision");
+            note(&format!(
+                "of {more}{decisions} of this time masks have hidden what {options} look at: they may be missing here"
+            ));
         }
     }
     Ok(())
@@ -169,6 +222,12 @@ pub(super) fn gaps(gaps: &Gaps) {
         let more = counted(gaps.more_missing, "further gap");
         note(&format!("there is more that is missing: {more}"));
     }
+    if let Some((last, on_disk)) = gaps.cut {
+        note(&format!(
+            "the journal ends with record {last}, and record {on_disk} was on disk, says the file head: what came after is gone. \
+             Run dtgate audit verify"
+        ));
+    }
     if gaps.unread > 0 {
         let lines = counted(gaps.unread, "line");
         note(&format!(
@@ -189,6 +248,8 @@ pub(in crate::cli) fn said(unnamed: &Unnamed) -> String {
     }
 }
 
+/// Decisions that are counted of those that masks have hidden.
+const MOST_HIDDEN: usize = 100_000;
 /// Decisions that are named.
 const SHOWN: usize = 8;
 /// What becomes of values whose key is missing.

@@ -10,15 +10,16 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::beside;
 use super::opened::note;
 use super::query::Form;
 use super::source::{Asking, Source};
 use super::table::{Table, terminal};
 use super::times::{Shown, Span, Times};
-use super::{beside, csv};
 use crate::audit::event;
 use crate::audit::index::{Filter, Pattern};
 use crate::cli::print_json;
+use crate::trail::csv;
 use crate::trail::history::{Found, Happened, MOST, Steps, Tokens, What, steps};
 use crate::value::Visible;
 use hidden::Hidden;
@@ -140,6 +141,7 @@ pub(super) fn told_later(
         all,
         not_shown,
         is_cut,
+        hidden,
         ..
     } = steps(source, token, &[], MOST)?;
     let gaps = source.gaps(None, None)?;
@@ -151,6 +153,8 @@ pub(super) fn told_later(
     let found = all.iter().filter_map(|step| tokens.see(step).found);
     let ended = found
         .filter(|found| !found.is_beside_gap)
+        // What masks have hidden may be a change of this token too.
+        .filter(|found| hidden.iter().all(|it| it.seq > found.by.seq))
         .filter_map(|found| {
             let what = match found.what {
                 What::CarriedOut => event::Found::Done,

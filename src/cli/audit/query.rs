@@ -1,26 +1,25 @@
 //! `dtgate audit query`: which decisions.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::beside;
 use super::opened::note;
 use super::source::{Asking, Before, Source};
 use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
 use super::wanted::Wanted;
-use super::{beside, csv};
 use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found, Lines};
 use crate::trail::ended::{Ended, How};
 use crate::trail::read::{NotShown, each, record};
-use crate::trail::told::{self, Token, Who, asked, scopes};
-use crate::value::{Visible, visible_json};
+use crate::trail::told::{Token, Who};
+use crate::trail::{csv, export};
+use crate::value::Visible;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -59,6 +58,7 @@ impl Query {
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
         beside::say(&source, &filter)?;
+        beside::left_out(&source, &filter)?;
         let page = source.find(&filter, self.before.as_ref(), self.limit)?;
         match self.format {
             Form::Pretty => pretty(out, &source, &page.decisions, &shown)?,
@@ -199,18 +199,6 @@ fn row(
     ]
 }
 
-/// A record as it was written. What is none may stand in a store: it is shown as a text, so that it cannot pass for
-/// another member, or for another line.
-pub(super) fn one_line(line: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(line);
-    let is_line = !text.contains(['\n', '\r']);
-    if is_line && serde_json::from_str::<IgnoredAny>(&text).is_ok() {
-        text
-    } else {
-        Cow::Owned(Value::from(&*text).to_string())
-    }
-}
-
 /// The records as they are in the journal.
 fn json(
     out: &mut impl Write,
@@ -218,99 +206,24 @@ fn json(
     found: &Found,
     lines: &Lines,
 ) -> anyhow::Result<bool> {
-    let Some(line) = &lines.decision else {
+    let Some(line) = export::json(source, found, lines) else {
         return Ok(false);
     };
-    let [outcome, settled, challenger] = [&lines.outcome, &lines.settled, &lines.challenger]
-        .map(|line| line.as_deref().map_or(Cow::Borrowed("null"), one_line));
-    let gate = if source.is_store() {
-        format!("\"gate\":{},", Value::from(&*found.gate))
-    } else {
-        String::new()
-    };
-    let line = format!(
-        "{{{gate}\"no_op\":{},\"decision\":{},\"outcome\":{outcome},\"settled\":{settled},\"challenger\":{challenger}}}",
-        found.decided.no_op,
-        one_line(line)
-    );
-    writeln!(out, "{}", visible_json(&line))?;
+    writeln!(out, "{line}")?;
     Ok(true)
 }
 
 fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::Result<()> {
-    let gate: &[&str] = if source.is_store() { &["gate"] } else { &[] };
-    let titles = [gate, &TITLES[..], &told::TITLES, &MORE].concat();
-    csv::line(
-        out,
-        &titles.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(),
-    )?;
+    csv::line(out, &export::titles(source))?;
     let not_shown = each(source, decisions, |found, lines| {
-        let line = lines.decision.as_deref().unwrap_or_default();
-        let Some(cells) = Cells::of(line) else {
+        let Some(cells) = export::cells(source, found, lines) else {
             return Ok(false);
         };
-        let told: Value = serde_json::from_slice(line).unwrap_or_default();
-        let outcome = record(lines.outcome.as_ref());
-        let settled = record(lines.settled.as_ref());
-        let otherwise = record(lines.challenger.as_ref());
-        let otherwise = otherwise.as_ref().map(Otherwise::of).unwrap_or_default();
-        let token = Token::of(&told, outcome.as_ref());
-        let how = how_ended(&cells, outcome.as_ref(), settled.as_ref());
-        let plain = |record: Option<&Value>, name: &str| match record.map(|it| &it[name]) {
-            Some(Value::String(text)) => Visible(text).to_string(),
-            None | Some(Value::Null) => String::new(),
-            Some(other) => other.to_string(),
-        };
-        let token_id = token.any_id().to_owned();
-        let first = [
-            cells.timestamp,
-            cells.seq.to_string(),
-            cells.decision_id,
-            cells.verdict.clone(),
-            cells.operation,
-            cells.environment,
-            token_id,
-            token.name,
-            token.made,
-        ];
-        let rest = [
-            told::text(&told, "/request/path"),
-            scopes(&told, "requested").join(" "),
-            scopes(&told, "added").join(" "),
-            scopes(&told, "removed").join(" "),
-            asked(&cells.changes, cells.verdict == "allow").join("; "),
-            cells.objections.join("; "),
-            cells.error,
-            told::text(&told, "/bundles/policies/revision"),
-            found.decided.no_op.to_string(),
-            how,
-            plain(outcome.as_ref(), "status"),
-            plain(outcome.as_ref(), "duration_ms"),
-            plain(settled.as_ref(), "found"),
-            cells.grant,
-            otherwise.differs,
-            otherwise.objections.join("; "),
-        ];
-        let who = Who::of(&told).cells();
-        let gate = source.is_store().then(|| Visible(&found.gate).to_string());
-        let gate: Vec<String> = gate.into_iter().collect();
-        csv::line(out, &[&gate, &first[..], &who, &rest].concat())?;
+        csv::line(out, &cells)?;
         Ok::<_, anyhow::Error>(true)
     })?;
     say(&not_shown);
     Ok(())
-}
-
-/// How an allowed request ended, as `stats --by outcome` counts it.
-fn how_ended(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> String {
-    let found = settled.and_then(|it| it["found"].as_str());
-    let word = match outcome.and_then(|it| it["outcome"].as_str()) {
-        _ if cells.verdict != "allow" => "",
-        Some(word @ ("answered" | "failed")) => word,
-        _ if found.is_some_and(|found| found != "unknown") => "settled",
-        _ => "in doubt",
-    };
-    word.to_owned()
 }
 
 /// Reads how many are shown.
@@ -318,39 +231,6 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, &'static str> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or("write a number, 1 or more")
 }
-
-/// Of the columns for spreadsheets: before those of the caller.
-const TITLES: [&str; 9] = [
-    "time",
-    "seq",
-    "decision_id",
-    "verdict",
-    "operation",
-    "environment",
-    "token_id",
-    "token_name",
-    "made_id",
-];
-
-/// Behind them.
-const MORE: [&str; 16] = [
-    "path",
-    "scopes_requested",
-    "scopes_added",
-    "scopes_removed",
-    "what",
-    "objections",
-    "error",
-    "revision",
-    "no_op",
-    "outcome",
-    "status",
-    "duration_ms",
-    "settled",
-    "grant",
-    "challenger",
-    "challenger_objections",
-];
 
 const EXAMPLES: &str = "Example: who gave which token the scope logs.read in the last week?
   dtgate audit query --added logs.read --decision allow --since 7d";

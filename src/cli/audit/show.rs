@@ -8,7 +8,6 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::beside;
-use super::query::one_line;
 use super::source::{Asking, Source};
 use super::times::{Shown, Times};
 use crate::app::{self, generations};
@@ -16,6 +15,7 @@ use crate::audit::proof::Wanted;
 use crate::audit::tail::render;
 use crate::cli::Format;
 use crate::store::Key;
+use crate::trail::export::one_line;
 use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Args)]

@@ -11,15 +11,16 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use serde_json::json;
 
+use super::beside;
 use super::opened::note;
 use super::query::{Form, at_least_one};
 use super::source::Asking;
 use super::table::{Cell, Table, terminal};
 use super::times::Times;
 use super::wanted::Wanted;
-use super::{beside, csv};
 use crate::audit::index::{By, Sum, Sums};
 use crate::cli::print_json;
+use crate::trail::csv;
 use crate::value::{Visible, counted};
 
 #[derive(Debug, Args)]
@@ -62,6 +63,7 @@ impl Stats {
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
         beside::say(&source, &filter)?;
+        beside::left_out(&source, &filter)?;
         let Sums {
             all: sums,
             left_out,

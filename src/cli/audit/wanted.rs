@@ -132,6 +132,7 @@ impl Wanted {
                 NoOp::Show => None,
             },
             granted,
+            hidden: None,
             text: wanted.text,
             before: None,
             known_as: HashMap::new(),

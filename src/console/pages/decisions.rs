@@ -29,11 +29,24 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             p.note { (lost) " of those found cannot be shown: the record is gone or cannot be read. Run dtgate audit verify." }
         }
         @if rows.is_empty() { p { "No decision matches." } } @else { (table(&rows, asked.viewer, has_gates)) }
+        @if asked.viewer.is_auditor && !rows.is_empty() { (downloads(asked.params)) }
         @if let Some(next) = next {
             p { a.button href={ "/console/decisions?" (next.query()) } rel="next" { "Older" } }
         }
     };
     Ok(Page::new("Decisions", "Decisions", body))
+}
+
+/// The search as a file.
+fn downloads(params: &Params) -> Markup {
+    let query = params.with("before", None).query();
+    html! {
+        p {
+            "Download all of it, 10,000 decisions at most: "
+            a href={ "/console/decisions.csv?" (query) } download { "CSV" } ", "
+            a href={ "/console/decisions.json?" (query) } download { "JSON, a line each" }
+        }
+    }
 }
 
 /// The rows of what was found, and how many there are of which nothing can be shown.
@@ -92,6 +105,20 @@ fn notes(source: &Source, search: &Search) -> Result<Vec<String>, Fault> {
             "Records are missing, and no record says that they were pruned: run dtgate audit verify."
                 .to_owned(),
         );
+    }
+    if let Some((last, on_disk)) = gaps.cut {
+        notes.push(format!(
+            "The journal ends with record {last}, and record {on_disk} was on disk: run dtgate audit verify."
+        ));
+    }
+    let counted = match filter.allowed {
+        Some(true) => 0,
+        _ => source.counted(filter.since, filter.until)?,
+    };
+    if counted > 0 {
+        notes.push(format!(
+            "{counted} requests were refused in this time without a record of their own. They are not in this answer."
+        ));
     }
     if gaps.unread > 0 {
         notes.push(format!(

@@ -11,7 +11,7 @@ use crate::audit::renamed::{Renamed, renamed};
 use crate::store::StoreError;
 use crate::store::column::column;
 use crate::store::schema::{signed, unsigned};
-use crate::value::Sha256Hex;
+use crate::value::{Sha256Hex, hex};
 
 /// What the journal says of itself.
 #[derive(Debug, Default)]
@@ -117,14 +117,11 @@ async fn newest(
     let Some(row) = client.query_opt(NEWEST, &[&gate, &up_to]).await? else {
         return Ok(None);
     };
-    let (seq, hash): (i64, String) = (column(&row, 0)?, column(&row, 1)?);
+    let (seq, hash): (i64, Vec<u8>) = (column(&row, 0)?, column(&row, 1)?);
     // What is no hash is no record's.
-    Ok(Some((
-        unsigned(seq),
-        hash.parse().unwrap_or(Sha256Hex::ZERO),
-    )))
+    let hash = hex(&hash).parse().unwrap_or(Sha256Hex::ZERO);
+    Ok(Some((unsigned(seq), hash)))
 }
 
-const NEWEST: &str =
-    "SELECT seq, encode(hash, 'hex') FROM dtgate.record WHERE gate = $1 AND seq BETWEEN 1 AND $2
+const NEWEST: &str = "SELECT seq, hash FROM dtgate.record WHERE gate = $1 AND seq BETWEEN 1 AND $2
   ORDER BY seq DESC, at DESC LIMIT 1";

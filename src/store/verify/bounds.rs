@@ -11,8 +11,15 @@ use crate::store::moment::Moment;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub(super) table: String,
-    from: Option<Moment>,
-    to: Option<Moment>,
+    from: End,
+    to: End,
+}
+
+/// Where the time of a part begins or ends.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    At(Moment),
 }
 
 impl Bounds {
@@ -20,25 +27,33 @@ impl Bounds {
     fn read(table: String, text: &str) -> Option<Self> {
         let text = text.strip_prefix("FOR VALUES FROM (")?.strip_suffix(')')?;
         let (from, to) = text.split_once(") TO (")?;
-        let (from, to) = (end(from, "MINVALUE")?, end(to, "MAXVALUE")?);
+        let (from, to) = (End::read(from, "MINVALUE")?, End::read(to, "MAXVALUE")?);
         Some(Self { table, from, to })
     }
 
     pub(super) fn has(&self, at: Moment) -> bool {
-        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
+        let is_begun = match self.from {
+            End::Open => true,
+            End::At(from) => at >= from,
+        };
+        let is_over = match self.to {
+            End::Open => false,
+            End::At(to) => at >= to,
+        };
+        is_begun && !is_over
     }
 }
 
-/// One end of a time; `Some(None)`: it is open.
-fn end(text: &str, open: &str) -> Option<Option<Moment>> {
-    if text == open {
-        return Some(None);
+impl End {
+    fn read(text: &str, open: &str) -> Option<Self> {
+        if text == open {
+            return Some(Self::Open);
+        }
+        let time = text.strip_prefix('\'')?.strip_suffix('\'')?;
+        // Moments have words of their own, which a server has not.
+        let is_time = time.starts_with(|first: char| first.is_ascii_digit());
+        is_time.then(|| time.parse().ok())?.map(Self::At)
     }
-    let time = text.strip_prefix('\'')?.strip_suffix('\'')?;
-    // Moments have words of their own, which a server has not.
-    let is_time = time.starts_with(|first: char| first.is_ascii_digit());
-    let moment = is_time.then(|| time.parse().ok())?;
-    moment.map(Some)
 }
 
 impl Asked {

@@ -8,6 +8,7 @@ use super::labels::SinkLabels;
 /// Whom to ask: nobody, until somebody says so.
 #[derive(Default)]
 pub(super) struct Sources {
+    console: OnceLock<Box<dyn Fn() -> (usize, usize) + Send + Sync>>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     journal_free: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     index: OnceLock<Box<dyn Fn() -> (u64, u64) + Send + Sync>>,
@@ -68,6 +69,12 @@ impl Metrics {
         self.0.sources.connections.get_or_init(|| Box::new(count));
     }
 
+    /// Where to ask how many have logged in to the console, and how many look on as decisions come, when the metrics are
+    /// read. Only the first counts.
+    pub fn console_from(&self, ask: impl Fn() -> (usize, usize) + Send + Sync + 'static) {
+        self.0.sources.console.get_or_init(|| Box::new(ask));
+    }
+
     /// Where to ask for the free space of the journal's disk when the metrics are read. Only the first counts.
     pub fn journal_free_from(&self, bytes: impl Fn() -> u64 + Send + Sync + 'static) {
         self.0.sources.journal_free.get_or_init(|| Box::new(bytes));
@@ -116,6 +123,15 @@ impl Metrics {
             families
                 .connections
                 .set(i64::try_from(count()).unwrap_or(i64::MAX));
+        }
+        if let Some(ask) = sources.console.get() {
+            let (sessions, live) = ask();
+            families
+                .console_sessions
+                .set(i64::try_from(sessions).unwrap_or(i64::MAX));
+            families
+                .console_live
+                .set(i64::try_from(live).unwrap_or(i64::MAX));
         }
         if let Some(bytes) = sources.journal_free.get() {
             let bytes = i64::try_from(bytes()).unwrap_or(i64::MAX);

@@ -11,9 +11,9 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::labels::{
     BundleLabels, BundleResultLabels, CertificateLabels, DecisionId, DecisionLabels,
-    DestinationLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels,
-    QuestionLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels, SinkLabels,
-    ViolationLabels,
+    DestinationLabels, IssuerLabels, IssuerResultLabels, LimitLabels, LoginLabels, OutcomeLabels,
+    PolicyLabels, QuestionLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels,
+    SinkLabels, ViolationLabels,
 };
 use super::{JournalKept, Load};
 
@@ -29,6 +29,10 @@ pub(super) struct Families {
     pub(super) checkpoint_made: Gauge,
     pub(super) checkpoints: Counter,
     pub(super) connections: Gauge,
+    pub(super) console_live: Gauge,
+    pub(super) console_logins: Family<LoginLabels, Counter>,
+    pub(super) console_requests: Family<ResultLabels, Counter>,
+    pub(super) console_sessions: Gauge,
     pub(super) decisions: Family<DecisionLabels, Counter>,
     pub(super) evaluation: HistogramWithExemplars<DecisionId>,
     pub(super) forwarded: Family<ResultLabels, Counter>,
@@ -155,6 +159,26 @@ impl Families {
                 to,
                 "connections",
                 "Open client connections, handshakes included",
+            ),
+            console_live: add(
+                to,
+                "console_live",
+                "Viewers of the console who look on as decisions come",
+            ),
+            console_logins: add(
+                to,
+                "console_logins",
+                "Logins to the console, by way and result",
+            ),
+            console_requests: add(
+                to,
+                "console_requests",
+                "Requests to the console but for style and scripts, by result",
+            ),
+            console_sessions: add(
+                to,
+                "console_sessions",
+                "Sessions of people who have logged in to the console",
             ),
             decisions: add(to, "decisions", "Judged requests, by operation and verdict"),
             evaluation: add_examples(

@@ -71,6 +71,12 @@ impl LimitLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct LoginLabels {
+    pub(super) way: &'static str,
+    pub(super) result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct OutcomeLabels {
     pub(super) outcome: &'static str,
 }

@@ -49,6 +49,10 @@ fn counted() -> Metrics {
     metrics.reloaded(2, jiff::Timestamp::UNIX_EPOCH);
     metrics.reload_failed();
     metrics.connections_from(|| 7);
+    metrics.console_answered(StatusCode::OK);
+    metrics.console_asks("oidc");
+    metrics.console_from(|| (2, 1));
+    metrics.console_login("oidc", "refused");
     metrics.evaluator_from(|| Evaluator {
         bytecode: true,
         differs: false,

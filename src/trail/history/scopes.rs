@@ -68,6 +68,8 @@ pub struct Seen {
 #[derive(Debug, Default)]
 pub struct Tokens {
     by_id: BTreeMap<(String, String), Token>,
+    /// The id by which Dynatrace knows a token, by another one of its ids.
+    known_as: BTreeMap<(String, String), String>,
     /// First and last records that are missing.
     missing: Vec<(u64, u64)>,
 }
@@ -80,6 +82,8 @@ struct Token {
     /// What it had before the last change, and when that was over.
     before: Option<Vec<String>>,
     changed: Option<Timestamp>,
+    /// What else changes in doubt may have left it with: whoever sees that cannot tell which of them it was.
+    others: Vec<Vec<String>>,
 }
 
 impl Found {
@@ -96,6 +100,7 @@ impl Tokens {
     pub fn new(gaps: &Gaps) -> Self {
         Self {
             by_id: BTreeMap::new(),
+            known_as: BTreeMap::new(),
             missing: gaps.missing.clone(),
         }
     }
@@ -103,8 +108,8 @@ impl Tokens {
     /// Takes the steps one after the other, in the order of records.
     pub fn see(&mut self, step: &Step) -> Seen {
         let environment = step.cells.environment.clone();
-        let id = (environment.clone(), step.about());
-        let token = self.by_id.entry(id).or_default();
+        let id = self.id(step);
+        let mut token = self.by_id.get(&id).cloned().unwrap_or_default();
         let mut found = token.look(step);
         if let Some(found) = &mut found {
             let (since, seq) = (found.since.seq, found.by.seq);
@@ -112,7 +117,6 @@ impl Tokens {
             found.is_beside_gap = missing.any(|(first, _)| (since..seq).contains(first));
         }
         token.step(step);
-        let token = token.clone();
         let after = match token.after.clone() {
             // What was not made has none.
             After::NotKnown if step.is_no_creation() => After::Known(Vec::new()),
@@ -120,10 +124,35 @@ impl Tokens {
         };
         // It goes on under the id that it got.
         if !step.token.made.is_empty() {
-            self.by_id
-                .insert((environment, step.token.made.clone()), token);
+            let made = (environment, step.token.made.clone());
+            self.by_id.insert(made, token.clone());
+        }
+        // Those that nobody can tell apart are no one token.
+        if !id.1.is_empty() {
+            self.by_id.insert(id, token);
         }
         Seen { found, after }
+    }
+
+    /// The one id under which a token is kept that may have several.
+    fn id(&mut self, step: &Step) -> (String, String) {
+        let environment = &step.cells.environment;
+        let about = (environment.clone(), step.about());
+        if !step.token.also.is_empty() && !self.known_as.contains_key(&about) {
+            let also = step.token.also.clone();
+            self.known_as.insert(about.clone(), also.clone());
+            // What is known of it by both: the later counts.
+            let id = (environment.clone(), also);
+            let known = self.by_id.get(&id).map(|token| token.since.1.clone());
+            let before = self.by_id.remove(&about);
+            if let Some(before) = before.filter(|it| known.is_none_or(|known| it.since.1 > known)) {
+                self.by_id.insert(id, before);
+            }
+        }
+        match self.known_as.get(&about) {
+            Some(id) => (environment.clone(), id.clone()),
+            None => about,
+        }
     }
 }
 
@@ -145,11 +174,12 @@ impl Token {
             }
             After::Doubt(done, before) => {
                 let is_before = before.as_ref().is_some_and(|it| is_same(it, &scopes));
+                let is_of_others = self.others.iter().any(|it| is_same(it, &scopes));
                 // It may still come into force; and a token without scopes looks like itself, removed or not.
                 let tells_nothing = if is_same(done, &scopes) {
                     done.is_empty()
                 } else {
-                    is_before && self.is_near(step, SETTLES)
+                    (is_before || before.is_none()) && self.is_near(step, SETTLES)
                 };
                 if tells_nothing {
                     return None;
@@ -157,12 +187,15 @@ impl Token {
                 match (is_same(done, &scopes), is_before) {
                     // Whether it was carried out makes no difference.
                     (true, true) => None,
+                    // Nobody knows what it had before: it may have had these.
+                    _ if before.is_none() || is_of_others => None,
                     (true, false) => Some(What::CarriedOut),
                     (false, true) => Some(What::NotCarriedOut),
                     (false, false) => Some(What::Otherwise),
                 }
             }
         };
+        self.others.clear();
         let (since, since_timestamp) = self.since.clone();
         self.after = After::Known(scopes.clone());
         self.since = (step.key.clone(), step.cells.timestamp.clone());
@@ -195,25 +228,37 @@ impl Token {
         if step.happened == Happened::No {
             return;
         }
-        let before = match &self.after {
-            After::Known(scopes) => Some(scopes.clone()),
-            After::NotKnown | After::Doubt(..) => None,
-        };
-        let after = if step.is_masked("/input/change/scopes") {
+        let after = if step.hides_scopes() {
             None
         } else {
-            step.scopes_after().or_else(|| before.clone())
-        };
-        self.after = match (after, step.happened) {
-            // What is not said is as it was, in doubt or not.
-            (None, _) if !step.is_masked("/input/change/scopes") => return,
-            (None, _) => After::NotKnown,
-            (Some(after), Happened::Perhaps)
-                if before.as_ref().is_none_or(|it| !is_same(it, &after)) =>
-            {
-                After::Doubt(after, before.clone())
+            match step.scopes_asked() {
+                Some(asked) => Some(asked),
+                // What is not said is as it was, in doubt or not.
+                None => return,
             }
-            (Some(after), _) => After::Known(after),
+        };
+        let (before, unsettled) = match &self.after {
+            After::Known(scopes) => (Some(scopes.clone()), None),
+            After::NotKnown => (step.scopes_before(), None),
+            After::Doubt(done, _) => (step.scopes_before(), Some(done.clone())),
+        };
+        let is_in_doubt = step.happened == Happened::Perhaps;
+        let both = before.as_ref().zip(after.as_ref());
+        let is_as_before = both.is_some_and(|(one, other)| is_same(one, other));
+        if is_in_doubt && is_as_before {
+            // It makes no doubt, and yet it may have undone what an earlier one did.
+            self.others.extend(unsettled.and(after));
+            return;
+        }
+        if is_in_doubt {
+            self.others.extend(unsettled);
+        } else {
+            self.others.clear();
+        }
+        self.after = match after {
+            None => After::NotKnown,
+            Some(after) if is_in_doubt => After::Doubt(after, before.clone()),
+            Some(after) => After::Known(after),
         };
         self.before = before;
         self.since = (step.key.clone(), step.cells.timestamp.clone());

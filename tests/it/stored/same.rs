@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use clap::ValueEnum;
-use dtgate::audit::index::{By, FILE, Filter, Index, Otherwise, Pattern, Which};
+use dtgate::audit::index::{By, FILE, Filter, Hidden, Index, Otherwise, Pattern, Which};
 use dtgate::store::{Asked, Question};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -69,6 +69,7 @@ fn record() -> impl Strategy<Value = Value> {
             }
             2 => record["caller"] = json!([1, "x"]),
             3 => record["grant"] = json!({"id": "g", "ticket": "OPS pay"}),
+            4 => record["masked"] = json!(["/input/token/id", "/input/change/scopes"]),
             _ => {}
         }
         record
@@ -76,6 +77,10 @@ fn record() -> impl Strategy<Value = Value> {
     prop_oneof![
         5 => decision,
         1 => Just(json!({"kind": "stop"})),
+        1 => (0..9_u64).prop_map(|count| {
+            json!({"kind": "suppressed", "first": "2026-11-24T00:00:00.000Z", "count": count,
+                "reasons": [{"reason": "read", "count": 99}], "callers": [{"requested_by": "a", "count": 98}]})
+        }),
     ]
 }
 
@@ -94,8 +99,9 @@ fn records() -> impl Strategy<Value = Vec<Value>> {
             if let Some(outcome) = ["answered", "failed", "unknown"].get(how) {
                 let detail = ["", "No answer", "pay: made it"][settled % 3];
                 let made = if is_slow { json!({"id": "made it"}) } else { Value::Null };
-                records.push(json!({"kind": "outcome", "decision_seq": of, "outcome": outcome, "credential": made,
-                    "detail": detail}));
+                let status = if settled == 3 { 503 } else { 201 };
+                records.push(json!({"kind": "outcome", "decision_seq": of, "outcome": outcome, "status": status,
+                    "credential": made, "detail": detail}));
             }
             if let Some(found) = ["done", "unknown"].get(settled) {
                 records.push(json!({"kind": "settled", "decision_seq": of, "found": found}));
@@ -172,7 +178,11 @@ fn filter() -> impl Strategy<Value = Filter> {
             Otherwise::Allow, Otherwise::Any, Otherwise::Deny,
         ]).prop_map(Some)],
     );
-    (texts, others, prop::bool::weighted(0.2)).prop_map(|(texts, others, granted)| {
+    let hidden = prop_oneof![5 => Just(None), 1 => prop::sample::select(vec![
+        Hidden::Names, Hidden::Scopes, Hidden::Token,
+    ]).prop_map(Some)];
+    let marks = (prop::bool::weighted(0.2), hidden);
+    (texts, others, marks).prop_map(|(texts, others, (granted, hidden))| {
         let (token, scope, added, removed, environment, operation, caller, claim, certificate) =
             texts;
         let (text, client, allowed, no_op, outcome, (policy, code, team), times, id, challenger) =
@@ -203,6 +213,7 @@ fn filter() -> impl Strategy<Value = Filter> {
             challenger,
             id: id.map(|id| uuid::Uuid::from_u128(id << 64 | id).to_string()),
             granted,
+            hidden,
             ..Filter::default()
         }
     })
@@ -239,6 +250,11 @@ fn needs_postgres_the_store_answers_as_the_index_does() {
                 prop_assert_eq!(decisions, wanted.decisions, "{:?}", filter);
                 prop_assert_eq!(found.more, wanted.more);
             }
+            let (since, until) = (filter.since, filter.until);
+            prop_assert_eq!(
+                asked.counted(Some(&gate), since, until).unwrap(),
+                index.counted(since, until).unwrap()
+            );
             let by = By::value_variants()[at % By::value_variants().len()];
             let mut wanted = index.sums(filter, by).unwrap();
             for sum in &mut wanted.all {

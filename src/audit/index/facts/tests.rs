@@ -88,10 +88,10 @@ fn what_is_not_as_it_should_be_is_as_if_it_were_not_there() {
 
 #[test]
 fn an_outcome_is_about_an_earlier_decision() {
-    let outcome = |seq: u64, how: Value| {
+    let outcome = |seq: u64, how: Value, status: u16| {
         let made = json!({"id": "dt0c01.NEW"});
-        let record = json!({"seq": seq, "kind": "outcome", "decision_seq": 3, "outcome": how, "credential": made,
-            "detail": "No answer: no"});
+        let record = json!({"seq": seq, "kind": "outcome", "decision_seq": 3, "outcome": how, "status": status,
+            "credential": made, "detail": "No answer: no"});
         facts(&record).unwrap().about
     };
     let wanted = |ended| {
@@ -102,9 +102,11 @@ fn an_outcome_is_about_an_earlier_decision() {
             words: vec!["no".to_owned(), "answer".to_owned()],
         })
     };
-    assert_eq!(outcome(4, json!("answered")), wanted("answered"));
-    assert_eq!(outcome(4, json!("odd")), wanted("unknown"));
-    assert_eq!(outcome(3, json!("answered")), About::Other);
+    assert_eq!(outcome(4, json!("answered"), 201), wanted("answered"));
+    assert_eq!(outcome(4, json!("answered"), 404), wanted("answered"));
+    assert_eq!(outcome(4, json!("answered"), 503), wanted("unclear"));
+    assert_eq!(outcome(4, json!("odd"), 201), wanted("unknown"));
+    assert_eq!(outcome(3, json!("answered"), 201), About::Other);
     let settled = json!({"seq": 9, "kind": "settled", "decision_seq": 3, "found": "not_done"});
     let wanted = Settled {
         of: 3,

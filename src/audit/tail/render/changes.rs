@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{cut, list, listed, text};
+use crate::audit::masks::Masks;
 use crate::value::counted;
 
 /// What would change, part by part. Where the token is not known: what is asked for.
@@ -53,6 +54,7 @@ pub(super) fn changes(record: &Value) -> Vec<String> {
         let names: Vec<Value> = others.keys().map(|name| Value::from(&**name)).collect();
         parts.push(format!("other members: {}", listed(&names, ", ")));
     }
+    parts.extend(masked(record));
     let differs = change.pointer("/differs").and_then(Value::as_array);
     if parts.is_empty() && operation.ends_with(".update") && differs.is_some_and(Vec::is_empty) {
         parts.push("changes nothing".to_owned());
@@ -64,6 +66,30 @@ pub(super) fn changes(record: &Value) -> Vec<String> {
         }
     }
     parts
+}
+
+/// What masks have hidden of what would change.
+fn masked(record: &Value) -> Option<String> {
+    let masks = Masks::of(record);
+    if masks.is_empty() {
+        return None;
+    }
+    let members = ["name", "enabled", "scopes", "expiration", "differs"];
+    let hidden = members.into_iter();
+    let hidden = hidden.filter(|member| masks.hide(&format!("input.change.{member}")));
+    let mut hidden: Vec<&str> = hidden.collect();
+    let others = [
+        ("input.settings", "settings"),
+        ("input.unknown_members", "other members"),
+    ];
+    let others = others.into_iter().filter(|(member, _)| masks.hide(member));
+    let all = hidden.len() == members.len();
+    hidden.extend(others.map(|(_, name)| name));
+    match &*hidden {
+        [] => None,
+        _ if all => Some("masked".to_owned()),
+        some => Some(format!("masked: {}", some.join(", "))),
+    }
 }
 
 /// The scopes that are added and taken away; where that is not known, those that are asked for.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::audit::event;
-use crate::audit::index::{Filter, Index, Pattern, Which, is_about};
+use crate::audit::index::{Filter, Hidden, Index, Pattern, Which, is_about};
 use crate::audit::tail::Cells;
 use crate::cli::audit::history::told_later;
 use crate::cli::audit::opened::note;
@@ -16,17 +16,20 @@ use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::Redactor;
 use crate::trail::history::SETTLES;
 use crate::trail::read::NotShown;
+use crate::trail::told::Token;
 
 /// A decision in doubt.
 pub(super) struct Doubt {
     /// 0: its record was deleted, and a `pruned` record has its id.
     pub(super) seq: u64,
     pub(super) cells: Cells,
+    /// The id of the token; empty, where nobody knows.
+    token: String,
     record: Value,
     /// When nothing more was heard of it; `None`: nobody knows.
     ended: Option<Timestamp>,
-    /// The same token was changed again.
-    again: bool,
+    /// Why what it is now would tell nothing: it was changed again.
+    again: Option<&'static str>,
     /// What a later record of the journal tells of it.
     known: Option<Looked>,
     /// Why nobody could tell, by the record that was written of it last.
@@ -100,25 +103,22 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
         let settled = decided.settled.map(|seq| index.line(seq)).transpose()?;
         let settled = settled.flatten().filter(|it| is_about(it, decided.seq));
         let settled = settled.and_then(|line| serde_json::from_slice::<Value>(&line).ok());
-        let id = record.pointer("/input/token/id").and_then(Value::as_str);
-        let again = match id {
-            Some(id) => is_changed_again(index, decided.seq, id)?,
-            None => false,
-        };
-        let known = match id.filter(|id| !id.is_empty()) {
-            None => None,
-            Some(id) => {
-                if !told.contains_key(id) {
-                    told.insert(id.to_owned(), told_later(source, id)?);
-                }
-                let told = told.get(id).and_then(|told| told.get(&decided.seq));
-                told.map(|(found, why)| Looked::new(*found, why))
+        let token = Token::of(&record, None);
+        let again = changed_again(index, decided.seq, &token)?;
+        let known = if token.id.is_empty() {
+            None
+        } else {
+            if !told.contains_key(&token.id) {
+                told.insert(token.id.clone(), told_later(source, &token.id)?);
             }
+            let told = told.get(&token.id).and_then(|told| told.get(&decided.seq));
+            told.map(|(found, why)| Looked::new(*found, why))
         };
         doubts.push(Doubt {
             seq: decided.seq,
             ended: written(outcome.as_ref()).or_else(|| written(Some(&record))),
             cells,
+            token: token.id,
             record,
             again,
             known,
@@ -145,9 +145,10 @@ fn deleted(index: &Index) -> anyhow::Result<Vec<Doubt>> {
             doubts.entry(id.to_owned()).or_insert_with(|| Doubt {
                 seq: 0,
                 cells,
+                token: String::new(),
                 record: Value::Null,
                 ended: None,
-                again: false,
+                again: None,
                 known: None,
                 unknown: None,
             });
@@ -205,15 +206,30 @@ fn written(record: Option<&Value>) -> Option<Timestamp> {
     record?.get("timestamp")?.as_str()?.parse().ok()
 }
 
-/// Whether a later decision lets the same token be changed.
-fn is_changed_again(index: &Index, seq: u64, id: &str) -> anyhow::Result<bool> {
-    let filter = Filter {
-        token: vec![Pattern::Exactly(id.to_owned())],
-        allowed: Some(true),
-        ..Filter::default()
-    };
-    let last = index.find(&filter, 1)?.decisions;
-    Ok(last.first().is_some_and(|last| last.seq > seq))
+/// Whether a later decision lets the same token be changed, by whichever of its ids, or one that masks have hidden: what to say of it.
+fn changed_again(index: &Index, seq: u64, token: &Token) -> anyhow::Result<Option<&'static str>> {
+    let ids = token.ids().map(|id| Pattern::Exactly(id.to_owned()));
+    let ids: Vec<Pattern> = ids.collect();
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let masked = "the token may have been changed again: masks have hidden which one a later request was about";
+    for (token, hidden, why) in [
+        (ids, None, "the token was changed again"),
+        (Vec::new(), Some(Hidden::Token), masked),
+    ] {
+        let filter = Filter {
+            token,
+            hidden,
+            allowed: Some(true),
+            ..Filter::default()
+        };
+        let last = index.find(&filter, 1)?.decisions;
+        if last.first().is_some_and(|last| last.seq > seq) {
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
 }
 
 impl Doubt {
@@ -242,23 +258,19 @@ impl Doubt {
 
     /// The id of the token to look up; where none would tell anything, why.
     pub(super) fn target(&self) -> Result<&str, String> {
-        let id = self
-            .record
-            .pointer("/input/token/id")
-            .and_then(Value::as_str);
-        let id = match (&*self.cells.operation, id) {
-            ("token.create", _) => return Err(self.unnamed()),
-            ("token.update" | "token.delete", Some(id)) => id,
+        let id = match &*self.cells.operation {
+            "token.create" => return Err(self.unnamed()),
+            "token.update" | "token.delete" => &*self.token,
             _ => return Err("dtgate cannot look this up: see Dynatrace's audit log".to_owned()),
         };
         let is_id = id
             .bytes()
             .all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
-        if !is_id || id.bytes().all(|c| c == b'.') {
+        if id.is_empty() || !is_id || id.bytes().all(|c| c == b'.') {
             return Err("the record does not tell the token's id".to_owned());
         }
-        if self.again {
-            return Err("the token was changed again".to_owned());
+        if let Some(why) = self.again {
+            return Err(why.to_owned());
         }
         Ok(id)
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 /// One line of a table.
-pub(super) fn line(out: &mut impl Write, cells: &[String]) -> io::Result<()> {
+pub fn line(out: &mut impl Write, cells: &[String]) -> io::Result<()> {
     let cells: Vec<String> = cells.iter().map(|text| cell(text)).collect();
     writeln!(out, "{}\r", cells.join(","))
 }

@@ -1,0 +1,58 @@
+//! What masks have taken out of a record, or put something else in its place, by its own word.
+
+use serde_json::Value;
+
+use crate::policy::members_of_mask;
+
+/// The members that a record has not as they were: those of its lists `erased` and `masked`.
+#[derive(Clone, Debug, Default)]
+pub struct Masks(Vec<String>);
+
+impl Masks {
+    /// Of the paths in both lists.
+    pub fn new(paths: impl Iterator<Item = impl AsRef<str>>) -> Self {
+        Self(
+            paths
+                .flat_map(|path| members_of_mask(path.as_ref()))
+                .collect(),
+        )
+    }
+
+    pub fn of(record: &Value) -> Self {
+        let lists = ["erased", "masked"].map(|list| record.get(list).and_then(Value::as_array));
+        let paths = lists.into_iter().flatten().flatten();
+        Self::new(paths.filter_map(Value::as_str))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a member, `input.token.id`, or a part of it, is not as it was.
+    pub fn hide(&self, member: &str) -> bool {
+        let is_in = |one: &str, other: &str| {
+            let below = one.strip_prefix(other);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+        };
+        let mut all = self.0.iter();
+        all.any(|masked| is_in(member, masked) || is_in(masked, member))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_member_is_hidden_with_what_it_is_in_and_by_what_is_in_it() {
+        let masks = Masks::of(&json!({"erased": ["/input/token"], "masked": ["/request/path", 5]}));
+        for member in ["input", "input.token", "input.token.id", "request.path"] {
+            assert!(masks.hide(member), "{member}");
+        }
+        for member in ["input.tokens", "input.change", "request.method", "path"] {
+            assert!(!masks.hide(member), "{member}");
+        }
+        assert!(Masks::of(&json!({"erased": []})).is_empty());
+    }
+}
