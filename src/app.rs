@@ -11,6 +11,7 @@ mod grants;
 mod index;
 mod load;
 mod manager;
+mod memory;
 mod prove;
 mod reload;
 mod shown;
@@ -145,9 +146,9 @@ impl App {
             ..config.journal.clone()
         };
         let (audit, writer, key) = open_journal(&journal, policy, configured).context("journal")?;
-        let without_memory = load::without_memory(config, policy)?;
-        say_what_nobody_remembers(&without_memory, policy);
-        load::remember(config, policy)?;
+        let without_memory = memory::without(config, policy, None)?;
+        memory::say_without(&without_memory, policy);
+        memory::remember(config, policy)?;
         generations::keep(config, policy);
         let anchor = Anchor::new(&audit, &config.journal.checkpoints, metrics.clone());
         let anchor = anchor.context("journal.checkpoints")?;
@@ -536,17 +537,6 @@ fn say_bundles(config: &Config, policy: &Policy) {
         tracing::warn!(
             %reason,
             "bundles may be older than those that were in force: take policies.allow_rollback away when it is done"
-        );
-    }
-}
-
-/// Right when a gate starts for the first time, and never again.
-fn say_what_nobody_remembers(names: &[String], policy: &Policy) {
-    for release in policy.releases().filter(|it| names.contains(&it.name)) {
-        tracing::warn!(
-            name = %release.name,
-            sequence = release.sequence,
-            "nobody knows a sequence of this bundle that was in force before: an older bundle would have been taken, too"
         );
     }
 }

@@ -16,3 +16,4 @@ pub use config::{Config, Name, Remote, Source, WhenStale};
 pub use fetch::FetchError;
 pub use keep::{Downloads, Missing, in_force, prepare};
 pub use remembered::{Remembered, StateError, Vouched, copy_state, replace};
+pub use stored::good;

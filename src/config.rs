@@ -24,7 +24,7 @@ use crate::audit::Durability;
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
 use crate::identity::Teams;
-use crate::policy::{AnswersFor, Entrypoint, LoadError};
+use crate::policy::{AnswersFor, Entrypoint, LoadError, Release};
 use crate::value::{Duration, Size, likeness, read_setting, unread};
 use crate::{
     admin, audit, bundles, console, gateway, grant, identity, listener, ship, store, telemetry,
@@ -112,6 +112,15 @@ impl Default for Policies {
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
         }
+    }
+}
+
+impl Policies {
+    /// Whether that is a bundle that is signed, and does not say how old it is: an older one is signed as well.
+    pub fn is_ageless(&self, release: &Release) -> bool {
+        let mut bundles = self.bundles.iter();
+        let its = bundles.find(|(name, _)| name.as_str() == release.name);
+        release.sequence.is_none() && its.is_some_and(|(_, bundle)| bundle.signature.is_some())
     }
 }
 

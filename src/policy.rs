@@ -62,7 +62,7 @@ pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
 pub use source::files::LONGEST_FILE;
-pub use source::older::Least;
+pub use source::older::{Former, Least};
 pub use source::packed::{Packed, Release, Signature, Sources};
 pub use source::texts::Text;
 pub use trust::Trusted;
@@ -252,6 +252,11 @@ impl Policy {
     /// All policies, for people.
     pub fn listed(&self) -> Vec<Listed> {
         self.engine.listed()
+    }
+
+    /// The same, with modes as they hold at a time.
+    pub fn listed_at(&self, time: jiff::Timestamp) -> Vec<Listed> {
+        self.engine.listed_at(time)
     }
 
     /// The text of a file of theirs, by its path as [`Listed`] has it.

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::{Digest, InForce, State};
-use super::{load, now};
+use super::{generations, load, now};
 use crate::audit::step_back;
 use crate::bundles;
 use crate::gateway::challenger::{Challenger, Desk, Judging};
@@ -200,7 +200,9 @@ impl Keeper {
 fn checked(wanted: &bundles::Challenger, in_force: &InForce) -> anyhow::Result<Policy> {
     let (config, set) = (&in_force.config, &in_force.set);
     let checked = load::challenger(wanted, config, set.policy(), Some(set.environments()));
-    checked.map_err(|error| config.hidden().error(error))
+    let policy = checked.map_err(|error| config.hidden().error(error))?;
+    generations::keep_challenger(config, &policy);
+    Ok(policy)
 }
 
 /// Files that change are looked at again after this time, and so often at most.

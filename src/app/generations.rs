@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use jiff::Timestamp;
 
 use super::now;
 use crate::bundles;
 use crate::config::Config;
-use crate::policy::{Generation, Least, Policy};
+use crate::policy::{Generation, Least, Policy, Release};
 use crate::value::{Size, absolute, read_file};
 
 /// Below the journal's directory.
@@ -28,6 +29,11 @@ pub fn folder(journal: &Path) -> PathBuf {
 /// Where the set of a revision is.
 pub fn path(journal: &Path, revision: &str) -> PathBuf {
     folder(journal).join(format!("{revision}{ENDING}"))
+}
+
+/// Where the sets are that were asked as challengers: none of them counts as one that was in force.
+pub fn challengers(journal: &Path) -> PathBuf {
+    folder(journal).join("challengers")
 }
 
 /// Whether sets of policies were in force here, and not this one.
@@ -57,6 +63,21 @@ pub(super) fn newest_releases(journal: &Path) -> BTreeMap<String, Least> {
     newest
 }
 
+/// The bundles of the set that was in force last.
+pub(super) fn last_releases(journal: &Path) -> Vec<Release> {
+    let newest = newest(journal).and_then(|path| Generation::bundles_of(&path));
+    newest.unwrap_or_default()
+}
+
+/// What of a bundle was in force last, whatever sets without it were in force since.
+pub(super) fn last_release(journal: &Path, name: &str) -> Option<Release> {
+    let kept = list(&folder(journal)).unwrap_or_default();
+    let releases = kept
+        .iter()
+        .filter_map(|(path, ..)| Generation::bundles_of(path));
+    releases.flatten().find(|release| release.name == name)
+}
+
 /// Behind the revision.
 pub const ENDING: &str = ".tar.gz";
 
@@ -74,18 +95,42 @@ pub(super) fn keep(config: &Config, policy: &Policy) {
     }
 }
 
+/// Keeps a challenger, of which records say the revision, before it is asked.
+pub(super) fn keep_challenger(config: &Config, policy: &Policy) {
+    let journal = &config.journal.directory;
+    if path(journal, policy.revision()).exists() {
+        return;
+    }
+    let path = challengers(journal).join(format!("{}{ENDING}", policy.revision()));
+    let kept = write(&path, policy).and_then(|()| make_room(&path, config.policies.archive_size));
+    if let Err(error) = kept {
+        tracing::warn!(
+            path = absolute(&path),
+            error = format!("{error:#}"),
+            "the challenger is asked and is not kept: dtgate policies show will not find it"
+        );
+    }
+}
+
 fn write(path: &Path, policy: &Policy) -> anyhow::Result<()> {
     let bytes = policy.kept().context("archive")?;
     let is_whole = read_file(path, bytes.len() as u64).is_ok_and(|kept| kept == bytes);
     if !is_whole {
-        return bundles::replace(path, &bytes).context("write");
+        bundles::replace(path, &bytes).context("write")?;
     }
-    // It is the newest again.
-    let seconds = u64::try_from(now().as_second()).unwrap_or(0);
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    // It is the newest, also where two are put in force in one moment, or somebody has set the clock back.
+    let kept = list(path.parent().unwrap_or(path)).unwrap_or_default();
+    let others = kept.iter().filter(|(other, ..)| other != path);
+    let after = others.map(|(.., modified)| *modified + A_LITTLE).max();
+    let since = Duration::try_from(now().duration_since(Timestamp::UNIX_EPOCH));
+    let now = SystemTime::UNIX_EPOCH + since.unwrap_or_default();
     let file = File::options().write(true).open(path).context("open")?;
-    file.set_modified(now).context("touch")
+    file.set_modified(after.map_or(now, |after| after.max(now)))
+        .context("touch")
 }
+
+/// What any file system tells apart.
+const A_LITTLE: Duration = Duration::from_millis(1);
 
 /// Takes away those that were in force longest ago, until the rest fits.
 fn make_room(in_force: &Path, most: Size) -> anyhow::Result<()> {
@@ -104,7 +149,7 @@ fn make_room(in_force: &Path, most: Size) -> anyhow::Result<()> {
         fs::remove_file(&path).with_context(|| path.display().to_string())?;
         tracing::info!(
             path = absolute(&path),
-            "policies that were in force are not kept any more (policies.archive_size)"
+            "policies that were in force, or asked as a challenger, are not kept any more (policies.archive_size)"
         );
     }
     Ok(())
@@ -154,6 +199,27 @@ mod tests {
         assert!(!are_others(folder.path(), "a"));
         fs::write(super::path(folder.path(), "b"), "").unwrap();
         assert!(are_others(folder.path(), "a") && !are_others(folder.path(), "b"));
+    }
+
+    #[test]
+    fn a_challenger_is_kept_and_was_not_in_force() {
+        let (folder, policies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let rego = "package dtgate.a\n\ndeny contains \"no\" if false\n";
+        fs::write(policies.path().join("a.rego"), rego).unwrap();
+        let policy = crate::app::policies_at(policies.path(), &[]).unwrap();
+        let text = format!("journal.directory = '{}'", folder.path().display());
+        let config: Config = toml::from_str(&text).unwrap();
+        let revision = policy.revision();
+        let kept = challengers(folder.path()).join(format!("{revision}{ENDING}"));
+        keep_challenger(&config, &policy);
+        assert_eq!(Generation::open(&kept).unwrap().revision, revision);
+        assert!(!are_others(folder.path(), "a") && newest(folder.path()).is_none());
+        assert!(newest_releases(folder.path()).is_empty());
+        // What was in force is kept once.
+        fs::remove_file(&kept).unwrap();
+        keep(&config, &policy);
+        keep_challenger(&config, &policy);
+        assert!(!kept.exists() && !are_others(folder.path(), revision));
     }
 
     #[test]

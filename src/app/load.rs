@@ -6,16 +6,16 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
+use super::memory::{self, Known, Memory};
 use super::{activation, generations};
-use crate::bundles::{self, Remembered};
+use crate::bundles;
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Entrypoint, Least, Packed, Policy, Problem, Release, Sources, suite};
+use crate::policy::{Entrypoint, Packed, Policy, Problem, Sources, suite};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
-use crate::value::rfc3339_millis;
 
 /// Reads policies, authorities and tokens, and has one request of every kind judged.
 ///
@@ -102,7 +102,8 @@ pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Mis
     let (is_shared, now) = (is_shared(config), super::now());
     let none = BTreeMap::new();
     let all = &policies.bundles;
-    bundles::prepare(&policies.state, all, is_shared, is_start, &none, now).await
+    let known = is_start.then(|| Known::new(config).all());
+    bundles::prepare(&policies.state, all, is_shared, known.as_ref(), &none, now).await
 }
 
 /// The same while a gate runs: it fetches those `running` by itself.
@@ -113,7 +114,7 @@ pub(super) async fn prepare_others(
     let policies = &config.policies;
     let (is_shared, now) = (is_shared(config), super::now());
     let (all, running) = (&policies.bundles, &running.policies.bundles);
-    bundles::prepare(&policies.state, all, is_shared, false, running, now).await
+    bundles::prepare(&policies.state, all, is_shared, None, running, now).await
 }
 
 /// Whether no bundle is alone.
@@ -125,15 +126,8 @@ pub(super) fn is_shared(config: &Config) -> bool {
 fn policies(config: &Config, in_force: Option<&Policy>) -> anyhow::Result<Policy> {
     let mut sources = sources(config)?;
     if config.policies.allow_rollback.is_none() {
-        for release in in_force.into_iter().flat_map(Policy::releases) {
-            let bundle = sources
-                .bundles
-                .iter_mut()
-                .find(|it| it.name == release.name);
-            if let Some(bundle) = bundle {
-                bundle.least = Least::of(release.least(), bundle.least.take());
-            }
-        }
+        let mut releases = in_force.into_iter().flat_map(Policy::releases);
+        memory::add(&mut sources.bundles, &mut releases);
     }
     // What is wrong with them says where; nothing has to stand before it.
     Ok(Policy::load_all(
@@ -183,7 +177,7 @@ pub(super) fn pass_their_tests(sources: &Sources, config: &Config) -> anyhow::Re
     let outcome = suite::run_all(sources, &options, &mut report);
     match outcome.context("tests")? {
         suite::Outcome::Passed => Ok(()),
-        suite::Outcome::Failed => anyhow::bail!(
+        suite::Outcome::Empty | suite::Outcome::Failed => anyhow::bail!(
             "the policies do not pass their tests (reload.require_tests):\n{}",
             String::from_utf8_lossy(&report).trim_end()
         ),
@@ -209,30 +203,15 @@ fn load_at(sources: &Sources) -> anyhow::Result<Policy> {
     Ok(Policy::load_all(sources, limit.into())?)
 }
 
-/// The bundles with a sequence of which nobody knows an earlier one: an older one would have been taken as well.
-pub(super) fn without_memory(config: &Config, policy: &Policy) -> anyhow::Result<Vec<String>> {
-    let mut config = config.clone();
-    // What may be gone behind is known all the same.
-    config.policies.allow_rollback = None;
-    let known = sources(&config)?.bundles.into_iter();
-    let known: Vec<Packed> = known.filter(|it| it.least.is_some()).collect();
-    let is_known = |name: &str| known.iter().any(|it| it.name == name);
-    let counted = policy.releases().filter(|it| it.sequence.is_some());
-    let unknown = counted.filter(|it| !is_known(&it.name));
-    Ok(unknown.map(|it| it.name.clone()).collect())
-}
-
 /// Where the policies come from, and what of the bundles must not be older than it is.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     let policies = &config.policies;
     let is_shared = is_shared(config);
-    let mut kept = None;
+    let mut known = Known::new(config);
     let bundles = policies.bundles.iter().map(|(name, bundle)| {
-        let least = match Remembered::read(&policies.state, name)? {
-            Some(remembered) => remembered.least(),
-            None => kept
-                .get_or_insert_with(|| generations::newest_releases(&config.journal.directory))
-                .remove(name.as_str()),
+        let memory = match policies.allow_rollback {
+            Some(_) => Memory::default(),
+            None => known.of(name)?,
         };
         let file = bundle.path(&policies.state, name);
         if let Some(remote) = bundle.remote()
@@ -245,7 +224,8 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
         }
         anyhow::Ok(Packed {
             is_shared,
-            least: least.filter(|_| policies.allow_rollback.is_none()),
+            least: memory.least,
+            formers: memory.formers,
             ..bundle.packed(name, file)
         })
     });
@@ -257,46 +237,27 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     })
 }
 
-/// Remembers which bundles are in force: after this, older ones are refused. One that cannot be remembered keeps no
-/// other from it; the first of them is told.
-pub(super) fn remember(config: &Config, policy: &Policy) -> anyhow::Result<()> {
-    let remembered: Vec<_> = policy
-        .releases()
-        .map(|release| remember_one(config, release))
-        .collect();
-    remembered.into_iter().collect()
-}
-
-fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
-    let policies = &config.policies;
-    let named = policies.bundles.iter();
-    let mut named = named.filter(|(name, _)| name.as_str() == release.name);
-    let Some((name, bundle)) = named.next() else {
-        return Ok(());
-    };
-    let mut now = Remembered {
-        digest: release.digest.clone(),
-        revision: release.revision.clone(),
-        sequence: release.sequence,
-        content: release.content.clone(),
-        ..Remembered::default()
-    };
-    // First what the next start takes: it must not be older than what is remembered.
-    now.vouched = bundles::in_force(&policies.state, name, bundle, release)
-        .with_context(|| format!("policies.state: {}", policies.state.display()))?;
-    Remembered::change(&policies.state, name, |before| {
-        let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
-        let same = before.filter(|before| before.digest == now.digest);
-        now.since = same.as_ref().and_then(|same| same.since.clone());
-        now.vouched = now
-            .vouched
-            .take()
-            .or_else(|| same.and_then(|same| same.vouched));
-        now.since
-            .get_or_insert_with(|| rfc3339_millis(super::now()));
-        is_to_know.then_some(now)
-    })?;
-    Ok(())
+/// The same configuration, with what was in force in the place of the bundles in files that are others now. `None`: none
+/// of them is.
+pub(super) fn beside_files(config: &Config, in_force: &Policy) -> Option<Config> {
+    let mut beside = config.clone();
+    let policies = &mut beside.policies;
+    let mut is_any = false;
+    for (name, bundle) in &mut policies.bundles {
+        let bundles::Source::File(path) = &mut bundle.source else {
+            continue;
+        };
+        let mut releases = in_force.releases();
+        let Some(release) = releases.find(|release| release.name == name.as_str()) else {
+            continue;
+        };
+        let good = bundles::good(&policies.state, name);
+        if !release.is_at(path) && release.is_at(&good) {
+            *path = good;
+            is_any = true;
+        }
+    }
+    is_any.then_some(beside)
 }
 
 /// Who belongs to which team, as `data.callers` has it.
@@ -331,17 +292,7 @@ pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
         let message = format!("there is no directory {shown}: no grant is good until there is one");
         doubts.push(config.problem(&["grants", "directory"], &message));
     }
-    for (name, bundle) in &config.policies.bundles {
-        if let Some(remote) = bundle.remote()
-            && let Some(max_age) = remote.max_age
-            && max_age.as_std() < remote.longest_silence()
-        {
-            let path = ["policies", "bundles", name.as_str(), "max_age"];
-            let message = "it is shorter than max_delay, long_poll and timeout together: a server that is well can be \
-                           silent for longer";
-            doubts.push(config.problem(&path, message));
-        }
-    }
+    doubts.extend(about_bundles(config, policy));
     let only_certificates = |team: &&str| {
         teams
             .ways(team)
@@ -359,7 +310,37 @@ pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
     doubts
 }
 
-/// Exceptions of the policies that have ended: nothing passes by them any more.
+/// What the configuration says about bundles, and what protects less than it seems to.
+fn about_bundles(config: &Config, policy: &Policy) -> Vec<Problem> {
+    let mut doubts = Vec::new();
+    for (name, bundle) in &config.policies.bundles {
+        let section = ["policies", "bundles", name.as_str()];
+        let mut releases = policy.releases();
+        let its = releases.find(|release| release.name == name.as_str());
+        if its.is_some_and(|release| config.policies.is_ageless(release)) {
+            let message = "the bundle is signed, and has no sequence: an older one that is signed would be taken, too; build \
+                           it with `dtgate build --sequence NUMBER`";
+            doubts.push(config.problem(&section, message));
+        }
+        let Some((remote, max_age)) = bundle.remote().and_then(|it| Some((it, it.max_age?))) else {
+            continue;
+        };
+        let key = ["policies", "bundles", name.as_str(), "max_age"];
+        if max_age.as_std() < remote.longest_silence() {
+            let message = "it is shorter than max_delay, long_poll and timeout together: a server that is well can be \
+                           silent for longer";
+            doubts.push(config.problem(&key, message));
+        }
+        if remote.is_forgeable() {
+            let message = "the URL begins with http://: whoever is on the way can answer for the server that nothing has \
+                           changed, and old policies never get too old; take https://";
+            doubts.push(config.problem(&key, message));
+        }
+    }
+    doubts
+}
+
+/// Modes and exceptions of the policies that have ended: nothing passes by them any more.
 pub fn ended(policy: &Policy) -> Vec<Problem> {
     policy.ended(super::now())
 }
@@ -423,6 +404,8 @@ pub(super) fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::memory::remember;
+    use crate::bundles::Remembered;
     use crate::policy::build::{Recipe, build};
 
     #[test]
@@ -439,6 +422,32 @@ mod tests {
                 Ok(_) => assert!(is_one, "{text:?}"),
                 Err(error) => assert!(!is_one && error.message().contains("a reason is expected")),
             }
+        }
+    }
+
+    /// Whoever is on the way can say for the server that nothing has changed.
+    #[test]
+    fn an_age_that_anybody_on_the_way_can_feign_is_doubted() {
+        let policies = tempfile::tempdir().unwrap();
+        let rego = "package dtgate.a\n\ndeny contains \"no\" if false\n";
+        std::fs::write(policies.path().join("a.rego"), rego).unwrap();
+        let policy = policies_at(policies.path(), &[]).unwrap();
+        for (url, more, is_doubted) in [
+            ("http://bundles.example/b", "max_age = '1h'", true),
+            ("http://bundles.example/b", "", false),
+            ("https://bundles.example/b", "max_age = '1h'", false),
+            ("http://127.0.0.1:1/b", "max_age = '1h'", false),
+        ] {
+            let text = format!(
+                "upstream.url = 'http://127.0.0.1:1'\n[policies.bundles.b]\nurl = '{url}'\n{more}\n\
+                 signature = {{ key_file = 'k', algorithm = 'ES256' }}\n"
+            );
+            let config: Config = toml::from_str(&text).unwrap();
+            let doubts = about_bundles(&config, &policy);
+            let told = doubts
+                .iter()
+                .any(|it| it.message.contains("begins with http://"));
+            assert_eq!(told, is_doubted, "{url} {more}: {doubts:?}");
         }
     }
 

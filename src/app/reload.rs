@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::manager::Manager;
 use super::{Hangups, load, shown};
 use crate::audit::Audit;
+use crate::audit::event::Record;
 use crate::bundles::{self, Downloads};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service};
@@ -71,12 +72,54 @@ struct PutAside {
     are_back: bool,
 }
 
+/// What was read, and cannot be put in force.
+struct Refused {
+    error: anyhow::Error,
+    /// Bundles that came and are not in force.
+    waiting: Vec<(bundles::Name, String)>,
+    tested: Tested,
+    /// What the files are like, and what those in force were like.
+    seen: Digest,
+    loaded: Digest,
+    trigger: Trigger,
+}
+
+/// Which bundles in files are read.
+#[derive(Clone, Copy)]
+enum Files {
+    AsTheyAre,
+    AsInForce,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the bundles in files are those in force")]
+struct NoneIsOther;
+
 /// What was read, and holds.
 struct Fresh {
     config: Config,
     wanted: gateway::Wanted,
     restart: Vec<&'static str>,
     tested: Tested,
+}
+
+impl Refused {
+    fn of(
+        error: anyhow::Error,
+        waiting: Vec<(bundles::Name, String)>,
+        tested: Tested,
+        [seen, loaded]: [Digest; 2],
+        trigger: Trigger,
+    ) -> Self {
+        Self {
+            error,
+            waiting,
+            tested,
+            seen,
+            loaded,
+            trigger,
+        }
+    }
 }
 
 impl Source {
@@ -161,7 +204,7 @@ impl Reloader {
             // What is fetched meanwhile takes the place of nothing that was not kept.
             let held = self.downloads.hold().await;
             let waiting = self.waiting().await;
-            let read = self.read(&source, tested).await;
+            let read = self.read(&source, tested, Files::AsTheyAre).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
                 rest = Instant::now() + rest_after(reading.elapsed());
@@ -184,9 +227,9 @@ impl Reloader {
                 }
                 Err(error) => {
                     refused = Some(seen);
-                    self.state.is_refused.store(true, Relaxed);
-                    self.refuse(&error, trigger).await;
-                    let aside = self.put_all_aside(&source, &waiting, &error, loaded).await;
+                    let of = Refused::of(error, waiting, tested, [seen, loaded], trigger);
+                    let aside;
+                    (aside, unrecorded) = Box::pin(self.refused(&source, of, unrecorded)).await;
                     again = aside.are_others.then_some(Trigger::Bundle);
                     // What comes again is tried again, also where nobody looks at files meanwhile.
                     refused = refused.filter(|_| !aside.are_back);
@@ -195,12 +238,44 @@ impl Reloader {
             drop(held);
             rest = Instant::now() + rest_after(reading.elapsed());
             self.say_how_it_is(trigger, self.state.is_refused.load(Relaxed));
-            let every = self.state.in_force.load().config.reload.interval;
-            if every != reload.interval {
-                looks = ticks(every);
-                looks.reset();
-            }
+            looks = self.ticks_again(looks, reload.interval);
         }
+    }
+
+    /// Others, where another interval is in force now.
+    fn ticks_again(&self, looks: Interval, before: crate::value::Duration) -> Interval {
+        let every = self.state.in_force.load().config.reload.interval;
+        if every == before {
+            return looks;
+        }
+        let mut looks = ticks(every);
+        looks.reset();
+        looks
+    }
+
+    /// What becomes of what cannot be put in force: what servers have may be, beside what was in force. `unrecorded`: what
+    /// still has to be.
+    async fn refused(
+        &self,
+        source: &Arc<Source>,
+        refused: Refused,
+        mut unrecorded: Option<Record>,
+    ) -> (PutAside, Option<Record>) {
+        let Refused { error, trigger, .. } = &refused;
+        let (mut why, mut waiting) = (None, &*refused.waiting);
+        match self.read_beside(source, &refused).await {
+            Some(Ok((fresh, renewed))) => {
+                unrecorded = Box::pin(self.put_in_force(fresh, renewed, *trigger)).await;
+                waiting = &[];
+            }
+            Some(Err(error)) => why = Some(error),
+            None => {}
+        }
+        self.state.is_refused.store(true, Relaxed);
+        self.refuse(error, *trigger).await;
+        let why = why.as_ref().unwrap_or(error);
+        let aside = self.put_all_aside(source, waiting, why, refused.loaded);
+        (aside.await, unrecorded)
     }
 
     /// Waits until there is something to look at, at once where that has to be done `again`, and until the gate has rested.
@@ -338,7 +413,32 @@ impl Reloader {
         seen
     }
 
-    async fn read(&self, source: &Arc<Source>, tested: Tested) -> anyhow::Result<Fresh> {
+    /// What servers have, beside what was in force of the bundles in files: one of those that is refused holds up none
+    /// of the others. `None`: no server has anything new, or no file is another one.
+    async fn read_beside(
+        &self,
+        source: &Arc<Source>,
+        refused: &Refused,
+    ) -> Option<anyhow::Result<(Fresh, Vec<&'static str>)>> {
+        if refused.waiting.is_empty() {
+            return None;
+        }
+        let read = self.read(source, refused.tested, Files::AsInForce).await;
+        if self.look(source).await != refused.seen {
+            return None;
+        }
+        match self.with_certificates(read).await {
+            Err(error) if error.is::<NoneIsOther>() => None,
+            read => Some(read),
+        }
+    }
+
+    async fn read(
+        &self,
+        source: &Arc<Source>,
+        tested: Tested,
+        files: Files,
+    ) -> anyhow::Result<Fresh> {
         let (source, state, metrics) = (source.clone(), self.state.clone(), self.metrics.clone());
         let reading = move || {
             let running = state.in_force.load_full();
@@ -350,9 +450,16 @@ impl Reloader {
                     .block_on(load::prepare_others(&config, &running.config))?;
                 super::check_listeners(&config)?;
                 let before = Some((&running.config, &*running.set));
-                let wanted = load::load(&config, &metrics, before)?;
+                let beside = match files {
+                    Files::AsTheyAre => config.clone(),
+                    Files::AsInForce => {
+                        let beside = load::beside_files(&config, running.set.policy());
+                        beside.ok_or(NoneIsOther)?
+                    }
+                };
+                let wanted = load::load(&beside, &metrics, before)?;
                 Ok(Fresh {
-                    tested: tested.with(&config)?,
+                    tested: tested.with(&beside)?,
                     config,
                     wanted,
                     restart,

@@ -85,14 +85,17 @@ pub(super) fn evaluation(question: &Question) -> Result<Answer, Refusal> {
 
 /// Several, with what they have in common; or one, where there is no list.
 pub(super) fn evaluations(question: &Question, metrics: &Metrics) -> Result<Answer, Refusal> {
-    let asked = read(question)?;
+    check_kind(question)?;
+    let read = json::parse_listed(&question.body, "evaluations");
+    let (asked, listed) = read.map_err(|error| unread(&error))?;
+    let asked = object(asked)?;
     let semantic = semantic(&asked)?;
-    let listed = match asked.get("evaluations") {
+    match asked.get("evaluations") {
         None => return single(question, &asked),
-        Some(Value::Array(listed)) if listed.is_empty() => return single(question, &asked),
-        Some(Value::Array(listed)) => listed,
+        Some(Value::Array(_)) if listed.is_empty() => return single(question, &asked),
+        Some(Value::Array(_)) => {}
         Some(_) => return Err(invalid("evaluations is no list")),
-    };
+    }
     let most = question.most_evaluations;
     if listed.len() > most {
         metrics.reached(Limit::Evaluations);
@@ -100,16 +103,20 @@ pub(super) fn evaluations(question: &Question, metrics: &Metrics) -> Result<Answ
     }
     let began = Instant::now();
     let mut answers = Vec::new();
-    for one in listed {
+    for one in &listed {
         let answer = match one {
-            Value::Object(_) if began.elapsed() > MOST_TIME => {
+            Ok(Value::Object(_)) if began.elapsed() > MOST_TIME => {
                 Flaw::new(503, "the evaluations before this one took too long").to_json()
             }
-            Value::Object(own) => {
+            Ok(Value::Object(own)) => {
                 let merged = merged(own, &asked);
                 evaluate(question, &merged).unwrap_or_else(|flaw| flaw.to_json())
             }
-            _ => Flaw::new(400, "the evaluation is no object").to_json(),
+            Ok(_) => Flaw::new(400, "the evaluation is no object").to_json(),
+            Err(error) => {
+                let message = format!("the evaluation is {NOT_JSON}: {error}");
+                Flaw::new(400, message).to_json()
+            }
         };
         let decision = answer.get("decision") == Some(&Value::Bool(true));
         answers.push(answer);
@@ -133,18 +140,26 @@ fn single(question: &Question, asked: &Map<String, Value>) -> Result<Answer, Ref
 }
 
 fn read(question: &Question) -> Result<Map<String, Value>, Refusal> {
+    check_kind(question)?;
+    object(json::parse(&question.body).map_err(|error| unread(&error))?)
+}
+
+fn check_kind(question: &Question) -> Result<(), Refusal> {
     let kind = question.parts.headers.get(CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return Err(invalid("the Content-Type must be application/json"));
+    if kind.eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(invalid("the Content-Type must be application/json"))
     }
-    let read = json::parse(&question.body);
-    let read = read.map_err(|error| {
-        invalid(&format!(
-            "the body is not JSON that everybody reads alike: {error}"
-        ))
-    })?;
+}
+
+fn unread(error: &json::JsonError) -> Refusal {
+    invalid(&format!("the body is {NOT_JSON}: {error}"))
+}
+
+fn object(read: Value) -> Result<Map<String, Value>, Refusal> {
     match read {
         Value::Object(members) => Ok(members),
         _ => Err(invalid("the body must be a JSON object")),
@@ -328,6 +343,10 @@ fn unsaid(what: Unknown) -> &'static str {
         Unknown::Address => {
             "caller.address: 192.0.2.1 stands for it, and policies judge by it; give it as subject.properties.address"
         }
+        Unknown::Caller => {
+            "caller: nobody is said, and a real caller has a token at least, by which policies, modes and exceptions may judge \
+             otherwise; give it by subject.type token, team, jwt or spiffe, or in subject.properties"
+        }
         Unknown::Headers => {
             "attributes.request.http.headers: there are none but those that every request has, and policies judge by \
              them; give them as action.properties.headers"
@@ -346,6 +365,7 @@ fn unsaid(what: Unknown) -> &'static str {
     }
 }
 
+const NOT_JSON: &str = "not JSON that everybody reads alike";
 /// Objections in one answer.
 const MOST_VIOLATIONS: usize = 100;
 /// Bytes of one text in it.

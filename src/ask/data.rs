@@ -47,8 +47,10 @@ fn input(question: &Question) -> Result<(Option<Value>, bool), Refusal> {
         return Ok((None, true));
     }
     match read(body)? {
+        // OPA takes it for nothing, there as in the member.
+        Value::Null => Ok((None, true)),
         Value::Object(mut members) => {
-            let input = members.remove("input");
+            let input = members.remove("input").filter(|input| !input.is_null());
             let is_missing = input.is_none();
             Ok((input, is_missing))
         }

@@ -128,7 +128,19 @@ impl Entities<'_> {
     fn who(&self, ignored: &mut Vec<String>) -> Result<Who, Flaw> {
         let mut who = Who::default();
         let id = text(self.subject, "id");
-        match text(self.subject, "type") {
+        let kind = text(self.subject, "type");
+        let meant = TYPES
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(kind.trim()));
+        if let Some(meant) = meant.filter(|meant| **meant != kind) {
+            // Else nobody would be the caller, and nobody is denied less.
+            let message = format!("write subject.type {meant:?} in these letters");
+            return Err(Flaw::new(400, message));
+        }
+        if meant.is_some() && id.is_empty() {
+            return Err(Flaw::new(400, "subject.id is empty"));
+        }
+        match kind {
             "token" => who.token = Some(public_id("subject.id", id)?),
             "team" => who.teams.push(id.to_owned()),
             "jwt" => who.claims = Some(Map::from_iter([("sub".to_owned(), id.into())])),
@@ -256,6 +268,9 @@ impl Entities<'_> {
         Ok((environment, time))
     }
 }
+
+/// What says who calls, as `subject.type`.
+const TYPES: [&str; 4] = ["jwt", "spiffe", "team", "token"];
 
 /// The properties of an entity; those that mean nothing are told.
 fn properties<'e>(

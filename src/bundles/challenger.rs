@@ -63,6 +63,7 @@ impl Challenger {
                         roots: None,
                         is_shared: false,
                         least: None,
+                        formers: Vec::new(),
                     }],
                     ..Sources::default()
                 }

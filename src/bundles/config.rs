@@ -194,6 +194,11 @@ impl Remote {
         parts.into_iter().map(Duration::as_std).sum()
     }
 
+    /// Whether somebody on the way can answer for it.
+    pub fn is_forgeable(&self) -> bool {
+        !is_private(&self.url)
+    }
+
     /// Without its query, which may be a secret.
     pub fn shown(&self) -> String {
         let text = self.url.to_string();
@@ -223,6 +228,7 @@ impl Config {
             roots: self.roots.clone(),
             is_shared: false,
             least: None,
+            formers: Vec::new(),
         }
     }
 

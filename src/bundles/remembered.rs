@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::Name;
-use crate::policy::Least;
+use crate::policy::{Former, Least};
 use crate::value::{unread, unwritten};
 
 /// What was in force last.
@@ -23,6 +23,9 @@ pub struct Remembered {
     /// Of what is in it, whoever packed and signed it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
+    /// What it owned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<String>,
     /// When it was put in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
@@ -50,8 +53,8 @@ pub enum StateError {
          take the file away", path.display()
     )]
     Damaged { path: PathBuf, reason: String },
-    #[error("policies.state: {}: {}", path.display(), unwritten(error))]
-    Write { path: PathBuf, error: io::Error },
+    #[error("policies.state: {0}")]
+    Write(io::Error),
 }
 
 impl Remembered {
@@ -96,39 +99,82 @@ impl Remembered {
     pub fn write(&self, state: &Path, name: &Name) -> Result<(), StateError> {
         let path = path(state, name);
         let text = serde_json::json!(self).to_string();
-        replace(&path, format!("{text}\n").as_bytes())
-            .map_err(|error| StateError::Write { path, error })
+        replace(&path, format!("{text}\n").as_bytes()).map_err(StateError::Write)
+    }
+
+    /// What is remembered of bundles under other names than these, as far as it can be read.
+    pub fn others(state: &Path, names: &[&Name]) -> Vec<Former> {
+        let entries = fs::read_dir(state).into_iter().flatten().flatten();
+        let found = entries.filter_map(|entry| {
+            let file = entry.file_name();
+            let name = file.to_str()?.strip_suffix(ENDING)?;
+            let name = Name::try_from(name.to_owned()).ok()?;
+            if names.contains(&&name) {
+                return None;
+            }
+            let remembered = Self::read(state, &name).ok()??;
+            Some(Former {
+                name: name.to_string(),
+                least: remembered.least()?,
+                roots: remembered.roots,
+            })
+        });
+        found.collect()
+    }
+
+    /// Forgets one.
+    pub fn forget(state: &Path, name: &str) -> io::Result<()> {
+        let _one = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+        match fs::remove_file(state.join(format!("{name}{ENDING}"))) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
 /// Puts a file in the place of another, in a directory that is made where there is none. It is on disk, and for nobody
-/// else to read, when this comes back; whoever reads meanwhile gets the one or the other.
+/// else to read, when this comes back; whoever reads meanwhile gets the one or the other. An error names what stands in
+/// the way.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    replace_by(&new, path, bytes)
+        .map_err(|(at, error)| io::Error::other(format!("{}: {}", at.display(), unwritten(&error))))
+}
+
+/// `new`: what it is called until it is whole.
+fn replace_by<'a>(
+    new: &'a Path,
+    path: &'a Path,
+    bytes: &[u8],
+) -> Result<(), (&'a Path, io::Error)> {
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    let at = |at: &'a Path| move |error: io::Error| (at, error);
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)?;
+    builder.create(directory).map_err(at(directory))?;
     // One at a time: another that writes the same file would take its new one away.
     let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let new = path.with_extension("new");
     // What somebody else left or linked there is not written to.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err((new, error)),
         _ => {}
     }
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    fs::File::open(directory)?.sync_all()
+    let mut file = options.open(new).map_err(at(new))?;
+    file.write_all(bytes).map_err(at(new))?;
+    file.sync_all().map_err(at(new))?;
+    fs::rename(new, path).map_err(at(path))?;
+    let written = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    written.map_err(at(directory))
 }
 
+/// Of a file, behind the name of its bundle.
+const ENDING: &str = ".json";
 static WRITING: Mutex<()> = Mutex::new(());
 static CHANGING: Mutex<()> = Mutex::new(());
 
@@ -148,7 +194,7 @@ pub fn copy_state(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn path(state: &Path, name: &Name) -> PathBuf {
-    state.join(format!("{name}.json"))
+    state.join(format!("{name}{ENDING}"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::remembered::replace;
 use super::{Config, Name, Remembered, Vouched};
-use crate::policy::Packed;
+use crate::policy::{Least, Packed};
 use crate::value::Sha256Hex;
 
 /// What a server said of what was fetched.
@@ -26,6 +26,11 @@ pub(super) struct Said {
     /// Which server: SHA-256 of its URL, which may have a secret in its query.
     #[serde(default)]
     pub(super) server: String,
+}
+
+/// Where the copy is of what was in force last.
+pub fn good(state: &Path, name: &Name) -> PathBuf {
+    state.join(format!("{name}.good.tar.gz"))
 }
 
 /// The files of one bundle.
@@ -61,7 +66,7 @@ impl Stored {
     }
 
     fn good(&self) -> PathBuf {
-        self.state.join(format!("{}.good.tar.gz", self.name))
+        good(&self.state, &self.name)
     }
 
     fn said_path(&self) -> PathBuf {
@@ -204,8 +209,19 @@ impl Stored {
         Ok(true)
     }
 
-    /// For a start: what was in force last, and nothing that came later.
+    /// Only what is no older than that may be read.
+    pub(super) fn not_older(&mut self, least: Option<Least>) {
+        self.packed.least = least;
+    }
+
+    /// For a start: what was in force last, and nothing that came later. What is known to have been in force stays, though
+    /// that could not be kept.
     pub(super) fn restore(&self) -> io::Result<()> {
+        let current = fs::read(&self.current).unwrap_or_default();
+        let least = self.packed.least.as_ref();
+        if least.is_some_and(|least| least.digest == Sha256Hex::of(&current).as_str()) {
+            return Ok(());
+        }
         match fs::read(self.good()) {
             Ok(bytes) if fs::read(&self.current).ok().as_ref() != Some(&bytes) => {
                 replace(&self.current, &bytes)

@@ -81,6 +81,7 @@ impl Test {
         Ok(match self.report(&options, out)? {
             suite::Outcome::Passed => ExitCode::SUCCESS,
             suite::Outcome::Failed => ExitCode::from(2),
+            suite::Outcome::Empty => anyhow::bail!(suite::EMPTY),
         })
     }
 
@@ -105,11 +106,13 @@ impl Test {
         loop {
             // A change that comes while they run is seen behind that.
             let seen = suite::fingerprint(&self.paths);
-            if let Err(error) = self.report(options, out) {
-                if error.is::<std::io::Error>() {
-                    return Err(error);
+            match self.report(options, out) {
+                Ok(suite::Outcome::Empty) if self.format == Format::Pretty => {
+                    writeln!(out, "{}", suite::EMPTY)?;
                 }
-                writeln!(out, "{}", VisibleLines(format!("{error:#}")))?;
+                Ok(_) => {}
+                Err(error) if error.is::<std::io::Error>() => return Err(error),
+                Err(error) => writeln!(out, "{}", VisibleLines(format!("{error:#}")))?,
             }
             if self.format == Format::Pretty {
                 writeln!(out, "Waiting for a file to change; Ctrl-C ends it.")?;

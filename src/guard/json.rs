@@ -5,6 +5,7 @@
 //! refused, so that "what a lenient reader could make of it" is one value. It refuses to know what the
 //! members mean.
 
+mod apart;
 mod place;
 
 use std::collections::HashSet;
@@ -45,6 +46,30 @@ impl Error for JsonError {}
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_text(as_text(bytes)?)
 }
+
+/// Reads one JSON object with a list in it, and each value of the list apart: one that cannot be read spoils none of the
+/// others. In the object the list is empty, or what else is there under its name.
+pub fn parse_listed(bytes: &[u8], list: &str) -> Result<(Value, Listed), JsonError> {
+    let text = as_text(bytes)?;
+    let whole = match parse_text(text) {
+        Ok(mut whole) => {
+            let listed = match whole.get_mut(list) {
+                Some(Value::Array(listed)) => std::mem::take(listed),
+                _ => Vec::new(),
+            };
+            return Ok((whole, listed.into_iter().map(Ok).collect()));
+        }
+        Err(whole) => whole,
+    };
+    let Some((rest, listed)) = apart::taken(text, list) else {
+        return Err(whole);
+    };
+    let rest = parse_text(&rest).map_err(|_rest| whole)?;
+    Ok((rest, listed.into_iter().map(parse_text).collect()))
+}
+
+/// The values of a list, each by itself.
+pub type Listed = Vec<Result<Value, JsonError>>;
 
 /// Reads one JSON object.
 ///

@@ -82,6 +82,12 @@ impl Archive {
         Self::read(&packed.map_err(|error| Refusal::new(unread(&error)))?)
     }
 
+    /// SHA-256 of a file that may be one.
+    pub(in crate::policy) fn digest_of(path: &Path) -> io::Result<String> {
+        let packed = read_file(path, MOST_BYTES as u64)?;
+        Ok(Sha256Hex::of(&packed).as_str().to_owned())
+    }
+
     pub(in crate::policy) fn read(packed: &[u8]) -> Result<Self, Refusal> {
         let unpacked = unpacked(packed)?;
         let mut files = BTreeMap::new();

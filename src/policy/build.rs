@@ -117,7 +117,10 @@ fn manifest<P: AsRef<Path>>(paths: &[P], recipe: &Recipe) -> Result<Json, LoadEr
             }
             Err(error) => return Err(refused(unread(&error))),
         };
-        Manifest::parse(&text).map_err(refused)?;
+        // What is built says of itself that it is Rego v1.
+        if Manifest::parse(&text).map_err(refused)?.is_of_old_rego() {
+            return Err(refused(manifest::OLD.to_owned()));
+        }
         if let Some((other, _)) = &found {
             return Err(refused(format!(
                 "{} is one, too: a bundle has one",
@@ -164,6 +167,7 @@ fn read_back(bytes: &[u8], name: &Path) -> Result<String, LoadError> {
         roots: None,
         is_shared: false,
         least: None,
+        formers: Vec::new(),
     };
     tree.add_archive(Archive::read(bytes), &bundle);
     let mut problems = std::mem::take(&mut tree.unread);

@@ -159,8 +159,7 @@ impl Bundle {
         let others = Others::of(&program, &entrypoints, are_in_force, &mut problems);
         let found = verdicts::policies(&program, &others, &mut problems);
         problems.extend(hiding(&tree, &modules));
-        let names = found.keys().map(String::as_str);
-        let names: Vec<&str> = names
+        let names: Vec<&str> = (found.keys().map(String::as_str))
             .chain(entrypoints.iter().map(Entrypoint::name))
             .collect();
         let enforcement = modes::read(&tree.data, &names, |path, message| {
@@ -188,13 +187,9 @@ impl Bundle {
         let reads_of = program.reads_of_policies(&names, &entrypoints);
         finish(problems)?;
         let warnings = warnings(&program, &mut tree, &entrypoints, lookup_required);
-        let of_one = |problem| LoadError {
-            problems: vec![problem],
-        };
         let (mut rego, origins) = evaluable(&mut rego, &tree.data).map_err(of_one)?;
-        let evaluated = evaluated(&mut rego, &tree.data);
-        let evaluated = evaluated.map_err(|problem| of_one(origins.in_file(problem)))?;
-
+        let evaluated =
+            evaluated(&mut rego, &tree.data).map_err(|problem| of_one(origins.in_file(problem)))?;
         let policies = definitions(found, &entrypoints, enforcement);
         tree.entrypoints = entrypoints;
         Ok(Self {
@@ -225,6 +220,12 @@ impl Bundle {
 }
 
 /// The policies and the entrypoints, by name, with how each is applied.
+fn of_one(problem: Problem) -> LoadError {
+    LoadError {
+        problems: vec![problem],
+    }
+}
+
 fn definitions(
     found: BTreeMap<String, BTreeSet<Rule>>,
     entrypoints: &[Entrypoint],

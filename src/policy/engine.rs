@@ -322,6 +322,12 @@ impl Engine {
         policies.map(|(name, it)| (name.as_str(), it.enforcement.to_string()))
     }
 
+    /// How a policy is applied at a time, in words.
+    pub(super) fn mode_at(&self, policy: &str, time: jiff::Timestamp) -> Option<String> {
+        let policy = self.policies.get(policy)?;
+        Some(policy.enforcement.at(time))
+    }
+
     /// Environments that modes and exceptions are about.
     pub fn environments(&self) -> BTreeSet<&str> {
         let modes = self.policies.values();
@@ -331,13 +337,20 @@ impl Engine {
         names.map(String::as_str).collect()
     }
 
-    /// Exceptions that have ended.
+    /// Modes and exceptions that have ended.
     pub fn ended(&self, now: jiff::Timestamp) -> Vec<Problem> {
         let ended = self.exceptions.ended(now);
         let told = |(place, message): (String, String)| {
             self.tree.problem_in_data(&["exceptions", &place], message)
         };
-        ended.map(told).collect()
+        let mut all: Vec<Problem> = ended.map(told).collect();
+        for (name, policy) in &self.policies {
+            all.extend(policy.enforcement.ended(now).map(|message| {
+                let message = format!("data.modes.{name}: {message}");
+                self.tree.problem_in_data(&["modes", name], message)
+            }));
+        }
+        all
     }
 
     /// What is worth a second look at the policies, and yet is in force.

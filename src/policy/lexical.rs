@@ -71,6 +71,11 @@ pub(super) fn written(path: &str, text: &str) -> Result<String, Problem> {
     Ok(changes.applied(text))
 }
 
+/// Whether a file says with `import rego.v1` which Rego it is written in.
+pub(super) fn says_rego_v1(text: &str) -> bool {
+    tokens::tokens(text).is_ok_and(|tokens| keywords::says_rego_v1(text, &tokens))
+}
+
 /// Whether the parser would complain of what is new, and not of what is wrong.
 fn has_new(text: &str) -> bool {
     let signs = ["$\"", "$`", "future.keywords", "rego.v2"];

@@ -29,6 +29,16 @@ struct Annotation {
 }
 
 impl Engine {
+    /// The same, with modes as they hold at a time.
+    pub fn listed_at(&self, time: jiff::Timestamp) -> Vec<Listed> {
+        let mut listed = self.listed();
+        for policy in &mut listed {
+            let mode = self.mode_at(&policy.name, time);
+            policy.mode = mode.unwrap_or_default();
+        }
+        listed
+    }
+
     /// By name.
     pub fn listed(&self) -> Vec<Listed> {
         let tests = tests(self.tree());
@@ -129,6 +139,26 @@ mod tests_of_it {
         assert_eq!(
             b.mode,
             "enforce (environment dev, stage; 5 %), then warn (until 2027-02-01T00:00:00Z)"
+        );
+        let policy = Policy::load(directory.path(), DEFAULT_LIMIT).unwrap();
+        let at = |time: &str| policy.listed_at(time.parse().unwrap())[1].mode.clone();
+        assert_eq!(at("2027-01-31T23:59:59Z"), b.mode);
+        assert_eq!(
+            at("2027-02-01T00:00:00Z"),
+            "enforce (environment dev, stage; 5 %), then enforce (warn ended 2027-02-01T00:00:00Z)"
+        );
+        assert!(
+            policy
+                .ended("2027-01-31T23:59:59Z".parse().unwrap())
+                .is_empty()
+        );
+        let ended = policy.ended("2027-02-01T00:00:00Z".parse().unwrap());
+        let told = ended[0].to_string();
+        assert!(
+            told.contains(
+                "/data.yaml:2:3: data.modes.b: the mode warn ended at 2027-02-01T00:00:00Z"
+            ),
+            "{told}"
         );
     }
 }

@@ -74,9 +74,10 @@ pub struct Options {
     pub within: Option<Duration>,
 }
 
-/// What the exit code says: 0 for passed, 2 for failed. An [`Error`] is 1.
+/// What the exit code says: 0 for passed, 2 for failed, 1 where there was no test and has to be one. An [`Error`] is 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
+    Empty,
     Failed,
     Passed,
 }
@@ -99,6 +100,9 @@ pub enum Error {
     #[error("could not write the report")]
     Write(#[from] io::Error),
 }
+
+/// What is said of [`Outcome::Empty`], as `opa test` says it.
+pub const EMPTY: &str = "no tests were run";
 
 /// Runs every test below the paths and reports to `out`.
 pub fn run<P: AsRef<Path>>(
@@ -128,9 +132,9 @@ fn report(suite: &Suite, options: &Options, out: &mut dyn Write) -> Result<Outco
     }
     let skipping_is_fine = options.exit_zero_on_skipped;
     let is_fine = |result: &TestResult| result.passed() || (skipping_is_fine && result.skip);
-    let is_empty = options.fail_on_empty && results.is_empty();
-    let passed = results.iter().all(is_fine) && !is_empty;
-    let outcome = if passed {
+    let outcome = if options.fail_on_empty && results.is_empty() {
+        Outcome::Empty
+    } else if results.iter().all(is_fine) {
         Outcome::Passed
     } else {
         Outcome::Failed
@@ -145,6 +149,7 @@ fn report(suite: &Suite, options: &Options, out: &mut dyn Write) -> Result<Outco
     } else {
         match options.format {
             Format::Json => report::json(&results, out)?,
+            Format::Junit if outcome == Outcome::Empty => junit::without_any(out)?,
             Format::Junit => junit::write(&results, out)?,
             Format::Pretty => report::pretty(&results, options.verbose, out)?,
         }

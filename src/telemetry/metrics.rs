@@ -288,6 +288,11 @@ impl Metrics {
         }
     }
 
+    /// Whether a start would know which bundles are in force.
+    pub fn bundles_remembered(&self, are: bool) {
+        self.0.families.bundles_unremembered.set((!are).into());
+    }
+
     /// Whether the files of the challenger were refused.
     pub fn challenger_is_refused(&self, is_refused: bool) {
         self.0.families.challenger_refused.set(is_refused.into());

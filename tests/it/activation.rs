@@ -287,6 +287,7 @@ fn policies_that_would_have_decided_too_much_otherwise_are_not_in_force() {
         "{said}"
     );
     assert!(said.contains("scopes: 4, first decision "), "{said}");
+    assert!(!said.contains("by by"), "{said}");
     assert_eq!(grant(&gate, "metrics.read"), 204);
     // It lets pass what was denied.
     files.write("policies/scopes.rego", &scopes("set()"));

@@ -381,6 +381,94 @@ fn without_its_state_a_gate_knows_the_highest_sequence_by_the_sets_that_it_has_k
     assert!(!gate.log().contains("nobody knows a sequence"));
 }
 
+/// The state is set back, as by a backup, or could not be written in time.
+#[test]
+fn a_state_that_is_older_than_the_journal_opens_no_way_back() {
+    let works = Works::new();
+    let older = works.bundle("names", "b", 4);
+    works.put("platform.tar.gz", &older);
+    works.configuration(&["platform"]);
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let gate = Gate::spawn(
+        tempfile::tempdir().unwrap(),
+        works.serving(&upstream, &directory),
+    );
+    let metric = || {
+        let wanted = "\ndtgate_bundles_unremembered ";
+        let told = exchange(gate.admin, METRICS).body;
+        told.split_once(wanted).unwrap().1[..1].to_owned()
+    };
+    assert_eq!(status(&gate)["policies"]["unremembered"], Value::Null);
+    assert_eq!(metric(), "0");
+    let first = status(&gate);
+    std::fs::create_dir(works.path("state/platform.new")).unwrap();
+    works.put("platform.tar.gz", &works.bundle("names", "a", 5));
+    assert_eq!(after(&gate, &first)["reload"]["last"]["ok"], true);
+    let told = status(&gate)["policies"]["unremembered"].to_string();
+    assert!(told.contains("platform.new: "), "{told}");
+    assert_eq!(metric(), "1");
+    drop(gate);
+
+    works.put("platform.tar.gz", &older);
+    let refused = works.serving(&upstream, &directory).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        said.contains("its sequence is 4, and 5 was in force already"),
+        "{said}"
+    );
+    std::fs::remove_dir(works.path("state/platform.new")).unwrap();
+    let mut command = works.serving(&upstream, &directory);
+    command.args(["--allow-rollback", "incident 4711"]);
+    drop(Gate::spawn(tempfile::tempdir().unwrap(), command));
+    // That stands in the newest set.
+    let command = works.serving(&upstream, &directory);
+    let gate = Gate::spawn(tempfile::tempdir().unwrap(), command);
+    assert_eq!(named(&gate, "b"), 204);
+}
+
+#[test]
+fn a_signed_bundle_without_a_sequence_is_told() {
+    let works = Works::new();
+    works.write("source/names.rego", &names_are("names", "a"));
+    let made = program()
+        .current_dir(works.0.path())
+        .args([
+            "build",
+            "source",
+            "--root",
+            "dtgate",
+            "--output",
+            "platform.tar.gz",
+        ])
+        .args(["--signing-alg", "ES256", "--signing-key", "key.pem"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    works.configuration(&["platform"]);
+    let mut check = program();
+    check
+        .arg("check")
+        .arg("--config")
+        .arg(works.path("dtgate.toml"));
+    let checked = format!("{:?}", check.output().unwrap());
+    assert!(
+        checked.contains("the bundle is signed, and has no sequence: an older one"),
+        "{checked}"
+    );
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let command = works.serving(&upstream, &directory);
+    let gate = Gate::spawn(directory, command);
+    assert_eq!(
+        status(&gate)["policies"]["without_sequence"],
+        json!(["platform"])
+    );
+}
+
+const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
 #[test]
 fn other_files_with_the_same_sequence_are_refused_and_the_same_signed_again_are_not() {
     let works = Works::new();

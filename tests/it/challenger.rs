@@ -193,6 +193,30 @@ fn it_is_asked_beside_and_only_the_journal_tells() {
     assert_eq!(seen, wanted);
     asked_for(&gate);
     verify(&gate.journal());
+    // The revision in its records leads to it.
+    let show = |more: &[&str]| {
+        let mut command = program();
+        command
+            .args(["policies", "show", "--journal"])
+            .arg(gate.journal());
+        let output = command.args(more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let revision = told["revision"].as_str().unwrap();
+    assert!(show(&[revision, "--file", "names.rego"]).contains("worse"));
+    let listed = show(&["--format", "json"]);
+    let listed: Vec<Value> = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        listed
+            .iter()
+            .map(|it| it["challenger"] == true)
+            .collect::<Vec<_>>(),
+        [false, true]
+    );
 }
 
 /// The commands find it.

@@ -72,5 +72,6 @@ fn what_ends_a_script_changes_nothing_that_it_came_to() {
 
 /// The statuses that curl prints, a line each.
 pub(crate) fn statuses(told: &str) -> Vec<&str> {
-    told.lines().filter(|line| line.len() == 3).collect()
+    let is_one = |line: &&str| line.len() == 3 && line.bytes().all(|byte| byte.is_ascii_digit());
+    told.lines().filter(is_one).collect()
 }

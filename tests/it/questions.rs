@@ -177,10 +177,15 @@ fn documents_are_answered_as_opa_does() {
     let without = post(admin, "/v1/data/guardrails/scope_budget", "", "{}").json();
     assert_eq!(names(&without), ["decision_id", "result", "warning"]);
     assert_eq!(without["warning"]["code"], "api_usage_warning");
-    assert_eq!(
-        names(&post(admin, "/v1/data/nothing", "", "").json()),
-        ["decision_id", "warning"]
-    );
+    for nothing in ["", "null", "{\"input\": null}"] {
+        assert_eq!(
+            names(&post(admin, "/v1/data/nothing", "", nothing).json()),
+            ["decision_id", "warning"],
+            "{nothing}"
+        );
+    }
+    let null = get(admin, "/v1/data/nothing?input=null").json();
+    assert_eq!(names(&null), ["decision_id"]);
     assert_eq!(gate.decisions(), [Value::Null; 0]);
 }
 

@@ -86,7 +86,7 @@ fn examples(report: &Report, change: Change) -> String {
     let groups = groups.map(|group| {
         let example = group.examples.first().map(|example| {
             format!(
-                ", first decision {} by {}: {}",
+                ", first decision {} {}: {}",
                 example.decision_id, example.by, example.says
             )
         });

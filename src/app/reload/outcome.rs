@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::state::{InForce, Last, Trigger};
 use super::{Fresh, Reloader, off_thread};
 use crate::app::prove::prove;
-use crate::app::{configured, export, generations, load, now, say_bundles};
+use crate::app::{configured, export, generations, load, memory, now, say_bundles};
 use crate::audit;
 use crate::audit::event::{self, Event, Record};
 use crate::audit::pseudonym::Pseudonyms;
@@ -33,13 +33,12 @@ impl Reloader {
             tested: _,
         } = fresh;
         let overridden = load::overridden(&config, wanted.catalogue());
-        let mut changed = config.changed_since(&running.config);
         let set = Set::new(wanted, Some(&running.set));
-        changed.extend(set.changed_since(&running.set));
-        changed.extend(renewed);
-        changed.sort_unstable();
-        changed.dedup();
+        let changed = changed(&running, &config, &set, renewed);
+        let without = without_memory(&config, &set, &running.set).await;
         let kept = keep_generation(&config, &set).await;
+        // Before it judges: whatever happens then, a start knows it.
+        self.remember(&config, &set).await;
         load::say_doubts(&config, &set);
         let mut configured = configured::configured(&config, &set, &self.state.key, overridden);
         configured.kept = kept;
@@ -73,7 +72,7 @@ impl Reloader {
             for service in &self.services {
                 service.swap(set.clone());
             }
-            let (set, since) = (set.clone(), at);
+            let (set, config, since) = (set.clone(), config.clone(), at);
             self.state
                 .in_force
                 .store(Arc::new(InForce { set, config, since }));
@@ -86,7 +85,11 @@ impl Reloader {
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
         say_what_is_in_force(trigger, &set, &changed);
-        self.remember(&changed).await;
+        if changed.contains(&"policies") {
+            say_bundles(&config, set.policy());
+        }
+        memory::say_without(&without, set.policy());
+        self.state.more_without_memory(&without, set.policy());
         // Behind it: how old a bundle is stands there.
         self.keep_bundles().await;
         say_what_needs_a_restart(&restart);
@@ -128,17 +131,11 @@ impl Reloader {
         self.downloads.are_in_force(in_force.set.policy());
     }
 
-    /// What of the bundles has to be known after a restart, and what of them is said now.
-    async fn remember(&self, changed: &[&'static str]) {
-        let in_force = self.state.in_force.load_full();
-        if changed.contains(&"policies") {
-            say_bundles(&in_force.config, in_force.set.policy());
-        }
-        self.downloads.set_kept(true);
-        if let Err(error) = self.remembered().await {
-            self.downloads.set_kept(false);
+    /// What of the bundles has to be known after a restart.
+    async fn remember(&self, config: &Config, set: &Arc<Set>) {
+        if let Err(error) = self.remembered(config, set).await {
             tracing::error!(
-                error = format!("{error:#}"),
+                error,
                 "the bundles are in force, and older ones would not be known as such after a restart: it is tried again"
             );
         }
@@ -146,16 +143,25 @@ impl Reloader {
 
     /// Until it is known.
     async fn remember_again(&self) {
-        if !self.downloads.is_kept() && self.remembered().await.is_ok() {
-            self.downloads.set_kept(true);
+        if self.downloads.is_kept() {
+            return;
+        }
+        let in_force = self.state.in_force.load_full();
+        let remembered = self.remembered(&in_force.config, &in_force.set);
+        if remembered.await.is_ok() {
             tracing::info!("the bundles in force are known after a restart");
         }
     }
 
-    async fn remembered(&self) -> anyhow::Result<()> {
-        let in_force = self.state.in_force.load_full();
-        let remembering = move || load::remember(&in_force.config, in_force.set.policy());
-        off_thread(remembering).await.unwrap_or(Ok(()))
+    async fn remembered(&self, config: &Config, set: &Arc<Set>) -> Result<(), String> {
+        let (config, set) = (config.clone(), set.clone());
+        let remembering = move || memory::remember(&config, set.policy());
+        let remembered = off_thread(remembering).await.unwrap_or(Ok(()));
+        let remembered = remembered.map_err(|error| format!("{error:#}"));
+        self.downloads.set_kept(remembered.is_ok());
+        self.metrics.bundles_remembered(remembered.is_ok());
+        self.state.tell_remembered(remembered.clone());
+        remembered
     }
 
     /// Bundles that came and were refused do not keep other files from being read.
@@ -248,6 +254,30 @@ impl Reloader {
         let again = self.audit.record(record.clone()).await;
         again.is_err().then_some(record)
     }
+}
+
+/// What is not as it was, in order. `renewed`: what was renewed already.
+fn changed(
+    running: &InForce,
+    config: &Config,
+    set: &Set,
+    renewed: Vec<&'static str>,
+) -> Vec<&'static str> {
+    let mut changed = config.changed_since(&running.config);
+    changed.extend(set.changed_since(&running.set));
+    changed.extend(renewed);
+    changed.sort_unstable();
+    changed.dedup();
+    changed
+}
+
+/// The bundles of it of which nobody knows an earlier one.
+async fn without_memory(config: &Config, set: &Arc<Set>, before: &Arc<Set>) -> Vec<String> {
+    let (config, set, before) = (config.clone(), set.clone(), before.clone());
+    let looking = move || memory::without(&config, set.policy(), Some(before.policy()));
+    // What cannot be read was refused before.
+    let found = off_thread(looking).await;
+    found.and_then(Result::ok).unwrap_or_default()
 }
 
 /// Before anything is judged by it. The digest of its files.

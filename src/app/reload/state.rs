@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -29,8 +29,10 @@ pub(in crate::app) struct State {
     keys: Mutex<Option<AbortHandle>>,
     /// Names credentials that have no public part.
     pub(super) key: HashKey,
-    /// Bundles of which no sequence was known at the start.
-    without_memory: Vec<String>,
+    /// Bundles of which no sequence was known when they were put in force.
+    without_memory: Mutex<Vec<String>>,
+    /// Why a start would not know which bundles are in force.
+    unremembered: Mutex<Option<String>>,
     started: Timestamp,
 }
 
@@ -74,7 +76,8 @@ impl State {
             is_refused: AtomicBool::default(),
             keys: Mutex::default(),
             key,
-            without_memory,
+            without_memory: Mutex::new(without_memory),
+            unremembered: Mutex::default(),
             started: since,
         }
     }
@@ -91,7 +94,7 @@ impl State {
         let names: Vec<&str> = policy.names().collect();
         let reload = in_force.config.reload;
         let configured = configured(&in_force.config, &in_force.set, &self.key, Map::new());
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = lock(&self.last);
         let told = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": rfc3339_millis(self.started),
@@ -102,7 +105,9 @@ impl State {
                 "revision": policy.revision(),
                 "names": names,
                 "bundles": configured.bundles,
-                "without_memory": self.without_memory,
+                "without_memory": *lock(&self.without_memory),
+                "without_sequence": without_sequence(&in_force),
+                "unremembered": *lock(&self.unremembered),
                 "judged_by": policy.trusted(),
             },
             "issuers": issuers(in_force.set.tokens()),
@@ -128,14 +133,28 @@ impl State {
     pub(in crate::app) fn keep_keys(&self) {
         let tokens = self.in_force.load().set.tokens().clone();
         let keeping = tokio::spawn(async move { tokens.keep().await }).abort_handle();
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = lock(&self.keys);
         if let Some(before) = keys.replace(keeping) {
             before.abort();
         }
     }
 
     pub(super) fn tell(&self, last: Last) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+        *lock(&self.last) = Some(last);
+    }
+
+    /// Of these bundles, which are in force from here on, nobody knows an earlier one.
+    pub(super) fn more_without_memory(&self, more: &[String], policy: &Policy) {
+        let mut without = lock(&self.without_memory);
+        without.retain(|name| policy.releases().any(|it| it.name == *name));
+        without.extend_from_slice(more);
+        without.sort_unstable();
+        without.dedup();
+    }
+
+    /// Whether a start would know which bundles are in force, and why not.
+    pub(super) fn tell_remembered(&self, remembered: Result<(), String>) {
+        *lock(&self.unremembered) = remembered.err();
     }
 }
 
@@ -170,6 +189,17 @@ impl Trigger {
             Self::Watch => "watch",
         }
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bundles that are signed, and that do not say how old they are: older ones are signed as well.
+fn without_sequence(in_force: &InForce) -> Vec<&str> {
+    let releases = in_force.set.policy().releases();
+    let without = releases.filter(|release| in_force.config.policies.is_ageless(release));
+    without.map(|release| release.name.as_str()).collect()
 }
 
 /// How the keys of each issuer of tokens are.

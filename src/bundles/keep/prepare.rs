@@ -1,5 +1,6 @@
 //! What has to be on disk before the gate reads it, and what a start will find there.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -8,8 +9,8 @@ use jiff::Timestamp;
 use super::{Bundles, said};
 use crate::bundles::fetch::Answer;
 use crate::bundles::stored::Stored;
-use crate::bundles::{Config, Name, Vouched};
-use crate::policy::Release;
+use crate::bundles::{Name, Vouched};
+use crate::policy::{Least, Release};
 use crate::value::unwritten;
 
 /// Why a bundle that has to be there before the gate reads is not there.
@@ -22,12 +23,13 @@ pub struct Missing {
 }
 
 /// Sees to it that each bundle is there: what was in force last, or, where none was, what the server has now. `running`:
-/// those that are fetched again and again already.
+/// those that are fetched again and again already. `at_start`: what of each must not be older, as far as anybody knows;
+/// `None`: it is no start.
 pub async fn prepare(
     state: &Path,
     bundles: &Bundles,
     is_shared: bool,
-    is_start: bool,
+    at_start: Option<&BTreeMap<Name, Least>>,
     running: &Bundles,
     now: Timestamp,
 ) -> Result<(), Missing> {
@@ -40,8 +42,9 @@ pub async fn prepare(
             url: remote.shown(),
             reason,
         };
-        let stored = Stored::new(state, name, config, is_shared);
-        if is_start {
+        let mut stored = Stored::new(state, name, config, is_shared);
+        if let Some(known) = at_start {
+            stored.not_older(known.get(name).cloned());
             stored
                 .restore()
                 .map_err(|error| missing(unwritten(&error)))?;
@@ -71,18 +74,20 @@ pub async fn prepare(
     Ok(())
 }
 
-/// Keeps what is in force, for the next start: the bytes that were judged, whatever has come meanwhile. Gives what is to
-/// be remembered of when the server vouched for it.
+/// Keeps what is in force, for the next start: the bytes that were judged, whatever has come meanwhile. One in a file is
+/// kept where a server has others: those are judged beside it when the file is wrong. Gives what is to be remembered of
+/// when the server vouched for it.
 pub fn in_force(
     state: &Path,
     name: &Name,
-    config: &Config,
+    bundles: &Bundles,
     judged: &Release,
 ) -> io::Result<Option<Vouched>> {
-    if config.remote().is_none() {
+    let is_any_remote = bundles.values().any(|it| it.remote().is_some());
+    let Some(config) = bundles.get(name).filter(|_| is_any_remote) else {
         return Ok(None);
-    }
+    };
     let stored = Stored::new(state, name, config, false);
     stored.is_in_force(&judged.packed)?;
-    Ok(stored.vouched(&judged.digest))
+    Ok(config.remote().and_then(|_| stored.vouched(&judged.digest)))
 }

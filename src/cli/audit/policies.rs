@@ -76,7 +76,7 @@ impl List {
             .transpose()
             .context("--objections: when each objected last")?;
         let mut rows = Vec::new();
-        for policy in policy.listed() {
+        for policy in policy.listed_at(app::now()) {
             let objected = source.as_ref().map(|source| last(source, &policy.name));
             let objected = objected.transpose()?.flatten();
             rows.push(Row { policy, objected });

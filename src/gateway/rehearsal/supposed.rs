@@ -50,6 +50,17 @@ pub struct Supposition {
     pub before: Before,
 }
 
+impl Supposition {
+    fn who(&self) -> Who {
+        let is_proven = self.certificate.is_some() || self.jwt.is_some();
+        if is_proven || self.token.is_some() || !self.teams.is_empty() {
+            Who::Somebody
+        } else {
+            Who::Nobody
+        }
+    }
+}
+
 /// Where it is known from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Before {
@@ -85,6 +96,8 @@ pub struct Opinion {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unknown {
     Address,
+    /// Who calls: there is no token, no proof and no team.
+    Caller,
     Headers,
     Host,
     /// The token as it is, of a request that changes it.
@@ -96,9 +109,17 @@ pub enum Unknown {
 /// What a question says of these.
 struct Said {
     address: bool,
+    who: Who,
     headers: bool,
     host: bool,
     before: Before,
+}
+
+/// Whether a question says who calls.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Who {
+    Somebody,
+    Nobody,
 }
 
 /// Why there is no opinion. It may hold text of whoever asks: what shows it has to take secrets out.
@@ -167,6 +188,7 @@ impl Set {
         };
         let said = Said {
             address: supposition.address.is_some(),
+            who: supposition.who(),
             headers: supposition.headers.is_some(),
             host: supposition.host.is_some() || entrance.host.is_some(),
             before,
@@ -233,6 +255,8 @@ impl Set {
         let reads = |members: &[&str]| members.iter().any(|member| policy.reads(member));
         let all = [
             (Unknown::Address, !said.address && reads(&OF_ADDRESS)),
+            // Whatever they read: modes and exceptions are for callers, too.
+            (Unknown::Caller, said.who == Who::Nobody),
             (Unknown::Headers, !said.headers && reads(&[HEADERS])),
             (Unknown::Host, !said.host && reads(&[HOST_MEMBER])),
             (

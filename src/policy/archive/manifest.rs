@@ -1,8 +1,12 @@
 //! What a bundle says of itself, in `.manifest`, and which parts of `data` are its own.
 
+use std::path::Path;
+
 use serde_json::{Map, Value as Json};
 
 use super::{Archive, Refusal};
+use crate::policy::builtins::glob;
+use crate::policy::lexical;
 
 /// Where it stands.
 pub(in crate::policy) const NAME: &str = ".manifest";
@@ -17,6 +21,16 @@ pub(in crate::policy) struct Manifest {
     pub(in crate::policy) roots: Vec<Root>,
     /// Counts what was released, so that an older bundle is known as one.
     pub(in crate::policy) sequence: Option<u64>,
+    versions: Versions,
+}
+
+/// In which Rego its policies are written, as far as the manifest says it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Versions {
+    /// All of them but for those below are written in that of OPA 0.
+    is_old: bool,
+    /// Globs, and whether what they are about is written in that of OPA 0.
+    of_files: Vec<(String, bool)>,
 }
 
 impl Default for Manifest {
@@ -26,7 +40,42 @@ impl Default for Manifest {
             revision: None,
             roots: vec![Root(Vec::new())],
             sequence: None,
+            versions: Versions::default(),
         }
+    }
+}
+
+impl Versions {
+    fn parse(of_all: Option<&Json>, of_files: Option<&Json>) -> Result<Self, String> {
+        let none = Map::new();
+        let of_files = match of_files {
+            None => &none,
+            Some(Json::Object(versions)) => versions,
+            Some(_) => return Err("file_rego_versions: it is no object".to_owned()),
+        };
+        let of_files = of_files
+            .iter()
+            .map(|(glob, version)| Ok((glob.clone(), is_old(version)?)));
+        Ok(Self {
+            is_old: of_all.map(is_old).transpose()?.unwrap_or(false),
+            of_files: of_files.collect::<Result<_, String>>()?,
+        })
+    }
+
+    fn say_that_any_is_old(&self) -> bool {
+        self.is_old || self.of_files.iter().any(|(_, is_old)| *is_old)
+    }
+
+    /// Where several globs are about one file, OPA takes any of them.
+    fn is_old(&self, name: &str) -> bool {
+        // OPA takes names as the archive has them, with a slash before them or without.
+        let rooted = format!("/{name}");
+        let is_about = |glob: &str| glob::is_about(glob, &rooted);
+        let old = self.of_files.iter().filter(|(_, is_old)| *is_old);
+        let mut old = old.map(|(glob, _)| glob);
+        let mut new = self.of_files.iter().filter(|(_, is_old)| !is_old);
+        old.any(|glob| is_about(glob) || glob::is_about(glob, name))
+            || (self.is_old && !new.any(|(glob, _)| is_about(glob)))
     }
 }
 
@@ -93,15 +142,6 @@ impl Manifest {
         {
             return Err(WASM.to_owned());
         }
-        let versions =
-            member("file_rego_versions").map(|it| it.as_object().ok_or("it is no object"));
-        let versions = versions
-            .transpose()
-            .map_err(|error| format!("file_rego_versions: {error}"))?;
-        let of_files = versions.into_iter().flatten().map(|(_, version)| version);
-        for version in member("rego_version").into_iter().chain(of_files) {
-            is_read(version)?;
-        }
         let revision = match member("revision") {
             None => None,
             Some(Json::String(text)) if text.len() > LONGEST_REVISION => {
@@ -116,7 +156,30 @@ impl Manifest {
             revision,
             roots: roots(member("roots"))?,
             sequence: sequence(member("metadata"))?,
+            versions: Versions::parse(member("rego_version"), member("file_rego_versions"))?,
         })
+    }
+
+    /// Whether it says of any policy that it is written in the Rego of OPA 0.
+    pub(in crate::policy) fn is_of_old_rego(&self) -> bool {
+        self.versions.say_that_any_is_old()
+    }
+
+    /// Refuses a bundle with a policy in the Rego of OPA 0. One that the manifest takes for such a policy, and that has
+    /// `import rego.v1`, is read by OPA as its version 1 reads all.
+    pub(in crate::policy) fn permit_versions(&self, archive: &Archive) -> Result<(), Refusal> {
+        if !self.is_of_old_rego() {
+            return Ok(());
+        }
+        for (name, bytes) in &archive.files {
+            let is_rego = Path::new(name).extension().is_some_and(|it| it == "rego");
+            let is_policy = is_rego && self.versions.is_old(name);
+            let text = str::from_utf8(bytes).unwrap_or_default();
+            if is_policy && !lexical::says_rego_v1(text) {
+                return Err(Refusal::of_file(name, OLD));
+            }
+        }
+        Ok(())
     }
 
     /// Whether it may define that.
@@ -137,22 +200,28 @@ impl Manifest {
         roots.find(|root| EVERYBODYS.iter().any(|part| root.overlaps(&[*part])))
     }
 
+    /// Its roots, each as a manifest has it. Too many to be kept are told as all of `data`.
+    pub(in crate::policy) fn shown_roots(&self) -> Vec<String> {
+        let roots = self.roots.iter().map(|root| root.0.join("/"));
+        let roots: Vec<String> = roots.collect();
+        if roots.iter().map(String::len).sum::<usize>() > MOST_KEPT {
+            return vec![String::new()];
+        }
+        roots
+    }
+
     pub(in crate::policy) fn roots(&self) -> String {
         let roots: Vec<String> = self.roots.iter().map(ToString::to_string).collect();
         roots.join(", ")
     }
 }
 
-/// Rego as OPA has read it since its version 1.
-fn is_read(version: &Json) -> Result<(), String> {
+/// Whether it is the Rego of OPA 0, and not that which OPA reads since its version 1.
+fn is_old(version: &Json) -> Result<bool, String> {
     match version.as_u64() {
-        Some(1) => Ok(()),
-        Some(0) => Err(
-            "its policies are written in the Rego of OPA 0 (rego_version 0), which dtgate does not read: rewrite them with \
-             `opa fmt --write --v0-v1`, and build the bundle again"
-                .to_owned(),
-        ),
-        _ => Err(format!("rego_version is 1, not {version}")),
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => Err(format!("rego_version is 0 or 1, not {version}")),
     }
 }
 
@@ -207,6 +276,10 @@ fn sequence(metadata: Option<&Json>) -> Result<Option<u64>, String> {
     })
 }
 
+/// Tools for bundles write a version of 0 where nobody gives one.
+pub(in crate::policy) const OLD: &str = "the manifest says that it is written in the Rego of OPA 0 (rego_version 0), which \
+    dtgate does not read, and it has no `import rego.v1`: if it is written in Rego v1, give the source of the bundle a \
+    file .manifest with \"rego_version\": 1; else rewrite it with `opa fmt --write --v0-v1`; and build the bundle again";
 pub(in crate::policy) const WASM: &str = "it was built for another engine (WebAssembly or plans): build it with \
     `opa build --target rego`, which is the default";
 
@@ -221,5 +294,7 @@ const KNOWN: [&str; 6] = [
 ];
 const LONGEST_REVISION: usize = 256;
 const MOST_ROOTS: usize = 1000;
+/// Of the roots of a bundle that was in force, in bytes.
+const MOST_KEPT: usize = 16 << 10;
 /// What every reader of JSON reads alike.
 const LAST_SEQUENCE: u64 = (1 << 53) - 1;

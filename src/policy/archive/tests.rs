@@ -171,12 +171,13 @@ fn a_manifest_says_which_rego_which_roots_and_which_sequence() {
     for (text, said) in [
         ("[]", "no JSON object"),
         ("{} {}", "no JSON object"),
-        (r#"{"rego_version": 0}"#, "opa fmt --write --v0-v1"),
+        (r#"{"rego_version": 2}"#, "rego_version is 0 or 1, not 2"),
+        (r#"{"rego_version": "0"}"#, "rego_version is 0 or 1"),
         (
-            r#"{"file_rego_versions": {"/a.rego": 0}}"#,
-            "opa fmt --write --v0-v1",
+            r#"{"file_rego_versions": {"/a.rego": 2}}"#,
+            "rego_version is 0 or 1, not 2",
         ),
-        (r#"{"rego_version": 2}"#, "rego_version is 1, not 2"),
+        (r#"{"file_rego_versions": []}"#, "it is no object"),
         (
             r#"{"Roots": ["a"]}"#,
             "write \"roots\" instead of \"Roots\"",

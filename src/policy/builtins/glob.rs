@@ -27,16 +27,24 @@ pub(in super::super) fn fault(glob: &str) -> Option<String> {
     read(glob, &[]).err()
 }
 
+/// Whether a glob without separators is about that: what is no glob is about nothing.
+pub(in super::super) fn is_about(glob: &str, text: &str) -> bool {
+    has(glob, &[], text).unwrap_or(false)
+}
+
 fn matches(arguments: Arguments<'_>) -> Answer {
     let glob = arguments.text(0)?;
     let separators = separators(arguments)?;
-    let text = arguments.text(2)?;
+    Ok(has(glob, &separators, arguments.text(2)?)?.into())
+}
+
+fn has(glob: &str, separators: &[char], text: &str) -> Result<bool, String> {
     let mut key = "g".to_owned();
-    key.extend(&separators);
+    key.extend(separators);
     // Separators are given by the argument, and a glob has no way to end them.
     key = format!("{key}\u{0}{}\u{0}{glob}", separators.len());
-    let pattern = patterns::kept(&key, Wanted::Whole, || read(glob, &separators))?;
-    Ok(pattern.is_match(text)?.into())
+    let pattern = patterns::kept(&key, Wanted::Whole, || read(glob, separators))?;
+    pattern.is_match(text)
 }
 
 fn quote_meta(arguments: Arguments<'_>) -> Answer {

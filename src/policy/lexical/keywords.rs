@@ -59,6 +59,25 @@ pub(super) fn imported(text: &str, tokens: &[Token], changes: &mut Changes) -> I
     imported
 }
 
+/// Whether `rego.v1` is imported, under no other name: OPA knows none.
+pub(super) fn says_rego_v1(text: &str, tokens: &[Token]) -> bool {
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        let first = word(text, token);
+        if !["import", "package"].contains(&first) || is_reference(text, tokens, at) {
+            return false;
+        }
+        let rest = tokens.get(at + 1..).unwrap_or_default();
+        let length = header(text, rest);
+        let found = path(text, rest).filter(|_| first == "import");
+        if found.is_some_and(|(path, _)| path == ["rego", "v1"] && length == 3) {
+            return true;
+        }
+        at += 1 + length;
+    }
+    false
+}
+
 /// How many words a path takes, with the name that is given to it.
 fn header(text: &str, tokens: &[Token]) -> usize {
     let joined = tokens

@@ -27,6 +27,9 @@ struct Said {
     revision: String,
     /// The bundles among the sources.
     bundles: Vec<Release>,
+    /// What each of them owns.
+    #[serde(default)]
+    roots: Vec<Vec<String>>,
     /// Rules that judge besides the policies.
     #[serde(default)]
     entrypoints: Vec<String>,
@@ -41,6 +44,11 @@ impl Tree {
         let said = Said {
             revision: revision.to_owned(),
             bundles: self.parts.iter().map(|it| it.release.clone()).collect(),
+            roots: self
+                .parts
+                .iter()
+                .map(|it| it.release.roots.clone())
+                .collect(),
             entrypoints: self.entrypoints.iter().map(ToString::to_string).collect(),
             files: content_without(&files, NAME),
         };
@@ -135,7 +143,10 @@ pub(in crate::policy) fn bundles(set: impl Read) -> Option<Vec<Release>> {
     }
     let mut text = Vec::new();
     first.by_ref().take(LONGEST).read_to_end(&mut text).ok()?;
-    let said: Said = serde_json::from_slice(&text).ok()?;
+    let mut said: Said = serde_json::from_slice(&text).ok()?;
+    for (bundle, roots) in said.bundles.iter_mut().zip(said.roots) {
+        bundle.roots = roots;
+    }
     Some(said.bundles)
 }
 

@@ -31,6 +31,41 @@ impl Enforcement {
         found.map_or(Mode::Enforce, |entry| entry.mode)
     }
 
+    /// In words, as it holds at a time: what has ended is told as that.
+    pub(in crate::policy) fn at(&self, time: jiff::Timestamp) -> String {
+        let (ended, live): (Vec<Entry>, Vec<Entry>) = self
+            .0
+            .iter()
+            .cloned()
+            .partition(|entry| entry.about.has_ended(time));
+        let is_open = live.last().is_some_and(|last| !last.about.is_everything());
+        let mut told = Self(live).to_string();
+        if ended.is_empty() {
+            return told;
+        }
+        if is_open {
+            told = format!("{told}, then {}", Mode::Enforce);
+        }
+        let ended = ended.iter().map(|Entry { mode, about }| {
+            let end = about.until.map(|until| until.to_string());
+            format!("{mode} ended {}", end.unwrap_or_default())
+        });
+        let ended: Vec<String> = ended.collect();
+        format!("{told} ({})", ended.join(", "))
+    }
+
+    /// What is to be said of entries that have ended.
+    pub(in crate::policy) fn ended(&self, time: jiff::Timestamp) -> impl Iterator<Item = String> {
+        let ended = self.0.iter().filter(move |it| it.about.has_ended(time));
+        ended.map(|Entry { mode, about }| {
+            let until = about.until.map(|until| until.to_string());
+            format!(
+                "the mode {mode} ended at {}: it holds for nobody any more; remove it",
+                until.unwrap_or_default()
+            )
+        })
+    }
+
     /// What its entries are about.
     pub(in crate::policy) fn about(&self) -> impl Iterator<Item = &About> {
         self.0.iter().map(|entry| &entry.about)

@@ -1,6 +1,6 @@
 //! Whether a bundle is older than the one that was in force, or another one with the same number.
 
-use crate::policy::archive::manifest::{self, Manifest};
+use crate::policy::archive::manifest::{self, Manifest, Root};
 use crate::policy::archive::signature;
 use crate::policy::archive::{Archive, Refusal};
 use crate::policy::source::packed::Release;
@@ -13,6 +13,44 @@ pub struct Least {
     pub digest: String,
     /// Of what is in it, as in [`Release`]; empty where nobody knows.
     pub content: String,
+}
+
+/// A bundle that was in force under a name that has none now: another with a part of what it owned may be the same, renamed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Former {
+    pub name: String,
+    /// What it owned, as in [`Release`].
+    pub roots: Vec<String>,
+    pub least: Least,
+}
+
+impl Former {
+    /// Whether one that owns this owns a part of what it owned.
+    pub fn overlaps(&self, roots: &[String]) -> bool {
+        let others: Vec<Root> = roots.iter().map(|text| Root::of(text)).collect();
+        let mut own = self.roots.iter().map(|text| Root::of(text));
+        own.any(|own| others.iter().any(|other| own.overlaps(other.steps())))
+    }
+
+    /// Whether one that owns this owns all that it owned.
+    pub fn is_within(&self, roots: &[String]) -> bool {
+        let others: Vec<Root> = roots.iter().map(|text| Root::of(text)).collect();
+        let mut own = self.roots.iter().map(|text| Root::of(text));
+        own.all(|own| others.iter().any(|other| other.has(own.steps())))
+    }
+
+    pub(super) fn permit(&self, archive: &Archive, manifest: &Manifest) -> Result<(), Refusal> {
+        if !self.overlaps(&manifest.shown_roots()) {
+            return Ok(());
+        }
+        self.least.permit(archive, manifest).map_err(|refusal| {
+            let about = format!(
+                "the bundle {}, which owned a part of what this one owns, was in force under that name: {}",
+                self.name, refusal.message
+            );
+            Refusal::of_file(manifest::NAME, about)
+        })
+    }
 }
 
 impl Least {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::files::{File, Kind, Tree};
-use super::older::{Least, content};
+use super::older::{Former, Least, content};
 use super::{data, kept, roots};
 use crate::policy::archive::manifest::{self, Manifest};
 use crate::policy::archive::signature::{self, Signer};
@@ -41,6 +41,8 @@ pub struct Packed {
     pub is_shared: bool,
     /// What was in force: nothing older may take its place.
     pub least: Option<Least>,
+    /// Others that were in force and have no place now, where nothing is known of this one.
+    pub formers: Vec<Former>,
 }
 
 /// How a bundle has to be signed.
@@ -67,6 +69,9 @@ pub struct Release {
     pub content: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// What it owns.
+    #[serde(skip)]
+    pub roots: Vec<String>,
     /// The archive: what is put in force is kept as it was judged, and another may have come into its place meanwhile.
     #[serde(skip)]
     pub packed: Arc<[u8]>,
@@ -80,6 +85,13 @@ pub(in crate::policy) struct Part {
     pub(in crate::policy) manifest: Manifest,
     /// What the bundle says of itself, as it stands there.
     pub(in crate::policy) manifest_text: Option<String>,
+}
+
+impl Release {
+    /// Whether this file is its archive.
+    pub fn is_at(&self, file: &Path) -> bool {
+        Archive::digest_of(file).is_ok_and(|digest| digest == self.digest)
+    }
 }
 
 impl Packed {
@@ -107,6 +119,7 @@ impl Sources {
                     roots: None,
                     is_shared: false,
                     least: None,
+                    formers: Vec::new(),
                 }],
                 ..Self::default()
             }
@@ -201,6 +214,7 @@ impl Tree {
                 digest: archive.digest,
                 content,
                 sequence: manifest.sequence,
+                roots: manifest.shown_roots(),
                 packed: archive.packed,
             },
             place,
@@ -280,6 +294,7 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
         Signature::Unchecked => {}
     }
     let manifest = Manifest::of(archive)?;
+    manifest.permit_versions(archive)?;
     if let Some(allowed) = &bundle.roots
         && let Some(root) = manifest.outside(allowed)
     {
@@ -303,6 +318,9 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
     }
     if let Some(least) = &bundle.least {
         least.permit(archive, &manifest)?;
+    }
+    for former in &bundle.formers {
+        former.permit(archive, &manifest)?;
     }
     Ok(manifest)
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::EMPTY;
 use super::report::{Failure, TestResult};
 
 /// One `<testcase>`.
@@ -33,6 +34,20 @@ pub(super) fn write(results: &[TestResult], out: &mut dyn Write) -> io::Result<(
         }
         writeln!(out, "  </testsuite>")?;
     }
+    writeln!(out, "</testsuites>")
+}
+
+/// There was no test, and has to be one: a report of nothing would look like one of tests that pass.
+pub(super) fn without_any(out: &mut dyn Write) -> io::Result<()> {
+    let counts = "tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"0.000000\"";
+    writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
+    writeln!(out, "<testsuites name=\"dtgate\" {counts}>")?;
+    writeln!(out, "  <testsuite name=\"dtgate\" {counts}>")?;
+    writeln!(
+        out,
+        "    <testcase name=\"tests\" classname=\"dtgate\" time=\"0.000000\"><error message=\"{EMPTY}\"/></testcase>"
+    )?;
+    writeln!(out, "  </testsuite>")?;
     writeln!(out, "</testsuites>")
 }
 

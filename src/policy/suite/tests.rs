@@ -813,7 +813,16 @@ fn no_test_is_a_failure_only_for_who_says_so() {
         fail_on_empty: true,
         ..Options::default()
     };
-    assert_eq!(report(&files, &options).0, Outcome::Failed);
+    assert_eq!(report(&files, &options).0, Outcome::Empty);
+    let junit = Options {
+        format: Format::Junit,
+        ..options.clone()
+    };
+    let (_, xml) = report(&files, &junit);
+    assert!(
+        xml.contains("errors=\"1\"") && xml.contains("<error message=\"no tests were run\"/>"),
+        "{xml}"
+    );
     assert_eq!(report(&both(), &options).0, Outcome::Failed);
     let options = Options {
         run: Some(Regex::new("test_ok").unwrap()),

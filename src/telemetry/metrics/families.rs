@@ -45,6 +45,7 @@ pub(super) struct Families {
     pub(super) index_failures: Gauge,
     pub(super) bundle_fetched: Family<BundleLabels, Gauge>,
     pub(super) bundle_fetches: Family<BundleResultLabels, Counter>,
+    pub(super) bundles_unremembered: Gauge,
     pub(super) questions: Family<QuestionLabels, Counter>,
     pub(super) jwks_fetched: Family<IssuerLabels, Gauge>,
     pub(super) jwks_fetches: Family<IssuerResultLabels, Counter>,
@@ -237,6 +238,11 @@ impl Families {
                 to,
                 "bundle_fetches",
                 "Times that a bundle of policies was asked for, by bundle and result",
+            ),
+            bundles_unremembered: add(
+                to,
+                "bundles_unremembered",
+                "1 when a start would not know which bundles of policies are in force",
             ),
             questions: add(
                 to,

@@ -321,3 +321,20 @@ fn needs_opa_each_takes_the_bundles_of_the_other() {
         "{check}"
     );
 }
+
+/// They are a bundle for OPA as well: it refuses data beyond the roots.
+#[test]
+#[ignore = "needs OPA"]
+fn needs_opa_the_shipped_policies_are_a_bundle() {
+    let works = Works::new();
+    let folder = works.0.path();
+    let policies = crate::harness::policies();
+    for arguments in [
+        vec!["build", "--output", "b.tar.gz", "--bundle"],
+        vec!["check", "--strict", "--bundle"],
+        vec!["test", "--bundle"],
+    ] {
+        succeeded(opa().current_dir(folder).args(arguments).arg(&policies));
+    }
+    assert!(run(&["test", "b.tar.gz"], folder).status.success());
+}

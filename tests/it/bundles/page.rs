@@ -30,6 +30,9 @@ fn needs_openssl_the_page_about_rolling_out_does_what_it_says() {
         "bundle platform: revision 2026-11-29, sequence 1, sha256 ",
         "its sequence is 1, and 2 was in force already",
         "\"revision\":\"2026-11-30\"",
+        "bundle platform: 2026-11-30, sha256 ",
+        "4 files written to then",
+        "rules, settings and modes are the same",
         "1  were denied and would be allowed",
         "challenger would deny it: names denies: the name has to begin with core-",
     ] {

@@ -561,6 +561,55 @@ fn a_bundle_that_came_with_another_that_is_refused_is_in_force_all_the_same() {
     verify(&gate.journal());
 }
 
+/// It was refused with the file, and the message blamed the server.
+#[test]
+fn a_bundle_in_a_file_that_is_refused_holds_up_none_that_a_server_has() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 1), "\"one\"");
+    works.put("team.tar.gz", &works.bundle("team", "a", 5));
+    let (file, key) = (works.path("team.tar.gz"), works.path("public.pem"));
+    let (file, key) = (file.display(), key.display());
+    let team = format!(
+        "signature = {{ key_file = \"{key}\", algorithm = \"ES256\" }}\n[policies.bundles.team]\nfile = \"{file}\"\n"
+    );
+    server.configure(&works, &team);
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let sequences = || -> Vec<Value> {
+        let bundles = status(&gate)["policies"]["bundles"].clone();
+        let bundles = bundles.as_array().unwrap().iter();
+        bundles.map(|it| it["sequence"].clone()).collect()
+    };
+    works.put("team.tar.gz", &works.bundle("team", "b", 4));
+    gate.signal("HUP");
+    refused(&gate, "its sequence is 4");
+    for (sequence, etag) in [(2, "\"two\""), (3, "\"three\"")] {
+        let next = works.bundle("names", "a", sequence);
+        server.show(Shown::Bundle(next, etag));
+        eventually("what the server has is in force", || {
+            (sequences() == [json!(sequence), json!(5)]).then_some(())
+        });
+        let told = eventually("the file is named", || {
+            let told = status(&gate);
+            let last = &told["reload"]["last"];
+            (last["ok"] == false && told["reload"]["refused"] == true).then_some(told)
+        });
+        let error = told["reload"]["last"]["error"].as_str().unwrap();
+        assert!(
+            error.contains("team.tar.gz/.manifest: its sequence is 4"),
+            "{error}"
+        );
+        assert_eq!(told["bundles"][0]["error"], Value::Null, "{told}");
+    }
+    works.put("team.tar.gz", &works.bundle("team", "a", 6));
+    gate.signal("HUP");
+    eventually("nothing is refused any more", || {
+        let is_well = status(&gate)["reload"]["refused"] == false;
+        (is_well && sequences() == [json!(3), json!(6)]).then_some(())
+    });
+    verify(&gate.journal());
+}
+
 #[test]
 fn a_bundle_that_came_while_another_file_was_wrong_is_in_force_when_that_is_put_back() {
     let works = Works::new();

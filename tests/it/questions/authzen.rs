@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{BOTH, ID, evaluate, gate, get, metric, post, update};
+use super::{BOTH, CALLER, ID, evaluate, gate, get, metric, post, update};
 use crate::harness::{BAD, GOOD, TOKEN, Upstream, exchange};
 
 #[test]
@@ -410,13 +410,8 @@ fn what_is_said_twice_is_no_question() {
     let gate = gate(&upstream, BOTH);
     let other = "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA";
     for (kind, id, properties, is_good) in [
-        ("token", super::CALLER, json!({"token": other}), false),
-        (
-            "token",
-            super::CALLER,
-            json!({"token": super::CALLER}),
-            true,
-        ),
+        ("token", CALLER, json!({"token": other}), false),
+        ("token", CALLER, json!({"token": CALLER}), true),
         (
             "jwt",
             "ci",
@@ -470,6 +465,48 @@ fn what_is_said_twice_is_no_question() {
 
 /// A policy that asks about what nobody said judges what the gate made up: that is told.
 #[test]
+fn one_evaluation_that_cannot_be_read_spoils_no_other() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, BOTH);
+    let good = update(GOOD).to_string();
+    let ask = |body: &str| {
+        let fields = "Content-Type: application/json\r\n";
+        post(gate.admin, "/access/v1/evaluations", fields, body)
+    };
+    for wrong in [
+        "{\"subject\":{},\"subject\":{}}",
+        "{\"context\":{\"a\":1,\"A\":2}}",
+        "{\"context\":{\"a\":123456789012345678901234567890}}",
+    ] {
+        let answer = ask(&format!("{{\"evaluations\":[{good},{wrong},{good}]}}"));
+        assert_eq!(answer.status, 200, "{wrong}: {answer:?}");
+        let answers = answer.json()["evaluations"].clone();
+        let decisions: Vec<&Value> = answers
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| &it["decision"])
+            .collect();
+        assert_eq!(
+            decisions,
+            [&json!(true), &json!(false), &json!(true)],
+            "{answers}"
+        );
+        assert_eq!(answers[1]["context"]["error"]["status"], 400, "{answers}");
+    }
+    // What is common to all, and what is no JSON at all.
+    for wrong in [
+        format!("{{\"context\":{{}},\"context\":{{}},\"evaluations\":[{good}]}}"),
+        format!("{{\"evaluations\":[{good}],\"evaluations\":[{good},{{\"a\":1,\"a\":1}}]}}"),
+        format!("{{\"Evaluations\":[],\"evaluations\":[{good}]}}"),
+        format!("{{\"evaluations\":[{good},{{]}}"),
+        format!("{{\"evaluations\":[{good}]}} x"),
+    ] {
+        assert_eq!(ask(&wrong).status, 400, "{wrong}");
+    }
+}
+
+#[test]
 fn what_is_made_up_is_told() {
     let upstream = Upstream::lenient();
     let directory = tempfile::tempdir().unwrap();
@@ -495,6 +532,37 @@ deny contains \"header\" if not input.attributes.request.http.headers[\"x-team\"
     command.args(["--upstream", &format!("http://{}", upstream.address)]);
     let gate = crate::harness::Gate::spawn(directory, command);
     let mut question = update(GOOD);
+    // Nobody is allowed what somebody may be denied.
+    let mut nobody = question.clone();
+    for (kind, properties, is_told) in [
+        ("user", json!({}), true),
+        ("user", json!({"address": "10.0.0.1"}), true),
+        ("user", json!({"teams": ["payments"]}), false),
+        ("user", json!({"token": CALLER}), false),
+        ("team", json!({}), false),
+    ] {
+        nobody["subject"] = json!({"type": kind, "id": "payments", "properties": properties});
+        let unknown = evaluate(&gate, &nobody)["context"]["unknown"].to_string();
+        assert_eq!(
+            unknown.contains("\"caller: "),
+            is_told,
+            "{nobody}: {unknown}"
+        );
+    }
+    for (kind, id) in [
+        ("Token", CALLER),
+        ("TEAM", "a"),
+        ("Jwt", "a"),
+        (" spiffe", "a"),
+        ("team", ""),
+    ] {
+        nobody["subject"] = json!({"type": kind, "id": id});
+        let answer = evaluate(&gate, &nobody);
+        assert_eq!(
+            answer["context"]["error"]["status"], 400,
+            "{nobody}: {answer}"
+        );
+    }
     let answer = evaluate(&gate, &question);
     assert_eq!(answer["decision"], false, "{answer}");
     let unknown = answer["context"]["unknown"].to_string();

@@ -80,12 +80,28 @@ impl Kept {
         }
     }
 
+    /// Those that were in force, and then those that were asked as challengers only.
     fn all(&self) -> anyhow::Result<Vec<(PathBuf, u64, std::time::SystemTime)>> {
+        let mut all = self.within(&generations::folder(&self.journal))?;
+        let is_new = |path: &Path| {
+            !all.iter()
+                .any(|(it, ..)| it.file_name() == path.file_name())
+        };
+        let mut challengers = self.within(&generations::challengers(&self.journal))?;
+        challengers.retain(|(path, ..)| is_new(path));
+        all.append(&mut challengers);
+        Ok(all)
+    }
+
+    fn is_challenger(&self, path: &Path) -> bool {
+        path.starts_with(generations::challengers(&self.journal))
+    }
+
+    fn within(&self, folder: &Path) -> anyhow::Result<Vec<(PathBuf, u64, std::time::SystemTime)>> {
         if self.journal == Path::new("journal") {
             JOURNAL.expect(&self.journal, None)?;
         }
-        let folder = generations::folder(&self.journal);
-        match generations::list(&folder) {
+        match generations::list(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.journal.exists() => {
                 Ok(Vec::new())
             }
@@ -146,16 +162,23 @@ impl Show {
         for (path, size, modified) in &all {
             let since = Timestamp::try_from(*modified).unwrap_or(Timestamp::UNIX_EPOCH);
             let since = rfc3339_millis(since);
-            let revision = revision(path);
+            let (revision, is_challenger) = (revision(path), self.from.is_challenger(path));
+            let shown_since = if is_challenger {
+                "challenger only".to_owned()
+            } else {
+                shown.of(&since)
+            };
             match self.format {
                 Format::Json => print_json(
                     out,
-                    &json!({"revision": revision, "since": since, "bytes": size, "file": path}),
+                    &json!({
+                        "revision": revision, "since": since, "bytes": size, "file": path, "challenger": is_challenger,
+                    }),
                 )?,
                 Format::Pretty => {
                     table.add(vec![
                         Visible(&revision).to_string().into(),
-                        shown.of(&since).into(),
+                        shown_since.into(),
                         size.to_string().into(),
                     ]);
                 }

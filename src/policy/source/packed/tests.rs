@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::policy::archive::write;
+use crate::policy::build::{Recipe, build};
 use crate::policy::bundle::Bundle;
 
 mod signed;
@@ -53,6 +54,7 @@ impl Shelf {
             roots: None,
             is_shared: false,
             least: None,
+            formers: Vec::new(),
         }
     }
 
@@ -220,7 +222,11 @@ fn what_is_no_snapshot_of_rego_is_refused_with_the_reason() {
         (".manifest.pb", "", "manifests that are JSON"),
         ("a/.manifest", "{}", "belongs at the root"),
         ("a/.signatures.json", "{}", "belongs at the root"),
-        (".manifest", "{\"rego_version\": 0}", "rego_version 0"),
+        (
+            ".manifest",
+            "{\"rego_version\": 0}",
+            "one.tar.gz/x.rego: the manifest says that it is written in the Rego of OPA 0",
+        ),
         ("a.REGO", "", ""),
     ] {
         let bundle = shelf.put("one", &[X, (name, text)]);
@@ -233,6 +239,102 @@ fn what_is_no_snapshot_of_rego_is_refused_with_the_reason() {
             }
         }
     }
+}
+
+/// What OPA Control Plane makes of its defaults says version 0 of policies that import `rego.v1`.
+#[test]
+fn a_bundle_of_old_rego_is_taken_where_each_policy_says_that_it_is_not() {
+    let shelf = Shelf::new();
+    let newer = |text: &str| text.replacen("\n\n", "\n\nimport rego.v1\n\n", 1);
+    let (x, y) = (newer(X.1), newer(Y.1));
+    let taken = |manifest: &str, x: &str, y: &str| {
+        let files = [(manifest::NAME, manifest), ("x.rego", x), ("a/y.rego", y)];
+        let bundle = shelf.put("one", &files);
+        shelf
+            .load(None, vec![bundle])
+            .map(drop)
+            .map_err(|refused| refused.lines().next().unwrap_or_default().to_owned())
+    };
+    let all = r#"{"revision": "", "roots": ["dtgate"], "rego_version": 0}"#;
+    taken(all, &x, &y).unwrap();
+    let without = taken(all, &x, Y.1).unwrap_err();
+    assert!(
+        without.contains("one.tar.gz/a/y.rego: ")
+            && without
+                .contains("the source of the bundle a file .manifest with \"rego_version\": 1"),
+        "{without}"
+    );
+    // A comment, another name, a word of a rule: none of them is the import.
+    for said in [
+        "# import rego.v1",
+        "import rego.v1 as v",
+        "import future.keywords.if",
+        "import rego.v2",
+    ] {
+        let text = X.1.replacen("\n\n", &format!("\n\n{said}\n\n"), 1);
+        assert!(taken(all, &text, &y).is_err(), "{said}");
+    }
+    for (versions, x_has, y_has, is_taken) in [
+        (r#""file_rego_versions": {"/x.rego": 0}"#, true, false, true),
+        (
+            r#""file_rego_versions": {"/x.rego": 0}"#,
+            false,
+            true,
+            false,
+        ),
+        (r#""file_rego_versions": {"x.rego": 0}"#, false, true, false),
+        (
+            r#""file_rego_versions": {"*/y.rego": 0}"#,
+            true,
+            false,
+            false,
+        ),
+        (
+            r#""rego_version": 0, "file_rego_versions": {"/x.rego": 1}"#,
+            false,
+            true,
+            true,
+        ),
+        (
+            r#""rego_version": 0, "file_rego_versions": {"/x.rego": 1}"#,
+            true,
+            false,
+            false,
+        ),
+        (
+            r#""file_rego_versions": {"/*": 0, "/x.rego": 1}"#,
+            false,
+            true,
+            false,
+        ),
+        (
+            r#""rego_version": 1, "file_rego_versions": {"/z.rego": 0}"#,
+            false,
+            false,
+            true,
+        ),
+    ] {
+        let manifest = format!("{{{versions}}}");
+        let x = if x_has { &x } else { X.1 };
+        let y = if y_has { &y } else { Y.1 };
+        let found = taken(&manifest, x, y);
+        assert_eq!(found.is_ok(), is_taken, "{versions}: {found:?}");
+    }
+}
+
+/// Whoever copies the directory has a source of bundles.
+#[test]
+fn the_shipped_policies_are_a_bundle() {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let built = build(&[&policies], &Recipe::default(), Path::new("b")).unwrap();
+    let archive = Archive::read(&built.bytes).unwrap();
+    let manifest = Manifest::of(&archive).unwrap();
+    let data: Map<String, serde_json::Value> =
+        serde_json::from_slice(&archive.files["data.json"]).unwrap();
+    for name in data.keys() {
+        assert!(manifest.permits(&[name]), "{name}");
+    }
+    assert!(!manifest.permits(&["anything"]));
 }
 
 #[test]

@@ -202,6 +202,7 @@ fn bundles_that_opa_made_are_accepted() {
                         digest: String::new(),
                         content: String::new(),
                     }),
+                    formers: Vec::new(),
                 }],
                 ..Sources::default()
             })
