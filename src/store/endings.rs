@@ -31,7 +31,9 @@ struct Waiting {
     names: Vec<String>,
     /// Those that are not in the decision itself: an outcome has made them.
     made: Vec<String>,
-    /// The same of its words.
+    /// All its words.
+    found_by: HashSet<String>,
+    /// Those that are not in the decision itself: an outcome has said them.
     words: Vec<String>,
 }
 
@@ -72,9 +74,10 @@ impl Endings {
         let names: Option<Vec<Option<String>>> = column(kept, "token")?;
         let (names, token) = (names.unwrap_or_default(), &decision.token);
         let words: Option<Vec<Option<String>>> = column(kept, "words")?;
-        let words = words.into_iter().flatten().flatten();
+        let found_by: HashSet<String> = words.into_iter().flatten().flatten().collect();
         let own: HashSet<&String> = decision.words.iter().collect();
-        let words: Vec<String> = words.filter(|word| !own.contains(word)).collect();
+        let words = found_by.iter().filter(|word| !own.contains(word));
+        let words: Vec<String> = words.cloned().collect();
         let begins = names.iter().take(token.len()).map(Option::as_ref);
         let made: Vec<String> = names.iter().skip(token.len()).flatten().cloned().collect();
         if !begins.eq(token.iter().map(Some)) {
@@ -105,6 +108,7 @@ impl Endings {
                     outcome,
                     names: names.into_iter().flatten().collect(),
                     made,
+                    found_by,
                     words,
                 };
                 self.waiting.insert(seq.unsigned_abs(), waiting);
@@ -140,6 +144,14 @@ impl Endings {
             return Ok(());
         };
         waiting.words.retain(|it| !outcome.words.contains(it));
+        let mut words = outcome.words.iter();
+        if !words.all(|word| waiting.found_by.contains(word)) {
+            problems.add(format!(
+                "record {} is not found by the words of its outcome {seq}: somebody took them out of its row, or an earlier \
+                 build has shipped it: ship it again (docs/store.md)",
+                outcome.of
+            ));
+        }
         let mut is_named = true;
         if let Some(made) = &outcome.made {
             waiting.made.retain(|it| it != made);

@@ -21,6 +21,8 @@ pub(super) struct Statements {
     there: Statement,
     copy: Statement,
     end: Statement,
+    /// The same with words of outcomes.
+    end_in_words: Statement,
     names: Statement,
 }
 
@@ -30,7 +32,8 @@ impl Statements {
             lock: client.prepare("SELECT pg_advisory_xact_lock($1)").await?,
             there: client.prepare(THERE).await?,
             copy: client.prepare(COPY).await?,
-            end: client.prepare(END).await?,
+            end: client.prepare(&END.replace(IN_WORDS, "")).await?,
+            end_in_words: client.prepare(&END.replace(IN_WORDS, SET_WORDS)).await?,
             names: client.prepare(NAMES).await?,
         })
     }
@@ -182,7 +185,14 @@ impl Statements {
                 &of.made,
                 &of.words,
             ];
-            transaction.execute(&self.end, &values).await?;
+            // A role without the right to `words` does, as long as no outcome has any.
+            let has_words = of.words.iter().any(Option::is_some);
+            let end = if has_words {
+                &self.end_in_words
+            } else {
+                &self.end
+            };
+            transaction.execute(end, &values).await?;
             // One credential at a time: hardly any request makes more.
             endings.retain(|_, ending| !ending.made.is_empty());
         }
@@ -290,9 +300,7 @@ const END: &str = "UPDATE dtgate.record AS r SET
         OR (e.found <> 'unknown', e.settled_seq) > (r.found <> 'unknown', r.settled_seq))
       THEN e.found ELSE r.found END,
     token = CASE WHEN e.made IS NULL OR e.made = ANY(coalesce(r.token, '{}')) THEN r.token
-      ELSE array_append(r.token, e.made) END,
-    words = CASE WHEN e.words IS NULL THEN r.words
-      ELSE coalesce(r.words, '') || array_to_tsvector(string_to_array(e.words, ' ')) END
+      ELSE array_append(r.token, e.made) END/* words */
   FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[])
     AS e(seq, outcome_seq, outcome, settled_seq, found, made, words)
   WHERE r.gate = $1 AND r.seq = e.seq AND r.kind = 'decision' AND (
@@ -301,6 +309,13 @@ const END: &str = "UPDATE dtgate.record AS r SET
       OR (e.found <> 'unknown', e.settled_seq) > (r.found <> 'unknown', r.settled_seq))
     OR e.made IS NOT NULL AND e.made <> ALL(coalesce(r.token, '{}'))
     OR string_to_array(e.words, ' ') <@ tsvector_to_array(coalesce(r.words, '')) IS FALSE)";
+
+/// Where [`SET_WORDS`] stands, or nothing.
+const IN_WORDS: &str = "/* words */";
+
+const SET_WORDS: &str = ",
+    words = CASE WHEN e.words IS NULL THEN r.words
+      ELSE coalesce(r.words, '') || array_to_tsvector(string_to_array(e.words, ' ')) END";
 
 const NAMES: &str =
     "INSERT INTO dtgate.name(kind, value) SELECT kind, value FROM unnest($1::text[], $2::text[])

@@ -182,6 +182,71 @@ fn a_witness_alone_does_not_prove_a_journal_whose_beginning_nobody_vouches_for()
     by_witness(&config, key).unwrap();
 }
 
+/// A gate signs what it deletes, and is started again: whoever trusts a witness alone takes that. A removal that only the
+/// start has signed may be anybody's.
+#[test]
+fn a_witness_alone_tells_a_removal_that_the_gate_has_signed_from_one_that_a_start_has_signed() {
+    for is_signed in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        config.segment_size = Size::from_bytes(1);
+        let mut signing = Signing::start(&config);
+        signing.append(&event(1));
+        signing.seal();
+        for number in 2..5 {
+            signing.append(&event(number));
+        }
+        signing.seal();
+        let before = segments(&config.directory).unwrap();
+        let last = first_record(&before[1]).unwrap() - 1;
+        let taken = fs::read(&before[0]).unwrap();
+        fs::remove_file(&before[0]).unwrap();
+        let line = taken
+            .split(|byte| *byte == b'\n')
+            .rfind(|it| !it.is_empty());
+        let pruned = Pruned {
+            first: 1,
+            last,
+            hash: Sha256Hex::of(line.unwrap()).as_str().to_owned(),
+            tree: pruned_member(&config.directory, last).unwrap(),
+            reason: "max_size".to_owned(),
+            ..Pruned::default()
+        };
+        signing.append(&Event::Pruned(pruned).record());
+        if is_signed {
+            signing.seal();
+        }
+        signing.append(&event(5));
+        signing.append(&started());
+        let newest = signing.seal();
+        signing.append(&signing.cosigned(&newest));
+        let trust = Trust {
+            witnesses: vec![signing.key()],
+            ..Trust::default()
+        };
+        let found = verify_by(&config.directory, None, &trust).map_err(|error| error.to_string());
+        match found {
+            Ok(_) => assert!(is_signed),
+            Err(said) => {
+                assert!(!is_signed, "{said}");
+                assert!(said.contains("but by a later start"), "{said}");
+            }
+        }
+    }
+}
+
+fn started() -> Record {
+    let start = Start {
+        timestamp: now().to_string(),
+        version: "1.2.3",
+        revision: "r".to_owned(),
+        configured: Configured::default(),
+        in_doubt: Vec::new(),
+        in_doubt_count: None,
+    };
+    Event::Start(start).record()
+}
+
 /// A witness takes seconds, and a busy gate with small segments makes many checkpoints meanwhile.
 #[test]
 fn a_cosignature_may_come_many_checkpoints_later() {

@@ -89,6 +89,8 @@ pub(super) struct Checking {
     recent: VecDeque<Sha256Hex>,
     /// Of a key that is not known: the record, and what its key is said to be.
     foreign: Option<(u64, String)>,
+    /// A checkpoint of such a key was met: without keys from elsewhere nobody can say which of them is the journal's.
+    is_of_several: bool,
     /// The last record that tells of something else than what was signed.
     written: u64,
     /// The first `pruned` record that nobody has signed yet.
@@ -226,6 +228,7 @@ impl Checking {
             trust,
             recent: VecDeque::new(),
             foreign: None,
+            is_of_several: false,
             written: 0,
             removal: None,
             late_removals: Vec::new(),
@@ -275,19 +278,19 @@ impl Checking {
 
     /// Somebody opens the journal, and signs from here on for all that is there.
     fn begins(&mut self, record: u64) {
-        if let Some(first) = self.removal.take() {
-            let last = self.late_removals.last_mut();
-            match last.filter(|(_, to)| *to > self.found.proven) {
-                Some((_, to)) => *to = record,
-                None => self.late_removals.push((first, record)),
-            }
-        }
         let found = &mut self.found;
         let signed = if self.trust.keys.is_empty() {
             found.covered
         } else {
             found.proven
         };
+        if let Some(first) = self.removal.take() {
+            let last = self.late_removals.last_mut();
+            match last.filter(|(_, to)| *to > signed) {
+                Some((_, to)) => *to = record,
+                None => self.late_removals.push((first, record)),
+            }
+        }
         let from = signed.max(self.pruned) + 1;
         if self.written < from {
             return;
@@ -351,11 +354,12 @@ impl Checking {
         let found = &mut self.found;
         if self.known.contains(&key) {
             self.foreign = None;
+            self.removal = None;
             if !self.trust.keys.is_empty() {
                 found.proven = said.size;
-                self.removal = None;
             }
         } else {
+            self.is_of_several = true;
             self.foreign = Some((record, key.to_string()));
         }
         found.count += 1;
@@ -450,7 +454,11 @@ impl Checking {
         let first = self.pruned + 1;
         let is_proven = |record: &u64| *record <= proven_to;
         let late = &self.late_removals;
-        let is_late = |record: &u64| late.iter().any(|(from, to)| (from..=to).contains(&record));
+        // Whoever deletes all that the gate has signed makes a key of his own the first one that is met.
+        let is_anybodys = !by_keys && self.is_of_several;
+        let is_late = |record: &u64| {
+            is_anybodys || late.iter().any(|(from, to)| (from..=to).contains(&record))
+        };
         // A removal that goes on from one which nobody signed in time is no better than that.
         let goes_on_from = |record: &u64| {
             let this = removals.iter().find(|it| it.seq == *record)?;

@@ -44,8 +44,9 @@ impl Known {
             let gate = gate.to_owned();
             match self.whose(seq, hash).await? {
                 Whose::Ours => {}
-                // What was sent under another name is not there under this one.
-                Whose::Untold if seq > arrived.behind => {}
+                // It was deleted here since. What was sent under another name is not there under this one, and nothing
+                // is deleted that has not arrived.
+                Whose::Untold if arrived.behind < seq && seq <= arrived.seq => {}
                 Whose::Beyond => return Err(StoreError::Beyond { gate, seq }),
                 Whose::Untold | Whose::Another => {
                     let seq = signed(seq);
@@ -93,7 +94,8 @@ impl Known {
 
     async fn whose(&self, seq: u64, hash: Sha256Hex) -> Result<Whose, StoreError> {
         let Some(journal) = self.journal.clone() else {
-            return Ok(Whose::Untold);
+            // There is no journal to compare it with: each row is.
+            return Ok(Whose::Ours);
         };
         apart(move || whose(&journal, seq, &hash)).await
     }

@@ -124,7 +124,8 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
     assert_eq!(said_of(&gate), "");
     let later = outgoing(&[
         json!({"kind": "decision", "timestamp": "2026-11-24T09:30:00Z"}),
-        json!({"kind": "outcome", "timestamp": "2026-11-24T09:30:00Z", "decision_seq": 1, "outcome": "answered"}),
+        json!({"kind": "outcome", "timestamp": "2026-11-24T09:30:00Z", "decision_seq": 1, "outcome": "answered",
+               "detail": "a handshake failed"}),
     ]);
     let mut adds = sink(&gate, "adds");
     for record in &later {
@@ -132,6 +133,9 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
     }
     let ended = "SELECT outcome FROM dtgate.record WHERE gate = 'adds' AND seq = 1";
     assert_eq!(database.sql(ended), "answered");
+    let found = "SELECT words @@ 'handshake' FROM dtgate.record WHERE gate = 'adds' AND seq = 1";
+    assert_eq!(database.sql(found), "t");
+    a_role_of_an_earlier_page(&database, &gate, &roles[1]);
     let month = outgoing(&[json!({"kind": "stop", "timestamp": "2031-01-01T00:00:00Z"})]);
     let refused = run(sink(&gate, "month").send(&month)).unwrap_err();
     assert!(
@@ -162,6 +166,25 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
     let refused = said_to(&auditor, "another");
     assert!(refused.contains("permission denied"), "{refused}");
     drop(directory);
+}
+
+/// One that was never granted `words`: it is refused only where an outcome has some.
+fn a_role_of_an_earlier_page(database: &Database<'_>, gate: &Config, role: &str) {
+    database.sql(&format!(
+        "REVOKE UPDATE (words) ON dtgate.record FROM {role}"
+    ));
+    let decision = json!({"kind": "decision", "timestamp": "2026-11-24T09:30:00Z"});
+    for (name, detail, wanted) in [("plain", "", true), ("worded", "handshake", false)] {
+        let outcome = json!({"kind": "outcome", "timestamp": "2026-11-24T09:30:00Z", "decision_seq": 1,
+                             "outcome": "answered", "detail": detail});
+        let mut adds = sink(gate, name);
+        let records = outgoing(&[decision.clone(), outcome]);
+        run(adds.send(&records[..1])).unwrap();
+        let sent = run(adds.send(&records[1..]));
+        assert_eq!(sent.is_ok(), wanted, "{name}: {sent:?}");
+    }
+    database.sql(&format!("GRANT UPDATE (words) ON dtgate.record TO {role}"));
+    database.sql("DELETE FROM dtgate.record WHERE gate IN ('plain', 'worded')");
 }
 
 /// Where each gate has a role of its name, and the triggers of the page are there.

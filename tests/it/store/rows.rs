@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dtgate::audit::outgoing::{Bookmark, Most, Outgoing};
+use dtgate::audit::outgoing::{Arrived, Bookmark, Most, Outgoing};
 use dtgate::store::{Config, Sink, Standing, StoreError};
 use dtgate::value::Sha256Hex;
 use serde_json::{Value, json};
@@ -247,6 +247,45 @@ fn needs_postgres_another_journal_under_the_same_name_is_refused() {
     run(first.rest(true)).unwrap();
     let gates = "SELECT gate, shipped_seq FROM dtgate.gate ORDER BY gate";
     assert_eq!(database.sql(gates), "gate|5\nother|5");
+}
+
+/// Of a journal whose beginning was deleted nobody can tell old records: only what has arrived from it can be its own.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_pruned_journal_takes_only_what_has_arrived_for_its_own() {
+    let database = database();
+    let config = config(&database);
+    let records = |from: u64| -> Vec<Outgoing> {
+        let time = "2026-11-24T09:30:00Z";
+        let all: Vec<Value> = (from..from + 3)
+            .map(|seq| json!({"seq": seq, "kind": "decision", "timestamp": time}))
+            .collect();
+        outgoing(&all)
+    };
+    send(&mut sink(&config, "gate"), &records(3)).unwrap();
+    let pruned = records(20);
+    let journal = tempfile::tempdir().unwrap();
+    let lines = pruned.iter().map(|it| [&*it.line, b"\n"].concat());
+    let text: Vec<u8> = lines.flatten().collect();
+    std::fs::write(journal.path().join("00000000000000000020.jsonl"), text).unwrap();
+    // The store has 5 of another journal, or of this one, which has sent so much.
+    for (seq, behind, wanted) in [
+        (0, 0, "another record 5 of gate"),
+        (4, 0, "another record 5 of gate"),
+        (19, 5, "another record 5 of gate"),
+        (19, 0, "lost what was sent behind record 5"),
+    ] {
+        let mut other = sink(&config, "gate");
+        let arrived = Arrived {
+            seq,
+            hash: None,
+            behind,
+        };
+        other.goes_on(journal.path(), arrived);
+        let said = send(&mut other, &pruned).unwrap_err().to_string();
+        assert!(said.contains(wanted), "{seq} {behind}: {said}");
+        assert_eq!(database.count(), 3);
+    }
 }
 
 #[test]

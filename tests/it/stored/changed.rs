@@ -76,6 +76,17 @@ const SET: &[(&str, u8, &str)] = &[
         1,
         "record 1 was settled by no record",
     ),
+    (
+        "words = ts_delete(words, 'handshake')",
+        1,
+        "record 1 is not found by the words of its outcome 2",
+    ),
+    (
+        "words = ts_delete(words, '{handshake,twice}'::text[])",
+        1,
+        "an earlier build has shipped it",
+    ),
+    ("words = words || 'more'", 1, "record 1 ended otherwise"),
     ("decision_seq = 3", 2, "its decision_seq"),
     ("outcome = 'answered'", 2, "its outcome"),
 ];
@@ -118,9 +129,11 @@ const DONE: &[(&str, &str)] = &[
 ];
 
 fn records() -> Vec<Value> {
+    let mut told = outcome(1, 1);
+    told["detail"] = "handshake twice".into();
     vec![
         decision(0, "payments", "ci"),
-        outcome(1, 1),
+        told,
         decision(2, "payments", "ci"),
         outcome(3, 3),
         decision(4, "payments", "denied"),
