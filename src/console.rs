@@ -65,6 +65,7 @@ pub use password::{PasswordsError, line as password_line};
 pub use role::{Role, Roles};
 
 use crate::admin::is_asked_by_name;
+use crate::audit::Stop;
 use crate::listener::Body;
 use desk::Desk;
 use download::{Downloads, Form};
@@ -101,6 +102,8 @@ struct Asked<'a> {
     viewer: &'a Viewer,
     params: &'a Params,
     now: jiff::Timestamp,
+    /// When nobody waits for it any more.
+    stop: &'a Stop,
 }
 
 /// Which page.
@@ -247,6 +250,8 @@ impl Shared {
             return file.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
         let made = match (Route::of(path, &parts.method), &parts.method) {
+            // A judgement has limits of its own, and no page of another site may ask for it.
+            (Some(Route::Play(_)), _) => Err(Fault::Method),
             (Some(route), &Method::GET) => self.desk.make(route, params, viewer.clone()).await,
             (Some(_), _) => Err(Fault::Method),
             (None, _) => Err(Fault::NoSuchPage),
