@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,6 +34,17 @@ pub(super) struct Live {
     rows: broadcast::Sender<Arc<Row>>,
     places: Arc<Semaphore>,
     gate: Gate,
+    reads: Reads,
+}
+
+/// Whether a thread reads: one at most.
+#[derive(Clone, Default)]
+struct Reads(Arc<Mutex<bool>>);
+
+/// The thread that reads. Dropped before it has ended: it has failed, and another one may begin.
+struct Reader {
+    reads: Reads,
+    has_ended: bool,
 }
 
 /// The body of an answer that goes on.
@@ -48,6 +59,7 @@ impl Live {
             rows: broadcast::channel(BEHIND).0,
             places: Arc::new(Semaphore::new(MOST)),
             gate,
+            reads: Reads::default(),
         }
     }
 
@@ -63,11 +75,7 @@ impl Live {
             self.gate.metrics.reached(Limit::ConsoleLive);
             Fault::Busy
         })?;
-        let is_first = self.rows.receiver_count() == 0;
-        let rows = self.rows.subscribe();
-        if is_first {
-            self.begin()?;
-        }
+        let rows = self.reads.join(&self.rows, |reader| self.begin(reader))?;
         let environment = params.get("environment").map(str::to_owned);
         let (events, receiver) = mpsc::channel(WAITING);
         tokio::spawn(tell(rows, events, viewer, environment));
@@ -84,13 +92,13 @@ impl Live {
     }
 
     /// Reads for as long as anybody looks on.
-    fn begin(&self) -> Result<(), Fault> {
+    fn begin(&self, mut reader: Reader) -> Result<(), Fault> {
         let (gate, rows) = (self.gate.clone(), self.rows.clone());
         let thread = std::thread::Builder::new().name("console-live".to_owned());
         let reading = move || {
             (gate.step_back)();
             let mut known: Option<HashSet<Key>> = None;
-            while rows.receiver_count() > 0 {
+            while reader.goes_on(&rows) {
                 let (stop, _waiting) = Stop::after(LOOK);
                 match newest(&gate.until(stop), known.as_ref()) {
                     Ok((seen, new)) => {
@@ -107,6 +115,56 @@ impl Live {
         let started = thread.spawn(reading);
         started.map_err(|error| Fault::Failed(format!("no thread can be had: {error}")))?;
         Ok(())
+    }
+}
+
+impl Reads {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks on. Where no thread reads, one begins.
+    fn join<T: Clone>(
+        &self,
+        rows: &broadcast::Sender<T>,
+        begin: impl FnOnce(Reader) -> Result<(), Fault>,
+    ) -> Result<broadcast::Receiver<T>, Fault> {
+        // Held until it is known: a thread that is about to end sees who has come, or has ended before.
+        let mut is_read = self.lock();
+        let receiver = rows.subscribe();
+        if !*is_read {
+            let reader = Reader {
+                reads: self.clone(),
+                has_ended: false,
+            };
+            *is_read = true;
+            // What is not begun is dropped, which takes the lock.
+            drop(is_read);
+            begin(reader)?;
+        }
+        Ok(receiver)
+    }
+}
+
+impl Reader {
+    /// Whether anybody looks on. Where nobody does, it has ended.
+    fn goes_on<T>(&mut self, rows: &broadcast::Sender<T>) -> bool {
+        let mut is_read = self.reads.lock();
+        if rows.receiver_count() > 0 {
+            return true;
+        }
+        *is_read = false;
+        self.has_ended = true;
+        false
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Another one may have begun since it has ended.
+        if !self.has_ended {
+            *self.reads.lock() = false;
+        }
     }
 }
 
@@ -191,3 +249,44 @@ const LOOK: Duration = Duration::from_secs(10);
 const BEAT: Duration = Duration::from_secs(5);
 /// How long one is kept: browsers come again by themselves.
 const LONGEST: Duration = Duration::from_hours(1);
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Who looks on, and the readers that have begun.
+    #[test]
+    fn one_reads_however_often_a_page_is_loaded_again() {
+        let (rows, _) = broadcast::channel::<u8>(1);
+        let (reads, begun) = (Reads::default(), RefCell::new(Vec::new()));
+        let join = || {
+            let begin = |reader| {
+                begun.borrow_mut().push(reader);
+                Ok(())
+            };
+            reads.join(&rows, begin).unwrap()
+        };
+        let count = || begun.borrow().len();
+        drop(join());
+        // The reader has not looked since the first one went.
+        let again = join();
+        assert_eq!(count(), 1);
+        assert!(begun.borrow_mut()[0].goes_on(&rows));
+        drop(again);
+        assert!(!begun.borrow_mut()[0].goes_on(&rows));
+        let _later = join();
+        assert_eq!(count(), 2);
+        // The first one is gone only now: that is not the end of the second.
+        drop(begun.borrow_mut().remove(0));
+        let _more = join();
+        assert_eq!(count(), 1);
+        // One that failed makes room for another.
+        begun.borrow_mut().clear();
+        let _after = join();
+        assert_eq!(count(), 1);
+        let refused = Reads::default().join(&rows, |_reader| Err(Fault::Busy));
+        assert!(matches!(refused, Err(Fault::Busy)));
+    }
+}
