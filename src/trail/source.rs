@@ -186,6 +186,14 @@ impl Source {
         })
     }
 
+    /// The decisions before and after a record, of the same gate.
+    pub fn decisions_beside(&self, key: &Key) -> Result<(Option<u64>, Option<u64>), Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.decisions_beside(key.seq)?,
+            Self::Store { asked, .. } => asked.decisions_beside(key)?,
+        })
+    }
+
     pub fn last_before(&self, kind: &str, key: &Key) -> Result<Option<u64>, Error> {
         Ok(match self {
             Self::Journal { index, .. } => index.last_before(kind, key.seq)?,

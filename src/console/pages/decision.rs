@@ -34,7 +34,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
     let seen = find(&source, asked, id)?;
     let (word, class) = seen.row.verdict();
     let cells = &seen.row.cells;
-    let (before, after) = source.neighbours(&seen.found.key())?;
+    let (before, after) = source.decisions_beside(&seen.found.key())?;
     let silent = silent(&source, &seen)?;
     let body = html! {
         h1 { span class={ "verdict " (class) } { (word) } " " (cells.operation) }
