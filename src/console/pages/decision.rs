@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::audit::index::Filter;
-use crate::audit::proof::{self, ProveError, Wanted};
+use crate::audit::proof::{self, Covered, ProveError, Wanted};
 use crate::audit::tail::effect;
 use crate::console::file::File;
 use crate::console::page::{Page, shown};
@@ -42,7 +42,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
             (time(&cells.timestamp)) " · environment " (cells.environment) " · record " (cells.seq)
             @if !seen.row.gate.is_empty() { " of gate " (shown(&seen.row.gate)) }
         }
-        (badge(&source, asked, &seen))
+        (badge(&source, asked, &seen)?)
         h2 { "Who" }
         (who(asked, &seen))
         h2 { "What was asked for" }
@@ -84,7 +84,7 @@ pub(in crate::console) fn evidence(asked: &Asked<'_>, id: &str) -> Result<File, 
     let journal = source.journal().ok_or_else(|| {
         Fault::NotThere("A store has no evidence: ask the journal of the gate.".to_owned())
     })?;
-    let proof = proof::prove(journal, &Wanted::Number(seq));
+    let proof = proof::prove_until(journal, &Wanted::Number(seq), asked.stop);
     let proof = proof.map_err(|error| Fault::NotThere(error.to_string()))?;
     Ok(File {
         name: format!("record-{seq}.proof"),
@@ -148,30 +148,59 @@ fn beside(seen: &Seen, seq: u64) -> String {
     format!("/console/decisions/{seq}{gate}")
 }
 
-/// How far the journal vouches for the record.
-fn badge(source: &Source, asked: &Asked<'_>, seen: &Seen) -> Markup {
+/// How far the newest checkpoint vouches for the record. The journal is not read for it: the proof does that.
+fn badge(source: &Source, asked: &Asked<'_>, seen: &Seen) -> Result<Markup, Fault> {
     let seq = seen.row.cells.seq;
     let Some(journal) = source.journal() else {
-        return html! {
+        return Ok(html! {
             p.note { "Read from the store. dtgate audit verify --store says whether its chain holds." }
-        };
+        });
     };
-    match proof::prove(journal, &Wanted::Number(seq)) {
-        Ok(proof) => html! {
+    let record = seen.lines.decision.as_deref().unwrap_or_default();
+    let end = Key {
+        seq: u64::MAX,
+        ..seen.found.key()
+    };
+    let newest = source.last_before("checkpoint", &end)?;
+    let line = newest
+        .map(|seq| source.line(&Key { seq, ..end }))
+        .transpose()?;
+    let covered = match &line {
+        None => Covered::NotYet,
+        Some(line) => {
+            let line = line.as_deref().unwrap_or_default();
+            proof::covered(journal, seq, record, line)
+        }
+    };
+    let download = html! {
+        @if asked.viewer.is_auditor { a href={ "/console/decisions/" (seq) "/proof" } { "Download the proof" } }
+    };
+    Ok(match covered {
+        Covered::By(size) => html! {
             p.note.sound {
                 strong { "The chain holds up to here." }
-                " The record is in the tree that the checkpoint over " (proof.size()) " records signs. Not checked: the key "
+                " The record is in the tree that the checkpoint over " (size) " records signs. Not checked: the key "
                 "(dtgate audit verify --key does), and the other records. "
-                @if asked.viewer.is_auditor { a href={ "/console/decisions/" (seq) "/proof" } { "Download the proof" } }
+                (download)
             }
         },
-        Err(error @ (ProveError::Gone | ProveError::NotCovered(_))) => html! {
-            p.note { "Not proven yet: " (shown(&error.to_string())) "." }
+        Covered::NotYet => html! {
+            p.note { "Not proven yet: " (ProveError::NotCovered(seq)) "." }
         },
-        Err(error) => html! {
-            p.fault role="alert" { strong { "The chain does not hold here: " } (shown(&error.to_string())) }
+        Covered::Unknown => html! {
+            p.note {
+                "Not checked here: the hashes beside the journal are not all there. dtgate audit verify reads the journal itself. "
+                (download)
+            }
         },
-    }
+        Covered::Differs(size) => html! {
+            p.fault role="alert" {
+                strong { "The chain does not hold here: " }
+                "the record, the hashes beside the journal and the checkpoint over " (size)
+                " records do not fit together. Run dtgate audit verify."
+            }
+        },
+    })
 }
 
 fn who(asked: &Asked<'_>, seen: &Seen) -> Markup {
