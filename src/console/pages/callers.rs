@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
+use super::decisions::counted_notes;
 use crate::audit::index::{By, Filter, Pattern};
 use crate::console::page::Page;
 use crate::console::params::{Params, encoded};
@@ -62,7 +63,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             div { button.main type="submit" { "Show" } }
         }
         @if !asked.viewer.is_auditor { p.note { "Names of callers are for people with the role auditor." } }
-        @if left_out > 0 { p.note { (left_out) " decisions are of more names than are counted at once: a shorter time has fewer." } }
+        (counted_notes(&source, &filter, left_out)?)
         @for (kind, callers) in &tables { (table(kind, callers, &params)) }
     };
     Ok(Page::new("Callers", "Callers and teams", body))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::decisions::{rows, table};
+use super::decisions::{counted_notes, rows, table};
 use crate::audit::index::{By, Filter, Which};
 use crate::console::page::{Page, shown};
 use crate::console::plot::Plot;
@@ -45,6 +45,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let (rows, _lost) = rows(&source, &found.decisions)?;
     let has_gates = source.has_several_gates()?;
     let status = asked.gate.status.as_ref().map(|status| status());
+    let (cards, left_out) = cards(&source, &filter)?;
     let body = html! {
         h1 { "Now" }
         p.soft { "As of " (time(&crate::value::rfc3339_millis(asked.now))) ", over the last "
@@ -53,7 +54,8 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
                     aria-current=[(span.name == wanted).then_some("true")] { (span.name) } " "
             }
         }
-        (cards(&source, &filter)?)
+        (counted_notes(&source, &filter, left_out)?)
+        (cards)
         (plot.html("Decisions"))
         (latencies(&source, &found.decisions)?)
         h2 { "As they come" }
@@ -71,10 +73,11 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     Ok(Page::new("Now", "Now", body))
 }
 
-/// Numbers, by environment.
-fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
+/// Numbers, by environment, and how many decisions are left out of them.
+fn cards(source: &Source, filter: &Filter) -> Result<(Markup, u64), Fault> {
     let mut environments: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for sum in source.totals(filter, By::Environment)?.all {
+    let sums = source.totals(filter, By::Environment)?;
+    for sum in sums.all {
         let (allowed, denied) = environments.entry(sum.name).or_default();
         *allowed += sum.allowed;
         *denied += sum.denied;
@@ -89,7 +92,7 @@ fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
         .iter()
         .map(|it| it.allowed)
         .sum();
-    Ok(html! {
+    let cards = html! {
         div.cards {
             @for (name, (allowed, denied)) in environments.iter().take(ENVIRONMENTS) {
                 div.card {
@@ -106,7 +109,8 @@ fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
                 @if doubts > 0 { a href="/console/decisions?outcome=doubt" { "look at them" } }
             }
         }
-    })
+    };
+    Ok((cards, sums.left_out))
 }
 
 /// How long the newest of them took.
