@@ -242,7 +242,8 @@ impl Shared {
         }
         let params = Params::of(parts.uri.query().unwrap_or_default());
         if path == LIVE && parts.method == Method::GET {
-            let live = self.live.answer(&params, viewer.clone());
+            let holds = self.door.watch(&parts, &viewer);
+            let live = self.live.answer(&params, viewer.clone(), holds);
             return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
         if let (Some(form), &Method::GET) = (Form::of(path), &parts.method) {
