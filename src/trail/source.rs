@@ -46,11 +46,18 @@ impl Source {
         })
     }
 
-    /// The same; of a store, only what this gate recorded.
+    /// The same; of a store, only what this gate recorded. One that shows a single gate already goes on showing that.
     #[must_use]
     pub fn of_gate_only(self, name: Option<&str>) -> Self {
         match (self, name) {
-            (Self::Store { asked, keys, .. }, Some(name)) => Self::Store {
+            (
+                Self::Store {
+                    asked,
+                    keys,
+                    gate: None,
+                },
+                Some(name),
+            ) => Self::Store {
                 asked,
                 gate: Some(name.to_owned()),
                 keys,

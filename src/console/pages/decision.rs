@@ -31,7 +31,7 @@ struct Seen {
 
 pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Fault> {
     let source = opened(asked)?;
-    let seen = find(&source, asked, id)?;
+    let seen = find(&source, id)?;
     let (word, class) = seen.row.verdict();
     let cells = &seen.row.cells;
     let (before, after) = source.decisions_beside(&seen.found.key())?;
@@ -70,7 +70,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
 /// The record of one, as it was written.
 pub(in crate::console) fn record(asked: &Asked<'_>, id: &str) -> Result<Value, Fault> {
     let source = opened(asked)?;
-    Ok(find(&source, asked, id)?.record)
+    Ok(find(&source, id)?.record)
 }
 
 /// The file that `dtgate audit prove` writes.
@@ -79,7 +79,7 @@ pub(in crate::console) fn evidence(asked: &Asked<'_>, id: &str) -> Result<File, 
         return Err(Fault::NotAllowed("auditor"));
     }
     let source = opened(asked)?;
-    let seen = find(&source, asked, id)?;
+    let seen = find(&source, id)?;
     let seq = seen.row.cells.seq;
     let journal = source.journal().ok_or_else(|| {
         Fault::NotThere("A store has no evidence: ask the journal of the gate.".to_owned())
@@ -99,11 +99,11 @@ fn opened(asked: &Asked<'_>) -> Result<Source, Fault> {
 }
 
 /// By the id of a decision, or the number of its record.
-fn find(source: &Source, asked: &Asked<'_>, id: &str) -> Result<Seen, Fault> {
+fn find(source: &Source, id: &str) -> Result<Seen, Fault> {
     let gone = || Fault::NotThere(format!("There is no decision {} here.", cut(id)));
     let found = match id.parse::<u64>() {
         Ok(seq) => {
-            let gate = asked.params.get("gate").unwrap_or_default().to_owned();
+            let gate = source.gate().unwrap_or_default().to_owned();
             source.decision(&Key { gate, seq })?
         }
         Err(_no_number) => {
@@ -195,9 +195,9 @@ fn badge(source: &Source, asked: &Asked<'_>, seen: &Seen) -> Result<Markup, Faul
         },
         Covered::Differs(size) => html! {
             p.fault role="alert" {
-                strong { "The chain does not hold here: " }
-                "the record, the hashes beside the journal and the checkpoint over " (size)
-                " records do not fit together. Run dtgate audit verify."
+                strong { "This does not fit together: " }
+                "the record, the hashes beside the journal, and the checkpoint over " (size)
+                " records. dtgate audit verify says which of them is wrong."
             }
         },
     })
@@ -265,9 +265,9 @@ fn objections(asked: &Asked<'_>, record: &Value, silent: &[String]) -> Markup {
                 }
                 p { (cut_at(viewer.sees(&text(violation, "/message")), PARAGRAPH)) }
                 dl {
-                    @for (title, member) in [("Code", "/code"), ("Where", "/path"), ("Mode", "/mode"), ("Exception", "/exception/ticket"), ("Until", "/exception/until")] {
+                    @for (title, member, is_private) in VIOLATION {
                         @let told = text(violation, member);
-                        @if !told.is_empty() { dt { (title) } dd { (cut(&told)) } }
+                        @if !told.is_empty() { dt { (title) } dd { (cut(if is_private { viewer.sees(&told) } else { &told })) } }
                     }
                 }
             }
@@ -363,6 +363,14 @@ fn pretty(line: &[u8]) -> String {
     }
 }
 
+/// What is told of an objection, and whether a policy may have written a name or an id into it.
+const VIOLATION: [(&str, &str, bool); 5] = [
+    ("Code", "/code", true),
+    ("Where", "/path", true),
+    ("Mode", "/mode", false),
+    ("Exception", "/exception/ticket", true),
+    ("Until", "/exception/until", false),
+];
 /// Objections that are shown.
 const MOST: usize = 50;
 /// Letters of a record.
