@@ -96,7 +96,7 @@ fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<(Vec<Caller>
     Ok((callers, sums.left_out))
 }
 
-/// The policies that refused somebody most.
+/// The policies that objected most when somebody was refused: one that only warns is among them.
 fn objections(
     source: &Source,
     filter: &Filter,
@@ -135,7 +135,7 @@ fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "Name" } th.num scope="col" { "Allowed" } th.num scope="col" { "Denied" }
-                        th scope="col" { "Share" } th scope="col" { "Refused by" }
+                        th scope="col" { "Share" } th scope="col" { "Objected when refused" }
                     }
                 }
                 tbody {
@@ -154,7 +154,7 @@ fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
                             td data-title="Share" {
                                 progress max=(most.unwrap_or(1).max(1)) value=(all) aria-label={ (all) " decisions" } { (all) }
                             }
-                            td data-title="Refused by" {
+                            td data-title="Objected when refused" {
                                 @for (policy, times) in &it.objections {
                                     div { a href={ "/console/policies/" (encoded(policy)) } { (cut(policy)) } " " (times) "×" }
                                 }
@@ -201,5 +201,5 @@ const KINDS: &[Kind] = &[
 
 /// Callers of each kind.
 const SHOWN: usize = 30;
-/// Of so many of them it is asked who refused them.
+/// Of so many of them it is asked who objected.
 const LOOKED_AT: usize = 10;
