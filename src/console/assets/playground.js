@@ -164,7 +164,7 @@ function begin() {
         next = await load(path);
       } catch (error) {
         if (opening === openings) {
-          select.value = [...select.options].some((it) => it.value === openPath) ? openPath : select.value;
+          select.value = openPath;
           problemsLine.textContent = error.message;
           problemsLine.classList.add("deny");
         }
