@@ -65,6 +65,7 @@ pub use password::{PasswordsError, line as password_line};
 pub use role::{Role, Roles};
 
 use crate::admin::is_asked_by_name;
+use crate::audit::Stop;
 use crate::listener::Body;
 use desk::Desk;
 use download::{Downloads, Form};
@@ -101,6 +102,8 @@ struct Asked<'a> {
     viewer: &'a Viewer,
     params: &'a Params,
     now: jiff::Timestamp,
+    /// When nobody waits for it any more.
+    stop: &'a Stop,
 }
 
 /// Which page.
@@ -239,7 +242,8 @@ impl Shared {
         }
         let params = Params::of(parts.uri.query().unwrap_or_default());
         if path == LIVE && parts.method == Method::GET {
-            let live = self.live.answer(&params, viewer.clone());
+            let holds = self.door.watch(&parts, &viewer);
+            let live = self.live.answer(&params, viewer.clone(), holds);
             return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
         if let (Some(form), &Method::GET) = (Form::of(path), &parts.method) {
@@ -247,6 +251,8 @@ impl Shared {
             return file.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
         let made = match (Route::of(path, &parts.method), &parts.method) {
+            // A judgement has limits of its own, and no page of another site may ask for it.
+            (Some(Route::Play(_)), _) => Err(Fault::Method),
             (Some(route), &Method::GET) => self.desk.make(route, params, viewer.clone()).await,
             (Some(_), _) => Err(Fault::Method),
             (None, _) => Err(Fault::NoSuchPage),

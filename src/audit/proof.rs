@@ -13,6 +13,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Stop;
 use super::chain::Link;
 use super::checkpoint::note::{Note, NoteError, PublicKey, Signature};
 use super::checkpoint::{Checkpoint, hash_of};
@@ -113,9 +114,27 @@ fn canonical(id: &str) -> String {
 /// Finds a record and proves it by the newest checkpoint over it that a witness has confirmed; where there is none, by
 /// the newest.
 pub fn prove(directory: &Path, wanted: &Wanted) -> Result<Proof, ProveError> {
+    prove_unless(directory, wanted, &|| false)
+}
+
+/// The same, as long as it is not over.
+pub fn prove_until(directory: &Path, wanted: &Wanted, stop: &Stop) -> Result<Proof, ProveError> {
+    let proof = prove_unless(directory, wanted, &|| stop.is_over());
+    if stop.is_over() {
+        return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    }
+    proof
+}
+
+fn prove_unless(
+    directory: &Path,
+    wanted: &Wanted,
+    is_over: &dyn Fn() -> bool,
+) -> Result<Proof, ProveError> {
     let segments = segments(directory)?;
-    let (number, record) = find(&segments, wanted)?.ok_or(ProveError::Gone)?;
-    let note = checkpoint_over(&segments, number)?.ok_or(ProveError::NotCovered(number))?;
+    let (number, record) = find(&segments, wanted, is_over)?.ok_or(ProveError::Gone)?;
+    let note =
+        checkpoint_over(&segments, number, is_over)?.ok_or(ProveError::NotCovered(number))?;
     let Some(checkpoint) = Checkpoint::parse(&note.text) else {
         return Err(ProveError::NotCovered(number));
     };
@@ -132,10 +151,43 @@ pub fn prove(directory: &Path, wanted: &Wanted) -> Result<Proof, ProveError> {
         return Ok(proof(path));
     }
     // The file is no more than a help.
-    let path = by_segments(&segments, index, size)?;
+    let path = by_segments(&segments, index, size, is_over)?;
     match path.filter(|path| holds(path)) {
         Some(path) => Ok(proof(path)),
         None => Err(ProveError::Wrong(size)),
+    }
+}
+
+/// How far a checkpoint vouches for a record, by the hashes that are kept beside the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covered {
+    /// The record is in the tree of the checkpoint over so many records.
+    By(u64),
+    /// The checkpoint is older than the record.
+    NotYet,
+    /// The record, the hashes and the checkpoint over so many records do not fit together.
+    Differs(u64),
+    /// There is no such checkpoint, or not all hashes are there: [`prove`] says it.
+    Unknown,
+}
+
+/// Looks at a record and the line of a checkpoint. However long the journal is, a few hashes are read of it.
+pub fn covered(directory: &Path, number: u64, record: &[u8], checkpoint: &[u8]) -> Covered {
+    let note = told(checkpoint).filter(|(is_checkpoint, _)| *is_checkpoint);
+    let parsed = note.and_then(|(_, note)| Checkpoint::parse(&note.text));
+    let (Some(Checkpoint { size, root, .. }), Some(index)) = (parsed, number.checked_sub(1)) else {
+        return Covered::Unknown;
+    };
+    if size < number {
+        return Covered::NotYet;
+    }
+    let Some(path) = by_file(directory, index, size) else {
+        return Covered::Unknown;
+    };
+    if root_by_inclusion(leaf(record), index, size, &path) == Some(root) {
+        Covered::By(size)
+    } else {
+        Covered::Differs(size)
     }
 }
 
@@ -202,7 +254,11 @@ pub fn prove_elsewhere<E: From<ProveError>>(
 }
 
 /// Number and line of a record.
-fn find(segments: &[PathBuf], wanted: &Wanted) -> io::Result<Option<(u64, String)>> {
+fn find(
+    segments: &[PathBuf],
+    wanted: &Wanted,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<Option<(u64, String)>> {
     let numbered = |path: &PathBuf| first_record(path).unwrap_or_default();
     let from = match wanted {
         Wanted::Number(number) => segments
@@ -225,7 +281,7 @@ fn find(segments: &[PathBuf], wanted: &Wanted) -> io::Result<Option<(u64, String
                 found = Some((number, String::from_utf8_lossy(line).into_owned()));
             }
             number += 1;
-            !is_it
+            !is_it && !is_over()
         })?;
         if found.is_some() || matches!(wanted, Wanted::Number(_)) {
             return Ok(found);
@@ -281,13 +337,17 @@ fn told(line: &[u8]) -> Option<(bool, Note)> {
 }
 
 /// The best checkpoint that covers a record, with the signatures of all witnesses that have confirmed it.
-fn checkpoint_over(segments: &[PathBuf], record: u64) -> io::Result<Option<Note>> {
+fn checkpoint_over(
+    segments: &[PathBuf],
+    record: u64,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<Option<Note>> {
     let mut newest = None;
     for path in segments.iter().rev() {
         let mut here = Covering::of(record);
         each_line(path, |line| {
             here.see(line);
-            true
+            !is_over()
         })?;
         newest = newest.or(here.newest);
         if here.cosigned.is_some() || first_record(path).unwrap_or_default() <= record {
@@ -373,7 +433,12 @@ fn by_file(directory: &Path, index: u64, size: u64) -> Option<Vec<Hash>> {
 }
 
 /// Reads the journal up to `size` and holds on to the hashes that are needed.
-fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option<Vec<Hash>>> {
+fn by_segments(
+    segments: &[PathBuf],
+    index: u64,
+    size: u64,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<Option<Vec<Hash>>> {
     let Some(deleted) = beginning(segments)? else {
         return Ok(None);
     };
@@ -387,7 +452,7 @@ fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option
             if here >= climb.next() {
                 climb.push(leaf(line));
             }
-            climb.next() <= size
+            climb.next() <= size && !is_over()
         })?;
         if climb.next() > size {
             break;

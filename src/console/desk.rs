@@ -96,13 +96,14 @@ impl Desk {
         params: Params,
         viewer: Viewer,
     ) -> Result<Made, Fault> {
-        self.think(move |gate| {
+        self.think_until(move |gate, stop| {
             let _held = held;
             let asked = Asked {
                 gate,
                 viewer: &viewer,
                 params: &params,
                 now: (gate.now)(),
+                stop,
             };
             route.make(&asked)
         })
@@ -114,6 +115,14 @@ impl Desk {
         &self,
         work: impl FnOnce(&Gate) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
+        self.think_until(move |gate, _stop| work(gate)).await
+    }
+
+    /// The same for work that asks itself whether it is over.
+    async fn think_until<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Gate, &Stop) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
         let place = timeout(PATIENCE, self.places.clone().acquire_owned()).await;
         let Ok(Ok(place)) = place else {
             self.gate.metrics.reached(Limit::ConsolePages);
@@ -124,7 +133,7 @@ impl Desk {
         let (done, thought) = oneshot::channel();
         let thinking = move || {
             (gate.step_back)();
-            let made = work(&gate);
+            let made = work(&gate, &stop);
             // Whatever it says of a question that was given up.
             let made = made.map_err(|fault| if stop.is_over() { Fault::Late } else { fault });
             drop(place);

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::desk::{Desk, Gate};
 use super::page::guard;
+use super::pages::decisions::notes;
 use super::params::Params;
 use super::search::Search;
 use super::{Fault, Viewer};
@@ -56,6 +57,8 @@ struct Part {
     rows: usize,
     /// Decisions that were found, and of which nothing can be shown.
     lost: usize,
+    /// What the file does not say by itself; of the first part only.
+    notes: Vec<String>,
     /// Where the next one begins.
     next: Option<String>,
 }
@@ -152,6 +155,7 @@ impl Downloads {
 /// Sends part after part. Where it returns before the end, the file breaks off.
 async fn send(desk: &Desk, wanted: &Arc<Wanted>, first: Part, to: mpsc::Sender<Piece>) {
     let (mut part, mut rows, mut lost) = (first, 0, 0);
+    let notes = std::mem::take(&mut part.notes);
     loop {
         rows += part.rows;
         lost += part.lost;
@@ -176,6 +180,9 @@ async fn send(desk: &Desk, wanted: &Arc<Wanted>, first: Part, to: mpsc::Sender<P
                 return;
             }
         };
+    }
+    for text in &notes {
+        let _gone = to.send(Piece::Bytes(wanted.form.note(text))).await;
     }
     if lost > 0 {
         let text = format!(
@@ -212,6 +219,9 @@ impl Wanted {
         let source = source.of_gate_only(search.gate.as_deref());
         let page = source.find(&search.filter, search.before.as_ref(), A_PART)?;
         let mut part = Part::default();
+        if before.is_none() {
+            part.notes = notes(&source, &search.filter)?;
+        }
         if before.is_none() && self.form == Form::Csv {
             line(&mut part.text, &export::titles(&source))?;
         }
@@ -338,6 +348,20 @@ mod tests {
         );
         let first: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
         assert_eq!(first["decision"]["verdict"], "deny");
+    }
+
+    #[tokio::test]
+    async fn the_file_ends_with_what_is_missing_of_it() {
+        let downloads = Downloads::new(Arc::new(Desk::new(&Config::default(), gate_of(3))));
+        let params = Params::of("policy=nobodys");
+        let answer = downloads.answer(Form::Csv, params, Viewer::anybody()).await;
+        let body = answer.unwrap().into_body().collect().await.unwrap();
+        let text = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+        let last = text.lines().last().unwrap();
+        assert!(
+            last.starts_with("No record names the policy nobodys"),
+            "{text}"
+        );
     }
 
     #[tokio::test]

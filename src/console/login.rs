@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{LOCATION, ORIGIN, SET_COOKIE};
@@ -25,6 +25,9 @@ use crate::listener::{Body, Peer};
 use crate::telemetry::{Limit, Metrics};
 use crate::value::Visible;
 
+/// Whether somebody is still let in.
+pub(super) type Holds = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// The door.
 pub(super) struct Door {
     logins: Logins,
@@ -32,7 +35,7 @@ pub(super) struct Door {
     holders: Holders,
     oidc: Option<Way>,
     public_url: Option<PublicUrl>,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     metrics: Metrics,
     tries: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
@@ -48,7 +51,7 @@ impl Door {
             holders: config.certificates.clone(),
             oidc: oidc.map(|(oidc, public_url)| Way::new(oidc, public_url)),
             public_url: config.public_url.clone(),
-            sessions: Sessions::new(config, metrics),
+            sessions: Arc::new(Sessions::new(config, metrics)),
             metrics: metrics.clone(),
             tries: Mutex::default(),
         };
@@ -68,6 +71,16 @@ impl Door {
         }
         let session = self.sessions.of(parts, self.is_secure(parts));
         session.or_else(|| self.by_certificate(parts))
+    }
+
+    /// Says whether a viewer whom a request shows is still let in.
+    pub(super) fn watch(&self, parts: &Parts, viewer: &Viewer) -> Holds {
+        if !viewer.has_session {
+            return Box::new(|| true);
+        }
+        let known_as = Sessions::known_as(parts, self.is_secure(parts));
+        let sessions = self.sessions.clone();
+        Box::new(move || known_as.is_some_and(|it| sessions.holds(&it)))
     }
 
     fn by_certificate(&self, parts: &Parts) -> Option<Viewer> {
@@ -123,7 +136,13 @@ impl Door {
         );
         let found = desk.think(move |_gate| {
             let users = Passwords::read(&path);
-            let users = users.map_err(|error| Fault::Failed(error.to_string()))?;
+            let users = users.map_err(|error| {
+                // Where the file is, and what is wrong with it, is nothing for whoever tries to log in.
+                tracing::error!(%error, "the passwords of the console cannot be read");
+                Fault::Failed(
+                    "Nobody can log in by a password now: the log of dtgate says why.".to_owned(),
+                )
+            })?;
             Ok(users.who(&name, &password))
         });
         match found.await {
@@ -293,8 +312,13 @@ impl Door {
         let now = Instant::now();
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         tries.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
+        let address = network(address);
         if tries.len() >= ADDRESSES && !tries.contains_key(&address) {
-            return false;
+            // Many addresses keep nobody else out.
+            let oldest = tries.iter().min_by_key(|(_, (since, _))| *since);
+            if let Some(oldest) = oldest.map(|(address, _)| *address) {
+                tries.remove(&oldest);
+            }
         }
         let (_, count) = tries.entry(address).or_insert((now, 0));
         *count += 1;
@@ -315,6 +339,17 @@ fn form(next: &str) -> Markup {
 
 fn address(parts: &Parts) -> Option<IpAddr> {
     Peer::of(&parts.extensions).map(|peer| peer.address.ip())
+}
+
+/// What is one address to the limit of logins: of IPv6 somebody has a whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << 64);
+            IpAddr::V6(network.into())
+        }
+        other => other,
+    }
 }
 
 /// Whether a request is one that a page of ours, or somebody at the browser, makes. A page of another site can lead here; it
@@ -385,7 +420,9 @@ const ADDRESSES: usize = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::desk::tests::gate_of;
     use http::Request;
+    use http_body_util::BodyExt;
 
     #[test]
     fn only_a_page_of_the_console_can_be_next() {
@@ -460,6 +497,26 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn whoever_tries_to_log_in_does_not_hear_where_the_passwords_are() {
+        let config = Config {
+            passwords: Some("/nowhere/users".into()),
+            ..Config::default()
+        };
+        let door = Door::new(&config, &Metrics::new("1.2.3"));
+        let desk = Desk::new(&config, gate_of(1));
+        let parts = Request::post(LOGIN).body(()).unwrap().into_parts().0;
+        let answer = door.enter(&desk, &parts, Params::of("name=a&password=b"));
+        let answer = answer.await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&body);
+        assert!(
+            text.contains("Nobody can log in") && !text.contains("nowhere"),
+            "{text}"
+        );
+    }
+
     #[test]
     fn one_address_may_try_so_often() {
         let door = Door::new(&Config::default(), &Metrics::new("1.2.3"));
@@ -469,5 +526,23 @@ mod tests {
         }
         assert!(!door.may_try(one));
         assert!(door.may_try(other));
+        assert!(!door.may_try("::ffff:10.0.0.1".parse().unwrap()));
+        for host in 0..TRIES {
+            assert!(door.may_try(format!("2001:db8:0:1::{host:x}").parse().unwrap()));
+        }
+        assert!(!door.may_try("2001:db8:0:1:ffff::1".parse().unwrap()));
+        assert!(door.may_try("2001:db8:0:2::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn many_addresses_keep_nobody_else_out() {
+        let door = Door::new(&Config::default(), &Metrics::new("1.2.3"));
+        for number in 0..u32::try_from(ADDRESSES).unwrap() {
+            assert!(door.may_try(IpAddr::V4((0x0a00_0000 + number).into())));
+        }
+        assert!(door.may_try("192.0.2.1".parse().unwrap()));
+        let tries = door.tries.lock().unwrap();
+        assert_eq!(tries.len(), ADDRESSES);
+        assert!(!tries.contains_key(&"10.0.0.0".parse().unwrap()));
     }
 }

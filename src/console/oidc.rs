@@ -200,7 +200,9 @@ impl Way {
             Some(Value::String(party)) if *party == self.config.client_id => {}
             _ => return Err(Refused::Party),
         }
-        let name = text(&self.config.name_claim).or_else(|| text("sub"));
+        // Somebody without a name would be nobody in particular.
+        let name = text(&self.config.name_claim).filter(|name| !name.trim().is_empty());
+        let name = name.or_else(|| text("sub"));
         self.config
             .viewer(name.unwrap_or_default(), claims)
             .ok_or(Refused::NoRole)

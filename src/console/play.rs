@@ -350,7 +350,7 @@ fn ask(asked: &Asked<'_>, draft: &Draft, sets: &Sets, wanted: Wanted) -> Result<
         limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
         wanted,
     };
-    worker::ask(worker, &task)
+    worker::ask(worker, &task, asked.stop)
 }
 
 /// What is wrong, for the editor.

@@ -183,7 +183,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("added", "Scope added", "", false),
     field("removed", "Scope removed", "", false),
     field("policy", "Policy that objected", "", false),
-    field("code", "Code of an objection", "", false),
+    field("code", "Code of an objection", "", true),
     field("client", "Client's address", "10.1.0.0/16", true),
     field("text", "Words", "", true),
 ];

@@ -72,6 +72,18 @@ impl Sessions {
         Some(session.viewer.clone())
     }
 
+    /// By which a session is known again that a request shows.
+    pub(super) fn known_as(parts: &Parts, is_secure: bool) -> Option<[u8; 32]> {
+        Cookie::Session.of(parts, is_secure).map(hash)
+    }
+
+    /// Whether it has not ended. Who asks does not use it.
+    pub(super) fn holds(&self, known_as: &[u8; 32]) -> bool {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = table.get(known_as);
+        session.is_some_and(|session| self.goes_on(session, Instant::now()))
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         let now = Instant::now();

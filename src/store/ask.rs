@@ -228,6 +228,18 @@ impl Asked {
     pub fn neighbours(&self, key: &Key) -> Result<(Option<u64>, Option<u64>), StoreError> {
         let sql = "SELECT (SELECT max(seq) FROM dtgate.record WHERE gate = $1 AND seq < $2),
                           (SELECT min(seq) FROM dtgate.record WHERE gate = $1 AND seq > $2)";
+        self.beside(sql, key)
+    }
+
+    /// The decisions before and after a record, of the same gate.
+    pub fn decisions_beside(&self, key: &Key) -> Result<(Option<u64>, Option<u64>), StoreError> {
+        let sql = "SELECT (SELECT max(seq) FROM dtgate.record WHERE gate = $1 AND seq < $2 AND kind = 'decision'),
+                          (SELECT min(seq) FROM dtgate.record WHERE gate = $1 AND seq > $2 AND kind = 'decision')";
+        self.beside(sql, key)
+    }
+
+    /// Two numbers that such a question finds.
+    fn beside(&self, sql: &str, key: &Key) -> Result<(Option<u64>, Option<u64>), StoreError> {
         let rows = self.rows(sql, &[&key.gate, &signed(key.seq)])?;
         let number = |at: usize| {
             let number = rows.first().map(|row| column::<Option<i64>>(row, at));

@@ -46,11 +46,18 @@ impl Source {
         })
     }
 
-    /// The same; of a store, only what this gate recorded.
+    /// The same; of a store, only what this gate recorded. One that shows a single gate already goes on showing that.
     #[must_use]
     pub fn of_gate_only(self, name: Option<&str>) -> Self {
         match (self, name) {
-            (Self::Store { asked, keys, .. }, Some(name)) => Self::Store {
+            (
+                Self::Store {
+                    asked,
+                    keys,
+                    gate: None,
+                },
+                Some(name),
+            ) => Self::Store {
                 asked,
                 gate: Some(name.to_owned()),
                 keys,
@@ -183,6 +190,14 @@ impl Source {
         Ok(match self {
             Self::Journal { index, .. } => index.neighbours(key.seq)?,
             Self::Store { asked, .. } => asked.neighbours(key)?,
+        })
+    }
+
+    /// The decisions before and after a record, of the same gate.
+    pub fn decisions_beside(&self, key: &Key) -> Result<(Option<u64>, Option<u64>), Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.decisions_beside(key.seq)?,
+            Self::Store { asked, .. } => asked.decisions_beside(key)?,
         })
     }
 

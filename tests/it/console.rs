@@ -414,6 +414,7 @@ fn sees_no_names(gate: &Gate, id: &str) {
             "dt0c01.",
             "127.0.0.1",
             "Remedy",
+            "scopes[0]",
         ] {
             let html = text(&answer);
             let html = html.replace("placeholder=\"dt0c01.…\"", "");
@@ -423,6 +424,7 @@ fn sees_no_names(gate: &Gate, id: &str) {
     for private in [
         "/console/decisions?token=x",
         "/console/decisions?text=x",
+        "/console/decisions?code=x",
         "/console/decisions?client=127.0.0.1",
         "/console/tokens/x",
         "/console/decisions/2/proof",

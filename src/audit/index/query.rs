@@ -180,6 +180,15 @@ impl Index {
         )?)
     }
 
+    /// The numbers of the decisions before and after a record, as far as there are any.
+    pub fn decisions_beside(&self, seq: u64) -> Result<(Option<u64>, Option<u64>), Error> {
+        Ok(self.db.query_row(
+            "SELECT (SELECT max(seq) FROM decision WHERE seq < ?1), (SELECT min(seq) FROM decision WHERE seq > ?1)",
+            [signed(seq)],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?)
+    }
+
     /// The parts of a filter; `None`: something that it names is nowhere.
     fn parts(&self, filter: &Filter) -> Result<Option<Vec<Part>>, Error> {
         let texts = [

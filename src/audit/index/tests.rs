@@ -32,6 +32,28 @@ pub(super) fn indexed(directory: &Path) -> Index {
     index
 }
 
+/// Whoever goes from decision to decision finds no other record on the way.
+#[test]
+fn beside_a_decision_are_decisions() {
+    let directory = tempfile::tempdir().unwrap();
+    let kinds = [
+        "start",
+        "decision",
+        "outcome",
+        "checkpoint",
+        "decision",
+        "outcome",
+    ];
+    let records = kinds.map(
+        |kind| json!({"kind": kind, "timestamp": "2026-11-24T01:30:00.123Z", "decision_seq": 2}),
+    );
+    write(directory.path(), &records);
+    let index = indexed(directory.path());
+    assert_eq!(index.decisions_beside(2).unwrap(), (None, Some(5)));
+    assert_eq!(index.decisions_beside(5).unwrap(), (Some(2), None));
+    assert_eq!(index.neighbours(5).unwrap(), (Some(4), Some(6)));
+}
+
 const NAMES: [&str; 3] = ["payments", "pay", "éclair"];
 const WORDS: [&str; 9] = [
     "not",

@@ -8,10 +8,13 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::Stop;
 use super::super::checkpoint::key;
 use super::super::checkpoint::note::{Note, PublicKey, SigningKey};
 use super::super::event::Cosigned;
-use super::super::proof::{CheckError, Proof, ProveError, Wanted, prove};
+use super::super::proof::{
+    CheckError, Covered, Proof, ProveError, Wanted, covered, prove, prove_until,
+};
 use super::super::tree::stored::{Stored, pruned_member};
 use super::super::verify::{CheckpointError, Report, Trust, verify_by};
 use super::*;
@@ -504,6 +507,11 @@ async fn one_record_is_proven_without_the_journal() {
             Err(ProveError::Gone)
         ));
     }
+    let (over, _waiting) = Stop::after(Duration::ZERO);
+    assert!(matches!(
+        prove_until(&config.directory, &Wanted::Number(7), &over),
+        Err(ProveError::Io(error)) if error.kind() == io::ErrorKind::TimedOut
+    ));
     let proof = prove(&config.directory, &Wanted::Number(7)).unwrap();
     // The file is no more than a help.
     for content in [Vec::new(), vec![7; 10_000]] {
@@ -531,6 +539,32 @@ async fn one_record_is_proven_without_the_journal() {
         });
         assert_eq!(checked, None, "byte {at}");
     }
+}
+
+/// What a page says of each record, without reading the journal.
+#[tokio::test]
+async fn the_hashes_beside_the_journal_say_what_a_checkpoint_covers() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    in_segments(&mut config, 25).await;
+    let lines = all(&config);
+    let line = |number: u64| {
+        lines[usize::try_from(number).unwrap() - 1]
+            .trim_end()
+            .as_bytes()
+    };
+    let last = proven(&config).head_seq;
+    let look = |number, record| covered(&config.directory, number, record, line(last));
+    for number in 1..last {
+        assert_eq!(look(number, line(number)), Covered::By(last - 1));
+        assert_eq!(look(number, b"{}"), Covered::Differs(last - 1));
+    }
+    assert_eq!(look(last, line(last)), Covered::NotYet);
+    assert_eq!(look(0, b"{}"), Covered::Unknown);
+    let no_checkpoint = covered(&config.directory, 1, line(1), line(1));
+    assert_eq!(no_checkpoint, Covered::Unknown);
+    fs::write(config.directory.join("tree"), b"").unwrap();
+    assert_eq!(look(7, line(7)), Covered::Unknown);
 }
 
 /// As retention leaves it.

@@ -20,6 +20,7 @@ function begin() {
   let typing = null;
   let checking = null;
   let asked = 0;
+  let openings = 0;
 
   const editor = area && window.dtgateEditor
     ? window.dtgateEditor(document.getElementById("editor"), area, openPath, changed)
@@ -143,13 +144,36 @@ function begin() {
     }
   }
 
+  // The text of a file in force. A path that none of them has begins a new file.
+  async function load(path) {
+    const response = await fetch(here + "/file?path=" + encodeURIComponent(path));
+    if (response.redirected) throw new Error("Your session has ended. Log in again.");
+    const isNew = response.status === 404 && ![...select.options].some((it) => it.value === path);
+    if (!response.ok && !isNew) throw new Error(path + " cannot be opened: the answer is " + response.status + ".");
+    const next = isNew ? "" : await response.text();
+    textsInForce.set(path, next);
+    return next;
+  }
+
   async function open(path) {
+    const opening = ++openings;
     keep();
     let next = editedTexts.get(path) ?? textsInForce.get(path);
     if (next === undefined) {
-      const response = await fetch(here + "/file?path=" + encodeURIComponent(path));
-      next = response.ok ? await response.text() : "";
-      textsInForce.set(path, next);
+      try {
+        next = await load(path);
+      } catch (error) {
+        if (opening === openings) {
+          select.value = openPath;
+          problemsLine.textContent = error.message;
+          problemsLine.classList.add("deny");
+        }
+        return;
+      }
+      // Somebody has chosen another one meanwhile.
+      if (opening !== openings) return;
+      // What was typed meanwhile belongs to the file that was open.
+      keep();
     }
     openPath = path;
     fields.path.value = path;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
+use super::decisions::counted_notes;
 use crate::audit::index::{By, Filter, Pattern};
 use crate::console::page::Page;
 use crate::console::params::{Params, encoded};
@@ -62,7 +63,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             div { button.main type="submit" { "Show" } }
         }
         @if !asked.viewer.is_auditor { p.note { "Names of callers are for people with the role auditor." } }
-        @if left_out > 0 { p.note { (left_out) " decisions are of more names than are counted at once: a shorter time has fewer." } }
+        (counted_notes(&source, &filter, left_out)?)
         @for (kind, callers) in &tables { (table(kind, callers, &params)) }
     };
     Ok(Page::new("Callers", "Callers and teams", body))
@@ -95,7 +96,7 @@ fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<(Vec<Caller>
     Ok((callers, sums.left_out))
 }
 
-/// The policies that refused somebody most.
+/// The policies that objected most when somebody was refused: one that only warns is among them.
 fn objections(
     source: &Source,
     filter: &Filter,
@@ -134,7 +135,7 @@ fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "Name" } th.num scope="col" { "Allowed" } th.num scope="col" { "Denied" }
-                        th scope="col" { "Share" } th scope="col" { "Refused by" }
+                        th scope="col" { "Share" } th scope="col" { "Objected when refused" }
                     }
                 }
                 tbody {
@@ -153,7 +154,7 @@ fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
                             td data-title="Share" {
                                 progress max=(most.unwrap_or(1).max(1)) value=(all) aria-label={ (all) " decisions" } { (all) }
                             }
-                            td data-title="Refused by" {
+                            td data-title="Objected when refused" {
                                 @for (policy, times) in &it.objections {
                                     div { a href={ "/console/policies/" (encoded(policy)) } { (cut(policy)) } " " (times) "×" }
                                 }
@@ -200,5 +201,5 @@ const KINDS: &[Kind] = &[
 
 /// Callers of each kind.
 const SHOWN: usize = 30;
-/// Of so many of them it is asked who refused them.
+/// Of so many of them it is asked who objected.
 const LOOKED_AT: usize = 10;

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::audit::index::Filter;
-use crate::audit::proof::{self, ProveError, Wanted};
+use crate::audit::proof::{self, Covered, ProveError, Wanted};
 use crate::audit::tail::effect;
 use crate::console::file::File;
 use crate::console::page::{Page, shown};
@@ -31,10 +31,10 @@ struct Seen {
 
 pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Fault> {
     let source = opened(asked)?;
-    let seen = find(&source, asked, id)?;
+    let seen = find(&source, id)?;
     let (word, class) = seen.row.verdict();
     let cells = &seen.row.cells;
-    let (before, after) = source.neighbours(&seen.found.key())?;
+    let (before, after) = source.decisions_beside(&seen.found.key())?;
     let silent = silent(&source, &seen)?;
     let body = html! {
         h1 { span class={ "verdict " (class) } { (word) } " " (cells.operation) }
@@ -42,7 +42,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
             (time(&cells.timestamp)) " · environment " (cells.environment) " · record " (cells.seq)
             @if !seen.row.gate.is_empty() { " of gate " (shown(&seen.row.gate)) }
         }
-        (badge(&source, asked, &seen))
+        (badge(&source, asked, &seen)?)
         h2 { "Who" }
         (who(asked, &seen))
         h2 { "What was asked for" }
@@ -70,7 +70,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
 /// The record of one, as it was written.
 pub(in crate::console) fn record(asked: &Asked<'_>, id: &str) -> Result<Value, Fault> {
     let source = opened(asked)?;
-    Ok(find(&source, asked, id)?.record)
+    Ok(find(&source, id)?.record)
 }
 
 /// The file that `dtgate audit prove` writes.
@@ -79,12 +79,12 @@ pub(in crate::console) fn evidence(asked: &Asked<'_>, id: &str) -> Result<File, 
         return Err(Fault::NotAllowed("auditor"));
     }
     let source = opened(asked)?;
-    let seen = find(&source, asked, id)?;
+    let seen = find(&source, id)?;
     let seq = seen.row.cells.seq;
     let journal = source.journal().ok_or_else(|| {
         Fault::NotThere("A store has no evidence: ask the journal of the gate.".to_owned())
     })?;
-    let proof = proof::prove(journal, &Wanted::Number(seq));
+    let proof = proof::prove_until(journal, &Wanted::Number(seq), asked.stop);
     let proof = proof.map_err(|error| Fault::NotThere(error.to_string()))?;
     Ok(File {
         name: format!("record-{seq}.proof"),
@@ -99,11 +99,11 @@ fn opened(asked: &Asked<'_>) -> Result<Source, Fault> {
 }
 
 /// By the id of a decision, or the number of its record.
-fn find(source: &Source, asked: &Asked<'_>, id: &str) -> Result<Seen, Fault> {
+fn find(source: &Source, id: &str) -> Result<Seen, Fault> {
     let gone = || Fault::NotThere(format!("There is no decision {} here.", cut(id)));
     let found = match id.parse::<u64>() {
         Ok(seq) => {
-            let gate = asked.params.get("gate").unwrap_or_default().to_owned();
+            let gate = source.gate().unwrap_or_default().to_owned();
             source.decision(&Key { gate, seq })?
         }
         Err(_no_number) => {
@@ -148,30 +148,59 @@ fn beside(seen: &Seen, seq: u64) -> String {
     format!("/console/decisions/{seq}{gate}")
 }
 
-/// How far the journal vouches for the record.
-fn badge(source: &Source, asked: &Asked<'_>, seen: &Seen) -> Markup {
+/// How far the newest checkpoint vouches for the record. The journal is not read for it: the proof does that.
+fn badge(source: &Source, asked: &Asked<'_>, seen: &Seen) -> Result<Markup, Fault> {
     let seq = seen.row.cells.seq;
     let Some(journal) = source.journal() else {
-        return html! {
+        return Ok(html! {
             p.note { "Read from the store. dtgate audit verify --store says whether its chain holds." }
-        };
+        });
     };
-    match proof::prove(journal, &Wanted::Number(seq)) {
-        Ok(proof) => html! {
+    let record = seen.lines.decision.as_deref().unwrap_or_default();
+    let end = Key {
+        seq: u64::MAX,
+        ..seen.found.key()
+    };
+    let newest = source.last_before("checkpoint", &end)?;
+    let line = newest
+        .map(|seq| source.line(&Key { seq, ..end }))
+        .transpose()?;
+    let covered = match &line {
+        None => Covered::NotYet,
+        Some(line) => {
+            let line = line.as_deref().unwrap_or_default();
+            proof::covered(journal, seq, record, line)
+        }
+    };
+    let download = html! {
+        @if asked.viewer.is_auditor { a href={ "/console/decisions/" (seq) "/proof" } { "Download the proof" } }
+    };
+    Ok(match covered {
+        Covered::By(size) => html! {
             p.note.sound {
                 strong { "The chain holds up to here." }
-                " The record is in the tree that the checkpoint over " (proof.size()) " records signs. Not checked: the key "
+                " The record is in the tree that the checkpoint over " (size) " records signs. Not checked: the key "
                 "(dtgate audit verify --key does), and the other records. "
-                @if asked.viewer.is_auditor { a href={ "/console/decisions/" (seq) "/proof" } { "Download the proof" } }
+                (download)
             }
         },
-        Err(error @ (ProveError::Gone | ProveError::NotCovered(_))) => html! {
-            p.note { "Not proven yet: " (shown(&error.to_string())) "." }
+        Covered::NotYet => html! {
+            p.note { "Not proven yet: " (ProveError::NotCovered(seq)) "." }
         },
-        Err(error) => html! {
-            p.fault role="alert" { strong { "The chain does not hold here: " } (shown(&error.to_string())) }
+        Covered::Unknown => html! {
+            p.note {
+                "Not checked here: the hashes beside the journal are not all there. dtgate audit verify reads the journal itself. "
+                (download)
+            }
         },
-    }
+        Covered::Differs(size) => html! {
+            p.fault role="alert" {
+                strong { "This does not fit together: " }
+                "the record, the hashes beside the journal, and the checkpoint over " (size)
+                " records. dtgate audit verify says which of them is wrong."
+            }
+        },
+    })
 }
 
 fn who(asked: &Asked<'_>, seen: &Seen) -> Markup {
@@ -236,9 +265,9 @@ fn objections(asked: &Asked<'_>, record: &Value, silent: &[String]) -> Markup {
                 }
                 p { (cut_at(viewer.sees(&text(violation, "/message")), PARAGRAPH)) }
                 dl {
-                    @for (title, member) in [("Code", "/code"), ("Where", "/path"), ("Mode", "/mode"), ("Exception", "/exception/ticket"), ("Until", "/exception/until")] {
+                    @for (title, member, is_private) in VIOLATION {
                         @let told = text(violation, member);
-                        @if !told.is_empty() { dt { (title) } dd { (cut(&told)) } }
+                        @if !told.is_empty() { dt { (title) } dd { (cut(if is_private { viewer.sees(&told) } else { &told })) } }
                     }
                 }
             }
@@ -334,6 +363,14 @@ fn pretty(line: &[u8]) -> String {
     }
 }
 
+/// What is told of an objection, and whether a policy may have written a name or an id into it.
+const VIOLATION: [(&str, &str, bool); 5] = [
+    ("Code", "/code", true),
+    ("Where", "/path", true),
+    ("Mode", "/mode", false),
+    ("Exception", "/exception/ticket", true),
+    ("Until", "/exception/until", false),
+];
 /// Objections that are shown.
 const MOST: usize = 50;
 /// Letters of a record.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::audit::index::{Otherwise, Which};
+use crate::audit::index::{Filter, Otherwise, Which};
 use crate::console::page::{Page, shown};
 use crate::console::params::Params;
 use crate::console::row::Row;
@@ -18,13 +18,13 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let page = source.find(&search.filter, search.before.as_ref(), A_PAGE)?;
     let has_gates = source.has_several_gates()?;
     let (rows, lost) = rows(&source, &page.decisions)?;
-    let notes = notes(&source, &search)?;
+    let notes = notes(&source, &search.filter)?;
     let next = page.decisions.last().filter(|_| page.more);
     let next = next.map(|last| asked.params.with("before", Some(&source.next(last))));
     let body = html! {
         h1 { "Decisions" }
         (form(asked.params, asked.viewer))
-        @for note in &notes { p.note { (shown(note)) } }
+        (noted(&notes))
         @if lost > 0 {
             p.note { (lost) " of those found cannot be shown: the record is gone or cannot be read. Run dtgate audit verify." }
         }
@@ -88,10 +88,9 @@ pub(in crate::console) fn table(rows: &[Row], viewer: &Viewer, has_gates: bool) 
     }
 }
 
-/// What the answer does not say by itself, as `dtgate audit query` says it beside its answer.
-fn notes(source: &Source, search: &Search) -> Result<Vec<String>, Fault> {
+/// What the answer to a filter does not say by itself, as `dtgate audit query` says it beside its answer.
+pub(in crate::console) fn notes(source: &Source, filter: &Filter) -> Result<Vec<String>, Fault> {
     let mut notes = Vec::new();
-    let filter = &search.filter;
     let gaps = source.gaps(filter.since, filter.until)?;
     if let Some(pruned) = &gaps.pruned {
         let last = pruned.first.saturating_sub(1);
@@ -140,6 +139,26 @@ fn notes(source: &Source, search: &Search) -> Result<Vec<String>, Fault> {
         );
     }
     Ok(notes)
+}
+
+/// The same on a page.
+pub(in crate::console) fn noted(notes: &[String]) -> Markup {
+    html! { @for note in notes { p.note { (shown(note)) } } }
+}
+
+/// The same on a page that counts, of which so many decisions are left out.
+pub(in crate::console) fn counted_notes(
+    source: &Source,
+    filter: &Filter,
+    left_out: u64,
+) -> Result<Markup, Fault> {
+    let mut notes = notes(source, filter)?;
+    if left_out > 0 {
+        notes.push(format!(
+            "{left_out} decisions are of more names than are counted at once: a shorter time has fewer."
+        ));
+    }
+    Ok(noted(&notes))
 }
 
 fn form(params: &Params, viewer: &Viewer) -> Markup {

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::decisions::{rows, table};
+use super::decisions::{counted_notes, rows, table};
 use crate::audit::index::{By, Filter, Which};
+use crate::console::live::GATES;
 use crate::console::page::{Page, shown};
+use crate::console::params::Params;
 use crate::console::plot::Plot;
 use crate::console::row::{cut, time};
 use crate::console::search::patterns;
@@ -44,7 +46,20 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let found = source.find(&newest, None, NEWEST)?;
     let (rows, _lost) = rows(&source, &found.decisions)?;
     let has_gates = source.has_several_gates()?;
+    let live = asked.params.with(GATES, has_gates.then_some("1"));
     let status = asked.gate.status.as_ref().map(|status| status());
+    // The same time and environments as the number.
+    let since = asked
+        .now
+        .as_second()
+        .saturating_sub(span.hours * HOUR / 1000);
+    let since = jiff::Timestamp::from_second(since).map(|it| it.to_string());
+    let look = asked
+        .params
+        .with("last", None)
+        .with("outcome", Some("doubt"));
+    let look = look.with("since", since.ok().as_deref());
+    let (cards, left_out) = cards(&source, &filter, &look)?;
     let body = html! {
         h1 { "Now" }
         p.soft { "As of " (time(&crate::value::rfc3339_millis(asked.now))) ", over the last "
@@ -53,11 +68,12 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
                     aria-current=[(span.name == wanted).then_some("true")] { (span.name) } " "
             }
         }
-        (cards(&source, &filter)?)
+        (counted_notes(&source, &filter, left_out)?)
+        (cards)
         (plot.html("Decisions"))
         (latencies(&source, &found.decisions)?)
         h2 { "As they come" }
-        p.soft id="live" data-live="/console/live" data-query=(asked.params.query()) role="status" {
+        p.soft id="live" data-live="/console/live" data-query=(live.query()) role="status" {
             "The newest " (NEWEST) ". With scripts, new ones appear by themselves."
         }
         (table(&rows, asked.viewer, has_gates))
@@ -71,10 +87,11 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     Ok(Page::new("Now", "Now", body))
 }
 
-/// Numbers, by environment.
-fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
+/// Numbers, by environment, and how many decisions are left out of them.
+fn cards(source: &Source, filter: &Filter, look: &Params) -> Result<(Markup, u64), Fault> {
     let mut environments: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for sum in source.totals(filter, By::Environment)?.all {
+    let sums = source.totals(filter, By::Environment)?;
+    for sum in sums.all {
         let (allowed, denied) = environments.entry(sum.name).or_default();
         *allowed += sum.allowed;
         *denied += sum.denied;
@@ -89,7 +106,7 @@ fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
         .iter()
         .map(|it| it.allowed)
         .sum();
-    Ok(html! {
+    let cards = html! {
         div.cards {
             @for (name, (allowed, denied)) in environments.iter().take(ENVIRONMENTS) {
                 div.card {
@@ -103,10 +120,11 @@ fn cards(source: &Source, filter: &Filter) -> Result<Markup, Fault> {
             div.card {
                 div.soft { "in doubt" }
                 div.number { (doubts) }
-                @if doubts > 0 { a href="/console/decisions?outcome=doubt" { "look at them" } }
+                @if doubts > 0 { a href={ "/console/decisions?" (look.query()) } { "look at them" } }
             }
         }
-    })
+    };
+    Ok((cards, sums.left_out))
 }
 
 /// How long the newest of them took.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::decisions::counted_notes;
 use crate::audit::index::{By, Filter};
 use crate::console::page::{Page, shown};
 use crate::console::params::encoded;
@@ -25,8 +26,8 @@ struct Reached {
 
 pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let source = asked.gate.open()?;
-    let [day, week] = [1, 7].map(|days| counts(&source, asked, days));
-    let (day, week) = (day?, week?);
+    let ((day, _), (week, left_out)) = (counts(&source, asked, 1)?, counts(&source, asked, 7)?);
+    let notes = counted_notes(&source, &last(asked, 7), left_out)?;
     let policy = asked.gate.policies.as_ref().map(|policies| policies());
     let listed = policy.as_ref().map(Policy::listed).unwrap_or_default();
     let others: Vec<&String> = week
@@ -39,6 +40,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             Some(policy) => p.soft { "Revision " code { (cut(policy.revision())) } },
             None => p.note { "No policies are known here: start with --policies DIR. What is counted is what the records say." },
         }
+        (notes)
         div.wide role="region" aria-label="Policies" tabindex="0" {
             table.stack {
                 thead {
@@ -70,7 +72,8 @@ pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fau
     let listed = listed.into_iter().find(|it| it.name == name);
     let text = listed.as_ref().zip(policy.as_ref());
     let text = text.and_then(|(it, policy)| Some((it.file.clone(), policy.text_of(&it.file)?)));
-    let (day, week) = (counts(&source, asked, 1)?, counts(&source, asked, 7)?);
+    let ((day, _), (week, left_out)) = (counts(&source, asked, 1)?, counts(&source, asked, 7)?);
+    let notes = counted_notes(&source, &last(asked, 7), left_out)?;
     let reached = match (&policy, &text) {
         (Some(policy), Some((file, _))) => Some(reached(&source, policy, file)?),
         _ => None,
@@ -90,6 +93,7 @@ pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fau
             }
         } @else { p.note { "It is not among the policies that are known here." } }
         h2 { "Objections" }
+        (notes)
         dl.card {
             @for (title, counts) in [("In the last 24 hours", &day), ("In the last 7 days", &week)] {
                 @let (all, denied) = counts.get(name).copied().unwrap_or_default();
@@ -103,19 +107,25 @@ pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fau
     Ok(Page::new("Policies", name, body))
 }
 
-fn counts(source: &Source, asked: &Asked<'_>, days: i64) -> Result<Counts, Fault> {
+/// The decisions of the last days.
+fn last(asked: &Asked<'_>, days: i64) -> Filter {
     let since = asked.now.as_millisecond().saturating_sub(days * 86_400_000);
-    let filter = Filter {
+    Filter {
         since: Some(since),
         ..Filter::default()
-    };
+    }
+}
+
+/// With how many decisions are left out.
+fn counts(source: &Source, asked: &Asked<'_>, days: i64) -> Result<(Counts, u64), Fault> {
     let mut counts = Counts::new();
-    for sum in source.totals(&filter, By::Policy)?.all {
+    let sums = source.totals(&last(asked, days), By::Policy)?;
+    for sum in sums.all {
         let (all, denied) = counts.entry(sum.name).or_default();
         *all += sum.allowed + sum.denied;
         *denied += sum.denied;
     }
-    Ok(counts)
+    Ok((counts, sums.left_out))
 }
 
 fn row(listed: &Listed, day: &Counts, week: &Counts) -> Markup {

@@ -338,7 +338,7 @@ fn flipped(group: &Group, example: &Example) -> Markup {
         tr {
             td data-title="Policy" { (cut(&group.policy)) @if group.count > 1 { div.soft { "of " (group.count) } } }
             td.nowrap data-title="When" {
-                a href={ "/console/decisions/" (encoded(&example.decision_id)) } { (time(&example.timestamp)) }
+                a href={ "/console/decisions/" (id_of(example)) } { (time(&example.timestamp)) }
             }
             td data-title="Operation" { (cut(&example.operation)) }
             td data-title="Environment" { (cut(&example.environment)) }
@@ -356,6 +356,14 @@ pub(super) fn test(test: &Test) -> Markup {
         p { "Put it beside the policies, as " code id="test-name" { (test.name) } ". dtgate test and opa test run it. It asks with the data that are there." }
         label { "The file" textarea id="test-text" rows="20" readonly spellcheck="false" wrap="off" data-name=(test.name) { "\n" (test.text) } }
         p id="test-download" {}
+    }
+}
+
+/// By which a decision is found: a record may have no id.
+fn id_of(example: &Example) -> String {
+    match &*example.decision_id {
+        "" => example.seq.to_string(),
+        id => encoded(id).into_owned(),
     }
 }
 

@@ -459,6 +459,19 @@ fn it_is_for_authors_and_past_decisions_are_for_those_of_them_who_are_auditors()
     let fields = [("request", REQUEST), ("do", "judge")];
     for deed in DEEDS {
         let target = format!("{PLAYGROUND}{deed}");
+        // A link of another site leads to a page, and judges nothing.
+        if !deed.is_empty() {
+            for method in ["GET", "PUT"] {
+                let answer = ask(
+                    gate.admin,
+                    method,
+                    &format!("{target}?do=judge"),
+                    &author,
+                    "",
+                );
+                assert_eq!(answer.status, 405, "{method} {target}: {answer:?}");
+            }
+        }
         // Nobody, somebody without the role, and an author by a page of another site.
         assert_eq!(
             post(gate.admin, &target, "", &fields).status,
