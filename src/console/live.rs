@@ -41,7 +41,7 @@ pub(super) struct Live {
 
 /// What all are told.
 enum News {
-    Row(Row),
+    Row(Box<Row>),
     /// There were more decisions than are looked at.
     Lost,
 }
@@ -212,7 +212,11 @@ fn newest(gate: &Gate, known: Option<&HashSet<Key>>) -> Result<(HashSet<Key>, Ve
     let is_lost = new.len() > LOOKED_AT;
     new.truncate(LOOKED_AT);
     new.reverse();
-    let rows = rows(&source, &new)?.0.into_iter().map(News::Row);
+    let rows = rows(&source, &new)?
+        .0
+        .into_iter()
+        .map(Box::new)
+        .map(News::Row);
     let lost = is_lost.then_some(News::Lost);
     Ok((seen, lost.into_iter().chain(rows).collect()))
 }
@@ -370,41 +374,45 @@ mod tests {
         tokio::spawn(tell(rows, events, listener));
         assert!(told.recv().await.unwrap().starts_with(b":"));
         let gate = gate_of(1);
-        news.send(Arc::new(News::Row(row(&gate)))).ok().unwrap();
+        news.send(Arc::new(News::Row(Box::new(row(&gate)))))
+            .ok()
+            .unwrap();
         assert!(told.recv().await.unwrap().starts_with(b"event: decision"));
         is_in.store(false, Ordering::Relaxed);
-        news.send(Arc::new(News::Row(row(&gate)))).ok().unwrap();
+        news.send(Arc::new(News::Row(Box::new(row(&gate)))))
+            .ok()
+            .unwrap();
         assert_eq!(told.recv().await, None);
     }
 
-    /// Who looks on, and the readers that have begun.
+    /// Who looks on, and the readers that have threads.
     #[test]
     fn one_reads_however_often_a_page_is_loaded_again() {
         let (rows, _) = broadcast::channel::<u8>(1);
-        let (reads, begun) = (Reads::default(), RefCell::new(Vec::new()));
+        let (reads, threads) = (Reads::default(), RefCell::new(Vec::new()));
         let join = || {
             let begin = |reader| {
-                begun.borrow_mut().push(reader);
+                threads.borrow_mut().push(reader);
                 Ok(())
             };
             reads.join(&rows, begin).unwrap()
         };
-        let count = || begun.borrow().len();
+        let count = || threads.borrow().len();
         drop(join());
         // The reader has not looked since the first one went.
         let again = join();
         assert_eq!(count(), 1);
-        assert!(begun.borrow_mut()[0].goes_on(&rows));
+        assert!(threads.borrow_mut()[0].goes_on(&rows));
         drop(again);
-        assert!(!begun.borrow_mut()[0].goes_on(&rows));
+        assert!(!threads.borrow_mut()[0].goes_on(&rows));
         let _later = join();
         assert_eq!(count(), 2);
         // The first one is gone only now: that is not the end of the second.
-        drop(begun.borrow_mut().remove(0));
+        drop(threads.borrow_mut().remove(0));
         let _more = join();
         assert_eq!(count(), 1);
         // One that failed makes room for another.
-        begun.borrow_mut().clear();
+        threads.borrow_mut().clear();
         let _after = join();
         assert_eq!(count(), 1);
         let refused = Reads::default().join(&rows, |_reader| Err(Fault::Busy));

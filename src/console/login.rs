@@ -348,7 +348,7 @@ fn network(address: IpAddr) -> IpAddr {
             let network = address.to_bits() & (u128::MAX << 64);
             IpAddr::V6(network.into())
         }
-        other => other,
+        IpAddr::V4(address) => IpAddr::V4(address),
     }
 }
 

@@ -443,6 +443,15 @@ fn session(admin: SocketAddr, name: &str) -> String {
     format!("Cookie: {}\r\n", cookie.unwrap().split(';').next().unwrap())
 }
 
+/// A link of another site leads to a page, and judges nothing.
+fn judges_by_post_only(admin: SocketAddr, author: &str, deed: &str) {
+    for method in ["GET", "PUT"].iter().filter(|_| !deed.is_empty()) {
+        let target = format!("{PLAYGROUND}{deed}?do=judge");
+        let answer = ask(admin, method, &target, author, "");
+        assert_eq!(answer.status, 405, "{method} {target}: {answer:?}");
+    }
+}
+
 const DEEDS: [&str; 5] = ["", "/check", "/judge", "/test", "/would-change"];
 
 #[test]
@@ -459,19 +468,7 @@ fn it_is_for_authors_and_past_decisions_are_for_those_of_them_who_are_auditors()
     let fields = [("request", REQUEST), ("do", "judge")];
     for deed in DEEDS {
         let target = format!("{PLAYGROUND}{deed}");
-        // A link of another site leads to a page, and judges nothing.
-        if !deed.is_empty() {
-            for method in ["GET", "PUT"] {
-                let answer = ask(
-                    gate.admin,
-                    method,
-                    &format!("{target}?do=judge"),
-                    &author,
-                    "",
-                );
-                assert_eq!(answer.status, 405, "{method} {target}: {answer:?}");
-            }
-        }
+        judges_by_post_only(gate.admin, &author, deed);
         // Nobody, somebody without the role, and an author by a page of another site.
         assert_eq!(
             post(gate.admin, &target, "", &fields).status,
