@@ -112,6 +112,8 @@ pub fn steps(
             })?;
             not_shown.extend(torn);
         }
+        let mut others = other_ids(&steps, |id| names.contains(id) || ids.contains(id));
+        ids.append(&mut others);
         // Rotation gives a new id: what has it is the same token.
         names.extend(ids.iter().take(MOST_IDS).cloned());
         is_cut |= room == 0 && names.len() > known;
@@ -129,6 +131,14 @@ pub fn steps(
         not_shown,
         is_cut,
     })
+}
+
+/// By which other ids Dynatrace knows tokens that are looked for: the lookup of a denied request tells that, too.
+fn other_ids(steps: &[Step], is_known: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let denied = steps.iter().filter(|it| it.cells.verdict != "allow");
+    let tokens = denied.map(|it| &it.token);
+    let others = tokens.filter(|it| !it.also.is_empty() && is_known(&it.id));
+    others.map(|it| it.also.clone()).collect()
 }
 
 /// Changes that may be of any token.

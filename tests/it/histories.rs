@@ -232,6 +232,24 @@ fn a_token_that_has_two_ids_has_one_history() {
     assert_eq!(settled(&directory), [(json!(2), json!("done"))]);
 }
 
+/// Nobody was allowed anything by its one id, and the lookup of a denial told the other.
+#[test]
+fn a_denial_tells_the_other_id_of_a_token_that_is_looked_for() {
+    let uuid = "019ab533-0040-7000-8000-00000000000a";
+    let mut denied = change(10, &["a"], &["b"]);
+    denied["input"]["token"]["id"] = json!(uuid);
+    denied["verdict"] = json!("deny");
+    let directory = written(&[
+        start(&[]),
+        denied,
+        change(40, &["a"], &["c"]),
+        answered(40, 3),
+    ]);
+    let (lines, _) = history(&directory, uuid);
+    let steps = lines.iter().filter_map(|it| it["seq"].as_u64());
+    assert_eq!(steps.collect::<Vec<_>>(), [2, 3]);
+}
+
 #[test]
 fn what_has_members_that_the_gate_does_not_know_may_have_changed_something() {
     let mut record = change(10, &["a"], &["a"]);

@@ -65,7 +65,13 @@ pub(super) fn is_hidden(row: &Row<'_>, masks: &Masks, what: Hidden) -> bool {
     match what {
         Hidden::Token => changes && is_lost,
         Hidden::Names => {
-            changes && (is_lost || hides(&["input.token.current.name", "input.change.name"]))
+            // The token may have been asked for by another id than Dynatrace knows it by.
+            let names = [
+                "input.token.current.id",
+                "input.token.current.name",
+                "input.change.name",
+            ];
+            changes && (is_lost || hides(&names))
                 || does(Operation::makes_token) && hides(&["input.change.name"])
         }
         Hidden::Scopes => {

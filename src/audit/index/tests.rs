@@ -927,6 +927,16 @@ fn what_masks_have_hidden_is_found_by_that() {
                 json!({"erased": ["/input"]}),
             ),
             record("settings.write", "-", json!({"erased": ["/input"]})),
+            record(
+                "token.update",
+                &path,
+                json!({"masked": ["/input/token/current/id"]}),
+            ),
+            record(
+                "token.create",
+                "/api/v2/apiTokens",
+                json!({"masked": ["/input/token/current/id"]}),
+            ),
         ],
     );
     let index = indexed(directory.path());
@@ -938,7 +948,7 @@ fn what_masks_have_hidden_is_found_by_that() {
         found(&index, &filter, 9)
     };
     assert_eq!(hidden(Hidden::Token), [5, 3]);
-    assert_eq!(hidden(Hidden::Names), [6, 5, 3, 2]);
+    assert_eq!(hidden(Hidden::Names), [8, 6, 5, 3, 2]);
     assert_eq!(hidden(Hidden::Scopes), [6, 4, 3, 2]);
     let named = |name: &str| {
         let filter = Filter {
@@ -947,7 +957,7 @@ fn what_masks_have_hidden_is_found_by_that() {
         };
         found(&index, &filter, 9)
     };
-    assert_eq!(named(id), [4, 2, 1]);
+    assert_eq!(named(id), [8, 4, 2, 1]);
     assert_eq!(named("dt0c01.OTHER"), [1]);
 }
 

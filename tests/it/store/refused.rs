@@ -124,7 +124,7 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
     assert_eq!(said_of(&gate), "");
     let later = outgoing(&[
         json!({"kind": "decision", "timestamp": "2026-11-24T09:30:00Z"}),
-        json!({"kind": "outcome", "timestamp": "2026-11-24T09:30:00Z", "decision_seq": 1, "outcome": "answered",
+        json!({"kind": "outcome", "timestamp": "2026-11-24T09:30:00Z", "decision_seq": 1, "outcome": "answered", "status": 204,
                "detail": "a handshake failed"}),
     ]);
     let mut adds = sink(&gate, "adds");

@@ -78,7 +78,7 @@ fn story() -> Vec<Outgoing> {
             }),
             2 => json!({"kind": "outcome", "timestamp": time, "decision_seq": number - 1, "outcome": "unknown"}),
             3 => json!({"kind": "outcome", "timestamp": time, "decision_seq": number - 2,
-                        "outcome": "answered", "credential": {"id": format!("made-{number}")}}),
+                        "outcome": "answered", "status": 201, "credential": {"id": format!("made-{number}")}}),
             _ if number % 7 == 6 => json!({"kind": "challenger", "timestamp": time, "decision_seq": earlier,
                                            "differs": "would_deny"}),
             4 => json!({"kind": "settled", "timestamp": time, "decision_seq": earlier, "found": "done"}),

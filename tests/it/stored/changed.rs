@@ -44,7 +44,7 @@ const SET: &[(&str, u8, &str)] = &[
         "its removed, policy, code",
     ),
     ("words = NULL", 3, "its words"),
-    ("words = words || 'more'", 3, "its words"),
+    ("words = words || 'more'", 3, "record 3 ended otherwise"),
     ("token = '{}'", 3, "its token"),
     ("token = token || 'x'::text", 3, "record 3 ended otherwise"),
     (
