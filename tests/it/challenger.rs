@@ -193,7 +193,11 @@ fn it_is_asked_beside_and_only_the_journal_tells() {
     assert_eq!(seen, wanted);
     asked_for(&gate);
     verify(&gate.journal());
-    // The revision in its records leads to it.
+    is_kept(&gate, told["revision"].as_str().unwrap());
+}
+
+/// The revision in its records leads to its policies.
+fn is_kept(gate: &Gate, revision: &str) {
     let show = |more: &[&str]| {
         let mut command = program();
         command
@@ -203,7 +207,6 @@ fn it_is_asked_beside_and_only_the_journal_tells() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let revision = told["revision"].as_str().unwrap();
     assert!(show(&[revision, "--file", "names.rego"]).contains("worse"));
     let listed = show(&["--format", "json"]);
     let listed: Vec<Value> = listed
