@@ -97,8 +97,9 @@ impl Became {
                 Some(*status),
                 Some(Redacted::ours("redirect")),
             ),
+            // Dynatrace's own answer: only its text may not be passed on.
             Err(error @ UpstreamError::Veiled(status, _)) => {
-                (Answer::Unknown, Some(*status), said(error))
+                (Answer::Answered, Some(*status), said(error))
             }
             Err(error) if error.never_arrived() => (Answer::Failed, None, said(error)),
             Err(error) => (Answer::Unknown, None, said(error)),
@@ -190,13 +191,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_answer_that_is_not_passed_on_nobody_knows_what_it_was_about() {
-        for (error, status) in [
-            (UpstreamError::Redirect(StatusCode::FOUND), 302),
-            (UpstreamError::Veiled(StatusCode::OK, "it is encoded"), 200),
+    fn an_answer_that_is_not_passed_on_is_told_with_its_status() {
+        let veiled = UpstreamError::Veiled(StatusCode::OK, "it is encoded");
+        for (error, wanted) in [
+            (
+                UpstreamError::Redirect(StatusCode::FOUND),
+                (Answer::Unknown, Some(302)),
+            ),
+            (veiled, (Answer::Answered, Some(200))),
         ] {
             let became = Became::of(&Err(error), &Redactor::default());
-            let wanted = (Answer::Unknown, Some(status));
             assert_eq!((became.outcome, became.status), wanted);
             assert!(became.detail.is_some());
         }

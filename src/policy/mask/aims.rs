@@ -38,6 +38,7 @@ pub(super) fn doubts(program: &Program<'_>) -> Vec<Problem> {
             && let Some(path) = syntax::written(text).and_then(|text| text.strip_prefix('/'))
             // By itself it stands between steps that are put together.
             && !path.is_empty()
+            && is_meant(path)
         {
             let steps: Vec<Option<&str>> = path.split('/').map(known).collect();
             if let Some((_, message)) = missing(&steps) {
@@ -47,6 +48,14 @@ pub(super) fn doubts(program: &Program<'_>) -> Vec<Problem> {
         }
     });
     doubts
+}
+
+/// Whether a text is a path of an event: `/api/v1/tokens` is one of a request.
+fn is_meant(path: &str) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    let members = EVENT.as_object().into_iter().flat_map(|event| event.keys());
+    let mut members = members.map(String::as_str).chain(["input"]);
+    members.any(|member| strsim::jaro_winkler(member, first) > ALIKE)
 }
 
 /// A step of a path; nothing where it is known only when it is put together, or means several names.
@@ -84,6 +93,9 @@ fn missing(steps: &[Option<&str>]) -> Option<(usize, String)> {
     }
     None
 }
+
+/// From there on, a name is taken for another one with a slip in it.
+const ALIKE: f64 = 0.85;
 
 /// Every member of an event but the input: `null` is what others name, and what nobody asks for.
 static EVENT: LazyLock<Json> = LazyLock::new(|| {
