@@ -323,7 +323,11 @@ fn one_that_is_slow_fails_or_is_broken_changes_no_answer() {
         "{refused}"
     );
     assert_eq!(metric(&gate, "challenger_refused"), "1");
-    assert!(gate.log().contains("the challenger is refused"));
+    eventually("the log says so", || {
+        gate.log()
+            .contains("the challenger is refused")
+            .then_some(())
+    });
     assert_eq!(gate.ready().status, 200);
     // It keeps those in force from nothing.
     files.write("live/names.rego", &LIVE.replace("bad-", "good-"));

@@ -55,7 +55,7 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     );
     click(&mut browser, "judge");
     says(&mut browser, "verdict", "allow");
-    says(&mut browser, "verdict-with_edit", "deny");
+    says(&mut browser, "verdict-before", "deny");
     let edited = browser.run("host.value");
     click(&mut browser, "save-test");
     browser.wait("Boolean(document.getElementById('test-text'))");
