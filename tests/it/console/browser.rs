@@ -71,6 +71,7 @@ fn pages(demo: &Demo) -> Vec<(&'static str, String)> {
         ("doubt", decision(&doubt)),
         ("token", format!("/console/tokens/{token}")),
         ("callers", "/console/callers".to_owned()),
+        ("playground", "/console/playground".to_owned()),
         ("policies", "/console/policies".to_owned()),
         ("policy", "/console/policies/forbidden_scopes".to_owned()),
         ("login", "/console/login".to_owned()),
