@@ -126,15 +126,36 @@ impl Pseudonyms {
     }
 }
 
+/// The keys of a journal, for whoever looks for several values.
+#[derive(Debug)]
+pub struct KnownKeys(Vec<(HashKey, u32)>);
+
+impl KnownKeys {
+    /// All that are there, the oldest first.
+    pub fn of(journal: &Path) -> Result<Self, OpenError> {
+        let versions = versions(journal)?.into_iter();
+        let keys = versions.map(|version| {
+            let key = key::read(&path(journal, version))?;
+            Ok(key.map(|key| (HashKey::new(key), version)))
+        });
+        let keys: Result<Vec<_>, OpenError> = keys.collect();
+        Ok(Self(keys?.into_iter().flatten().collect()))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A value's pseudonyms, one by each key.
+    pub fn names(&self, value: &str) -> impl Iterator<Item = String> {
+        let keys = self.0.iter();
+        keys.map(move |(key, version)| name(key, *version, value))
+    }
+}
+
 /// A value's pseudonyms under every key of a journal, the oldest first.
 pub fn names(journal: &Path, value: &str) -> Result<Vec<String>, OpenError> {
-    let versions = versions(journal)?.into_iter();
-    let names = versions.map(|version| {
-        let key = key::read(&path(journal, version))?;
-        Ok(key.map(|key| name(&HashKey::new(key), version, value)))
-    });
-    let names: Result<Vec<_>, OpenError> = names.collect();
-    Ok(names?.into_iter().flatten().collect())
+    Ok(KnownKeys::of(journal)?.names(value).collect())
 }
 
 /// A key that was made.

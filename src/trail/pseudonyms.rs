@@ -5,12 +5,17 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
 
+use crate::audit::OpenError;
 use crate::audit::index::{Filter, Pattern};
-use crate::audit::{OpenError, pseudonym};
+use crate::audit::pseudonym::KnownKeys;
 use crate::value::Network;
 
 /// The filter, with the pseudonyms of what it names, where the journal's directory has keys.
 pub fn known_as(mut filter: Filter, journal: &Path) -> Result<Filter, OpenError> {
+    let keys = KnownKeys::of(journal)?;
+    if keys.is_empty() {
+        return Ok(filter);
+    }
     let patterns = [
         &filter.caller,
         &filter.certificate,
@@ -34,17 +39,15 @@ pub fn known_as(mut filter: Filter, journal: &Path) -> Result<Filter, OpenError>
     for (value, written) in wanted {
         let mut names = Vec::new();
         for text in written {
-            names.extend(pseudonym::names(journal, &text)?);
+            names.extend(keys.names(&text));
         }
-        if tokens.contains(&*value) && !names.is_empty() {
+        if tokens.contains(&*value) {
             for (before, part, behind) in parts(&value) {
-                let made = pseudonym::names(journal, part)?.into_iter();
+                let made = keys.names(part);
                 names.extend(made.map(|name| format!("{before}{name}{behind}")));
             }
         }
-        if !names.is_empty() {
-            filter.known_as.insert(value, names);
-        }
+        filter.known_as.insert(value, names);
     }
     Ok(filter)
 }

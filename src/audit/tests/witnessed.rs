@@ -58,6 +58,20 @@ impl Signing {
     }
 }
 
+/// What retention tells of a first segment that it deletes.
+fn told(config: &Config, deleted: &[u8], last: u64) -> Pruned {
+    let mut lines = deleted.split(|byte| *byte == b'\n');
+    let line = lines.rfind(|it| !it.is_empty());
+    Pruned {
+        first: 1,
+        last,
+        hash: Sha256Hex::of(line.unwrap()).as_str().to_owned(),
+        tree: pruned_member(&config.directory, last).unwrap(),
+        reason: "max_size".to_owned(),
+        ..Pruned::default()
+    }
+}
+
 fn verified(config: &Config, witnesses: Vec<PublicKey>) -> Result<Checkpoints, VerifyError> {
     let trust = Trust {
         keys: vec![key::public(&config.directory).unwrap().0.unwrap()],
@@ -84,18 +98,7 @@ fn a_cosignature_of_a_checkpoint_that_was_deleted_breaks_nothing_and_proves_noth
         signing.append(&event(number));
     }
     signing.seal();
-    let content = fs::read(&before[0]).unwrap();
-    let line = content
-        .split(|byte| *byte == b'\n')
-        .rfind(|it| !it.is_empty());
-    let pruned = Pruned {
-        first: 1,
-        last,
-        hash: Sha256Hex::of(line.unwrap()).as_str().to_owned(),
-        tree: pruned_member(&config.directory, last).unwrap(),
-        reason: "max_size".to_owned(),
-        ..Pruned::default()
-    };
+    let pruned = told(&config, &fs::read(&before[0]).unwrap(), last);
     signing.append(&Event::Pruned(pruned).record());
     let newest = signing.seal();
     let whole = verified(&config, vec![signing.key()]).unwrap();
@@ -150,17 +153,7 @@ fn a_witness_alone_does_not_prove_a_journal_whose_beginning_nobody_vouches_for()
     fs::remove_file(&before[0]).unwrap();
     by_witness(&config, key.clone()).unwrap_err();
     // Anybody can write what was deleted, behind what the witness has seen.
-    let line = taken
-        .split(|byte| *byte == b'\n')
-        .rfind(|it| !it.is_empty());
-    let pruned = Pruned {
-        first: 1,
-        last,
-        hash: Sha256Hex::of(line.unwrap()).as_str().to_owned(),
-        tree: pruned_member(&config.directory, last).unwrap(),
-        reason: "max_size".to_owned(),
-        ..Pruned::default()
-    };
+    let pruned = told(&config, &taken, last);
     let without_tree = Pruned {
         tree: Vec::new(),
         ..pruned.clone()
@@ -201,17 +194,7 @@ fn a_witness_alone_tells_a_removal_that_the_gate_has_signed_from_one_that_a_star
         let last = first_record(&before[1]).unwrap() - 1;
         let taken = fs::read(&before[0]).unwrap();
         fs::remove_file(&before[0]).unwrap();
-        let line = taken
-            .split(|byte| *byte == b'\n')
-            .rfind(|it| !it.is_empty());
-        let pruned = Pruned {
-            first: 1,
-            last,
-            hash: Sha256Hex::of(line.unwrap()).as_str().to_owned(),
-            tree: pruned_member(&config.directory, last).unwrap(),
-            reason: "max_size".to_owned(),
-            ..Pruned::default()
-        };
+        let pruned = told(&config, &taken, last);
         signing.append(&Event::Pruned(pruned).record());
         if is_signed {
             signing.seal();

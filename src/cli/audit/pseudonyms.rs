@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::opened::note;
 use crate::audit::index::{Filter, Pattern};
-use crate::audit::pseudonym;
+use crate::audit::pseudonym::KnownKeys;
 use crate::trail::known_as;
 
 /// The filter, with the pseudonyms of what it names, where there are keys.
@@ -26,7 +26,7 @@ fn say_what_finds_none(filter: &Filter, journal: &Path) -> anyhow::Result<()> {
         .flatten();
     let is_wide = filter.client.iter().any(|it| it.address().is_none())
         || patterns.any(|it| matches!(it, Pattern::Begins(_)));
-    if is_wide && !pseudonym::names(journal, "")?.is_empty() {
+    if is_wide && !KnownKeys::of(journal)?.is_empty() {
         note(
             "the journal has keys of pseudonyms: networks, and names that end with *, find nothing that has one",
         );
