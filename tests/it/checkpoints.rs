@@ -469,12 +469,7 @@ fn needs_python_it_reads_what_is_compressed_and_pruned() {
     assert!(!said.starts_with("holds: records 1 to"), "{said}");
     let ours = audit(&journal, "verify", &["--key", &key]);
     assert_eq!(ours.status.code(), Some(0), "{ours:?}");
-    // Without those that a record says are deleted: the end of the gate may have come before their deletion.
-    let first = said.trim_start_matches("holds: records ");
-    let (first, _) = first.split_once(' ').unwrap();
-    let first = format!("{:020}", first.parse::<u64>().unwrap());
     let mut files = files();
-    files.retain(|path| path.file_name().unwrap().to_str().unwrap() >= &*first);
     // The end may also have come while one was compressed: the plain one counts.
     files.retain(|path| {
         let is_compressed = path.extension().unwrap() == "zst";
@@ -493,6 +488,18 @@ fn needs_python_it_reads_what_is_compressed_and_pruned() {
         let output = command.args(&program[1..]).arg(path).output().unwrap();
         (output.status.success(), output.stdout)
     };
+    // Without those that a record says are deleted: the end of the gate may have come before their deletion.
+    let pruned_to = |path: &PathBuf| {
+        let (_, text) = text_of(path);
+        let records = String::from_utf8(text).unwrap();
+        let records = records.lines();
+        let records = records.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let pruned = records.filter(|it| it["kind"] == "pruned");
+        pruned.map(|it| it["last"].as_u64().unwrap()).max()
+    };
+    let last = files.iter().filter_map(pruned_to).max().unwrap();
+    let last = format!("{last:020}.jsonl.zst");
+    files.retain(|path| path.file_name().unwrap().to_str().unwrap() > &*last);
     let mut seen = 0;
     for path in files
         .iter()
