@@ -38,6 +38,15 @@ impl Masks {
             both.all(|(step, masked)| step == "*" || step == masked)
         })
     }
+
+    /// Whether a member stands in what masks have taken out as a whole.
+    pub fn is_within(&self, member: &str) -> bool {
+        let mut all = self.0.iter();
+        all.any(|masked| {
+            let below = member.strip_prefix(masked.as_str());
+            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+        })
+    }
 }
 
 #[cfg(test)]

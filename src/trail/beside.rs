@@ -138,22 +138,30 @@ pub fn hidden(source: &Source, filter: &Filter, called: Called<'_>) -> Result<Ve
         let veiled = whats.iter().map(|what| (*what, Veil::Mask));
         if let Some(decisions) = decisions(source, filter, veiled)? {
             let (names, look) = listed(&names, called);
-            notes.push(format!(
-                "of {decisions} of this time masks have hidden what {names} {look} at: they may be missing here"
-            ));
+            notes.push(masked(&decisions, &names, look));
         }
     }
     for (what, name, why) in asked_in_part(filter) {
         let veiled = [(what, Veil::Pseudonym)].into_iter();
         if let Some(decisions) = decisions(source, filter, veiled)? {
-            let name = called(name);
-            notes.push(format!(
-                "of {decisions} of this time pseudonyms stand where {name} looks, and nobody can tell {why}: they may be \
-                 missing here"
-            ));
+            notes.push(named(&decisions, &called(name), why));
         }
     }
     Ok(notes)
+}
+
+/// Masks have hidden what is asked for.
+pub fn masked(decisions: &str, names: &str, look: &str) -> String {
+    format!(
+        "of {decisions} of this time masks have hidden what {names} {look} at: they may be missing here"
+    )
+}
+
+/// Pseudonyms have hidden what is asked for by a part of it.
+pub fn named(decisions: &str, name: &str, why: &str) -> String {
+    format!(
+        "of {decisions} of this time pseudonyms stand where {name} looks, and nobody can tell {why}: they may be missing here"
+    )
 }
 
 /// Of how many decisions masks have hidden by what they are counted.
@@ -305,4 +313,5 @@ fn listed(names: &[&str], called: Called<'_>) -> (String, &'static str) {
 
 /// Decisions that are counted of those of which something is hidden.
 const MOST: usize = 1000;
-const BEGINS: &str = "how a value began";
+/// What a pseudonym does not tell of a value.
+pub const BEGINS: &str = "how a value began";

@@ -76,7 +76,7 @@ impl Hidden {
 }
 
 /// The id of the token that a path names, where its operation has one there.
-pub fn token_in_path<'a>(operation: &str, path: &'a str) -> Option<Cow<'a, str>> {
+fn token_in_path<'a>(operation: &str, path: &'a str) -> Option<Cow<'a, str>> {
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let below = match segments.as_slice() {
         [ENVIRONMENT, _, below @ ..] => below,
@@ -94,6 +94,24 @@ pub fn token_in_path<'a>(operation: &str, path: &'a str) -> Option<Cow<'a, str>>
         let id = segments.get(at).filter(|id| fit && is_shown_id(id))?;
         Some(canonical_id(id))
     })
+}
+
+/// The id of the token that a request is about: by the input, or by the path, where masks have not hidden that too. Empty
+/// where nobody knows.
+pub fn token_of<'a>(masks: &Masks, operation: &str, told: &'a str, path: &'a str) -> Cow<'a, str> {
+    if !told.is_empty() && !masks.hide("input.token.id") {
+        return Cow::Borrowed(told);
+    }
+    if masks.hide("request.path") {
+        return Cow::Borrowed("");
+    }
+    token_in_path(operation, path).unwrap_or_default()
+}
+
+/// All that is hidden of the record of a line, and by what.
+pub fn hidden_of(line: &[u8]) -> Vec<(Hidden, Veil)> {
+    let row = Row::read(line);
+    row.map_or_else(Vec::new, |row| hidden(&row, &row.masks()))
 }
 
 /// By the path, where the input does not tell it.
