@@ -20,7 +20,7 @@ use super::compress::{Unpacked, pack, text_of};
 use super::directory::Directory;
 use super::event::{Event, Pruned, Record};
 use super::queue::{Pending, Wanted};
-use super::retention::{self, Retention, due, removal};
+use super::retention::{self, Followed, Retention, due, removal};
 use super::segment::{
     as_readable_as, directory_of, first_line, first_record, forms, is_compressed, open_regular,
     options, segments, text_length,
@@ -89,6 +89,8 @@ pub(super) struct Keeper {
     now: fn() -> jiff::Timestamp,
     stop: Arc<AtomicBool>,
     kept: Kept,
+    /// What is in doubt, from one deletion to the next.
+    followed: Followed,
     /// Lengths of the texts of compressed segments, and when the first one was begun.
     lengths: BTreeMap<u64, u64>,
     oldest: Option<(u64, Option<String>)>,
@@ -111,6 +113,7 @@ impl Keeper {
             now,
             stop: Arc::default(),
             kept: Kept::default(),
+            followed: Followed::default(),
             lengths: BTreeMap::new(),
             oldest: None,
         }
@@ -231,7 +234,7 @@ impl Keeper {
         let Some(plan) = due.plan else {
             return Ok(());
         };
-        let pruned = removal(path, &plan, now, go_on)?;
+        let pruned = removal(path, &plan, now, &mut self.followed, go_on)?;
         let written = self.shared.head().map_or(0, |head| head.seq);
         let record = || self.record(&pruned);
         retention::prune(path, &pruned, written, record, go_on)?;

@@ -5,6 +5,7 @@
 //! the file, and goes on if the record is there. What remains is always the end of the journal without a gap.
 
 mod carried;
+mod followed;
 mod vouched;
 
 use std::io;
@@ -17,16 +18,16 @@ use super::Config;
 use super::aside::of_segment;
 use super::chain::{Head, Link};
 use super::event::Pruned;
-use super::lines::{Lines, Place};
+use super::lines::Place;
 use super::segment::{
     as_readable_as, first_line, first_record, forms, last_line, open_lines, open_regular, put,
     read_line, segments,
 };
 use super::settle::written_at;
 use super::tree::stored;
-use super::verify::Doubt;
 use crate::value::{Duration, ParseError, Size, rfc3339_millis};
 use carried::Carried;
+pub(super) use followed::Followed;
 
 /// When old segments are deleted. As it is built in: never.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -188,16 +189,30 @@ fn size_of(path: &Path) -> io::Result<u64> {
     Ok(size)
 }
 
-/// Reads what is to be deleted, and makes the record of it. What is damaged is evidence, and is not deleted.
+/// Reads what is to be deleted, and makes the record of it. What is damaged is evidence, and is not deleted. `followed`:
+/// what is known from the time before; nothing is, where it fails.
 pub(super) fn removal(
     directory: &Path,
     plan: &Plan,
     now: jiff::Timestamp,
+    followed: &mut Followed,
+    go_on: &mut dyn FnMut() -> io::Result<()>,
+) -> io::Result<Pruned> {
+    let read = read(directory, plan, now, followed, go_on);
+    read.inspect_err(|_error| *followed = Followed::default())
+}
+
+fn read(
+    directory: &Path,
+    plan: &Plan,
+    now: jiff::Timestamp,
+    followed: &mut Followed,
     go_on: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<Pruned> {
     let before = vouched::check(directory, plan.first, go_on)?;
     let mut carried = Carried::of(before);
-    let (mut head, mut doubt) = (None::<Head>, Doubt::default());
+    let mut head = None::<Head>;
+    followed.begin(plan.first);
     let (mut oldest, mut newest) = (String::new(), String::new());
     let mut line = Vec::new();
     for path in &plan.segments {
@@ -216,18 +231,21 @@ pub(super) fn removal(
         }
         let mut reader = open_lines(path, 0)?;
         go_on()?;
+        let mut place = Place {
+            segment: first_record(path).unwrap_or_default(),
+            offset: 0,
+        };
         while read_line(&mut reader, &mut line)? > 0 {
             let content = line.strip_suffix(b"\n").unwrap_or(&line);
             let head = head.get_or_insert_with(Head::origin);
-            let followed = head.follow(content);
-            let record = followed.map_err(|it| damaged(it.to_string()))?;
-            doubt.see(&record);
+            let record = head.follow(content);
+            let record = record.map_err(|it| damaged(it.to_string()))?;
+            followed.see(place, &record, content);
+            place.offset += line.len() as u64;
             carried.see(&record.kind, content);
-            // What it says of others is not forgotten with it.
             if record.kind == "pruned"
                 && let Ok(pruned) = serde_json::from_slice(content)
             {
-                doubt.see_deleted(&pruned);
                 carried.extend(pruned);
             }
             if let Some(written) = written_at(content) {
@@ -249,8 +267,7 @@ pub(super) fn removal(
             plan.last
         )));
     }
-    settled_later(directory, plan.last, &mut doubt, go_on)?;
-    let in_doubt = doubt.ids();
+    let in_doubt = followed.in_doubt(directory, plan.last, go_on)?;
     Ok(Pruned {
         timestamp: rfc3339_millis(now),
         first: plan.first,
@@ -273,38 +290,6 @@ fn first_line_behind(directory: &Path, last: u64) -> io::Result<Vec<u8>> {
         .find(|path| first_record(path) == last.checked_add(1));
     let next = next.ok_or_else(|| io::Error::other("the segment behind it is gone"))?;
     first_line(&next)
-}
-
-/// Takes out of `doubt` what later segments settle. Where nothing is in doubt, nothing is read; what cannot be read settles
-/// nothing.
-fn settled_later(
-    directory: &Path,
-    last: u64,
-    doubt: &mut Doubt,
-    go_on: &mut dyn FnMut() -> io::Result<()>,
-) -> io::Result<()> {
-    let place = Place {
-        segment: last + 1,
-        offset: 0,
-    };
-    let mut lines = Lines::from(directory, place).over_damage();
-    for number in 0_u64.. {
-        if number.is_multiple_of(LINES) {
-            go_on()?;
-        }
-        if doubt.is_empty() {
-            break;
-        }
-        let Some(line) = lines.next_line()? else {
-            break;
-        };
-        if let Ok(link) = Link::read(&line.bytes)
-            && matches!(&*link.kind, "outcome" | "settled")
-        {
-            doubt.see(&link);
-        }
-    }
-    Ok(())
 }
 
 fn pruned_in(

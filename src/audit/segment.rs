@@ -242,22 +242,29 @@ fn open_form(path: &Path) -> io::Result<(File, bool)> {
 /// The last line of a segment with its newline, if it has one, found from its end: what stands before it is not
 /// read.
 pub(super) fn last_line(path: &Path) -> io::Result<Vec<u8>> {
-    let length = text_length(path)?;
-    let mut tail = Vec::new();
-    for step in 1.. {
-        let from = length.saturating_sub(step * TAIL);
-        tail.clear();
-        open_lines(path, from)?
-            .take(length - from)
-            .read_to_end(&mut tail)?;
+    let mut room = TAIL;
+    loop {
+        let (mut tail, is_all) = end(path, room)?;
         let lines = tail.strip_suffix(b"\n").unwrap_or(&tail);
         let before = lines.iter().rposition(|byte| *byte == b'\n');
-        if before.is_some() || from == 0 {
+        if before.is_some() || is_all {
             tail.drain(..before.map_or(0, |at| at + 1));
-            break;
+            return Ok(tail);
         }
+        // Twice as much each time: what is longer than any record costs no more than it has.
+        room = room.saturating_mul(2);
     }
-    Ok(tail)
+}
+
+/// So many bytes at the end of a segment, and whether that is all of it.
+pub(super) fn end(path: &Path, most: u64) -> io::Result<(Vec<u8>, bool)> {
+    let length = text_length(path)?;
+    let from = length.saturating_sub(most);
+    let mut end = Vec::new();
+    open_lines(path, from)?
+        .take(length - from)
+        .read_to_end(&mut end)?;
+    Ok((end, from == 0))
 }
 
 /// The first line of a segment with its newline, if it has one.
@@ -286,7 +293,7 @@ pub(super) const LONGEST_LINE: usize = 64 << 20;
 /// two more members besides.
 pub(super) const LONGEST_RECORD: usize = LONGEST_LINE - 1024;
 
-/// How much of a segment's end is read at a time in search of its last line.
+/// How much of a segment's end is read first in search of its last line.
 const TAIL: u64 = 64 * 1024;
 
 pub(super) fn flags(flags: OFlags) -> i32 {

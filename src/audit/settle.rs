@@ -149,7 +149,7 @@ pub(super) fn examine(
         head,
         good,
         torn,
-        in_doubt: doubt.ids(),
+        in_doubt: doubt.up_to(u64::MAX),
         named,
         began: content
             .split(|byte| *byte == b'\n')

@@ -272,7 +272,7 @@ impl<'a> Walk<'a> {
         {
             return Err(head_lost(noted));
         }
-        self.doubt.see_deleted(&removal.pruned);
+        self.doubt.see_deleted(&removal.pruned, removal.seq);
         if self.report.pruned.len() < LISTED {
             self.report.pruned.push(removal);
         } else {

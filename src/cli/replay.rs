@@ -18,6 +18,7 @@ use crate::audit::index::Unnamed;
 use crate::audit::{OpenError, pseudonym, segments};
 use crate::policy::{AnswersFor, Entrypoint, Trusted};
 use crate::replay::{Affected, Change, Field, Options, Report, Wanted, Where, replay};
+use crate::trail::beside;
 use crate::trail::when::{When, zone};
 use crate::value::{Visible, counted, unread};
 
@@ -144,6 +145,7 @@ impl Replay {
             unreadable(damaged);
         }
         say_missing(&report, since.is_none());
+        say_hidden(&options.wanted, &report);
         if report.decisions == 0 {
             let is_all = since.is_none() && until.is_none();
             say_unmet(&options.wanted, &report, is_all);
@@ -227,6 +229,20 @@ fn say_missing(report: &Report, is_all: bool) {
     }
     if report.more_missing > 0 {
         note(&counted(report.more_missing, "further gap"));
+    }
+}
+
+/// Of how many decisions it is hidden whether they are meant.
+fn say_hidden(wanted: &Wanted, report: &Report) {
+    for (condition, [masks, pseudonyms]) in wanted.hidden(&report.met) {
+        let name = format!("--where {}", condition.field().name());
+        if masks > 0 {
+            note(&beside::masked(&counted(masks, "decision"), &name, "looks"));
+        }
+        if pseudonyms > 0 {
+            let decisions = counted(pseudonyms, "decision");
+            note(&beside::named(&decisions, &name, beside::BEGINS));
+        }
     }
 }
 

@@ -53,12 +53,16 @@ impl Gateway {
 
 /// The name of the environment, where it stands in the input.
 fn environment(event: &Map<String, Value>) -> Option<Value> {
-    let environment = event.get("input")?.pointer("/environment/name")?;
-    Some(environment.clone())
+    name_of(event).cloned()
 }
 
-/// A record without input keeps the name of its environment, as one has that policies did not see: in which of them
-/// something was changed has to be known. Rules that name just that take it away all the same.
+fn name_of(event: &Map<String, Value>) -> Option<&Value> {
+    event.get("input")?.pointer("/environment/name")
+}
+
+/// A record whose input a mask has taken away, or put another in its place, keeps the name of its environment, as one has
+/// that policies did not see: in which of them something was changed has to be known. Rules that name just that take it
+/// away all the same.
 fn with_environment(mut masked: Masked, environment: Option<Value>) -> Masked {
     let lists = ["erased", "masked"].map(|list| masked.event.get(list).and_then(Value::as_array));
     let paths = lists.into_iter().flatten().flatten();
@@ -66,7 +70,7 @@ fn with_environment(mut masked: Masked, environment: Option<Value>) -> Masked {
     let is_named =
         Masks::new(paths.filter(|path| *path != "/input")).hide("input.environment.name");
     if let Some(environment) = environment
-        && !masked.event.contains_key("input")
+        && name_of(&masked.event).is_none_or(|name| !name.is_string())
         && !is_named
     {
         masked.event.insert("environment".to_owned(), environment);
@@ -80,11 +84,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_record_without_input_keeps_the_name_of_its_environment() {
-        let masked = |erased: &[&str], input: Value| {
+    fn a_record_without_its_input_keeps_the_name_of_its_environment() {
+        let of = |list: &str, paths: &[&str], input: Value| {
             let event = json!({"input": {"environment": {"name": "prod"}}});
             let environment = environment(event.as_object().unwrap());
-            let mut event = Map::from_iter([("erased".to_owned(), json!(erased))]);
+            let mut event = Map::from_iter([(list.to_owned(), json!(paths))]);
             if !input.is_null() {
                 event.insert("input".to_owned(), input);
             }
@@ -92,11 +96,27 @@ mod tests {
             let masked = with_environment(masked, environment);
             masked.event.get("environment").cloned()
         };
+        let masked = |paths: &[&str], input: Value| of("erased", paths, input);
         let prod = Some(json!("prod"));
+        for other in [
+            json!({}),
+            json!("masked"),
+            json!([]),
+            json!({"environment": {}}),
+            json!({"environment": {"name": 5}}),
+        ] {
+            assert_eq!(of("masked", &["/input"], other.clone()), prod, "{other}");
+            let named = ["/input", "/input/environment/name"];
+            assert_eq!(of("masked", &named, other.clone()), None, "{other}");
+        }
+        // What a rule itself puts there is meant.
+        let given = json!({"environment": {"name": "some"}});
+        assert_eq!(of("masked", &["/input"], given), None);
         assert_eq!(masked(&["/input"], Value::Null), prod);
         assert_eq!(masked(&["/input", "/caller"], Value::Null), prod);
         assert_eq!(masked(&["/input", "/input/environment"], Value::Null), None);
         assert_eq!(masked(&["/input/environment"], json!({})), None);
-        assert_eq!(masked(&["/input/caller"], json!({})), None);
+        let named = json!({"environment": {"name": "prod"}});
+        assert_eq!(masked(&["/input/caller"], named), None);
     }
 }

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::audit::masks::Masks;
+
 /// A request, as its record tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -59,19 +61,17 @@ impl Facts {
     /// Whether a mask of this place hides which request it was, or which policies denied it: it is one of those that are
     /// read, or around one, or in it.
     pub fn hidden_by(place: &str) -> bool {
-        let is_around = |it: &&str| is_within(it, place) || is_within(place, it);
-        if PLACES.iter().any(is_around) || is_within(VIOLATIONS, place) {
-            return true;
-        }
-        let Some(below) = place.strip_prefix(VIOLATIONS) else {
-            return false;
+        let masks = Masks::new([place].into_iter());
+        let hides = |pointer: &&str| {
+            let member = pointer.trim_start_matches('/').replace('/', ".");
+            masks.hide(&member)
         };
-        let mut steps = below.split('/');
-        match (steps.next(), steps.next(), steps.next()) {
-            (Some(""), Some(_number), Some(member)) => !WORDS.contains(&member),
-            (Some(""), _, _) => true,
-            _ => false,
-        }
+        // As a whole it has no name.
+        place.is_empty()
+            || PLACES
+                .iter()
+                .chain(&OBJECTIONS)
+                .any(|pointer| hides(&pointer))
     }
 
     /// Of the record of a decision.
@@ -104,11 +104,6 @@ impl Facts {
     }
 }
 
-fn is_within(place: &str, whole: &str) -> bool {
-    let rest = place.strip_prefix(whole);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 const OPERATION: &str = "/operation";
 const ENVIRONMENT: &str = "/input/environment/name";
 const METHOD: &str = "/request/method";
@@ -138,6 +133,11 @@ const PLACES: [&str; 12] = [
     SUBJECT,
 ];
 
-const VIOLATIONS: &str = "/result/violations";
-/// What a violation says besides whose it is.
-const WORDS: [&str; 3] = ["message", "path", "details"];
+/// What says whose a violation is, and what it does.
+const OBJECTIONS: [&str; 5] = [
+    "/result/violations/*/policy",
+    "/result/violations/*/mode",
+    "/result/violations/*/rule",
+    "/result/violations/*/code",
+    "/result/violations/*/exception",
+];

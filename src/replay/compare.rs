@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::Options;
 use super::record::{self, Read, Record};
 use super::tally::{Change, Found, Report};
+use crate::audit::index::token_of;
+use crate::audit::masks::Masks;
 use crate::audit::tail::{caller, name};
 use crate::dynatrace::redact::Redactor;
 use crate::policy::{
@@ -110,7 +112,7 @@ impl<'a> Candidate<'a> {
         if !wanted.has_time(&record.timestamp) {
             return;
         }
-        wanted.look(record, &mut report.met);
+        wanted.look(record, line, &mut report.met);
         if wanted.has(record) {
             self.compare(record, line, options, report);
         }
@@ -119,7 +121,7 @@ impl<'a> Candidate<'a> {
     fn compare(&self, record: &Record<'_>, line: &[u8], options: &Options, report: &mut Report) {
         report.decision(record.seq, &record.timestamp);
         let (Some(input), Some(verdict)) = (&record.input, record.verdict) else {
-            let reason = if record.masks("input") {
+            let reason = if record.masks().is_within("input") {
                 ERASED
             } else {
                 REFUSED
@@ -356,13 +358,6 @@ impl Record<'_> {
         }
         known
     }
-
-    /// Whether a mask took this member of the event away as a whole.
-    fn masks(&self, member: &str) -> bool {
-        let pointers = self.erased.iter().chain(&self.masked);
-        let mut pointers = pointers.map(|pointer| pointer.trim_start_matches('/'));
-        pointers.any(|pointer| pointer == member)
-    }
 }
 
 /// A pointer with its numbers left out, so that it is one reason for all of a list.
@@ -507,9 +502,13 @@ fn by_policy(
 fn token(record: &Value) -> String {
     let at = |pointer| record.pointer(pointer).and_then(Value::as_str);
     let name = at("/input/token/current/name").or_else(|| at("/input/change/name/requested"));
-    match (name, at("/input/token/id")) {
-        (Some(name), Some(id)) => format!("{name} ({id})"),
-        (name, id) => name.or(id).unwrap_or_default().to_owned(),
+    let text = |pointer| at(pointer).unwrap_or_default();
+    let (told, path) = (text("/input/token/id"), text("/request/path"));
+    let id = token_of(&Masks::of(record), text("/operation"), told, path);
+    match (name, &*id) {
+        (Some(name), "") => name.to_owned(),
+        (Some(name), id) => format!("{name} ({id})"),
+        (None, id) => id.to_owned(),
     }
 }
 

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::policy::{Exception, Input, Mode, Verdict, Violation, input, members_of_mask};
+use crate::audit::masks::Masks;
+use crate::policy::{Exception, Input, Mode, Verdict, Violation, input};
 
 /// A line of the journal. Only decisions have more than the first members.
 #[derive(Debug, Deserialize)]
@@ -43,6 +44,23 @@ pub(super) struct Record<'a> {
     pub(super) pseudonyms: Vec<String>,
     #[serde(default)]
     pub(super) caller: Caller,
+    #[serde(borrow, default)]
+    pub(super) request: Request<'a>,
+}
+
+/// What was sent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Request<'a> {
+    #[serde(borrow)]
+    pub(super) path: Cow<'a, str>,
+}
+
+impl Record<'_> {
+    /// What masks have taken out of it.
+    pub(super) fn masks(&self) -> Masks {
+        Masks::new(self.erased.iter().chain(&self.masked))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -145,19 +163,8 @@ pub(super) fn read(line: &[u8]) -> Read<'_> {
 /// The same record with a default for each member that a mask took away or put something of another kind in its place, so
 /// that it can be read. `None`: nothing is masked.
 pub(super) fn with_defaults(record: &Value) -> Option<Vec<u8>> {
-    let masked: Vec<String> = ["erased", "masked"]
-        .into_iter()
-        .filter_map(|list| record.get(list)?.as_array())
-        .flatten()
-        .filter_map(Value::as_str)
-        .flat_map(members_of_mask)
-        .collect();
-    let is_masked = |member: &str| {
-        masked.iter().any(|masked| {
-            let below = member.strip_prefix(masked.as_str());
-            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
-        })
-    };
+    let masked = Masks::of(record);
+    let is_masked = |member: &str| masked.is_within(member);
     if masked.is_empty() {
         return None;
     }
@@ -183,7 +190,7 @@ pub(super) fn with_defaults(record: &Value) -> Option<Vec<u8>> {
         });
     }
     if let Some(found) = record.pointer_mut("/result/violations")
-        && masked.iter().any(|it| it.starts_with("result.violations"))
+        && masked.hide("result.violations")
     {
         violations(found);
     }

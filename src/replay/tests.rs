@@ -920,3 +920,63 @@ fn conditions_mean_what_they_mean_to_a_query() {
         wrong.parse::<Where>().unwrap_err();
     }
 }
+
+/// As `audit query --token` finds it: by its path, whatever of the input masks have taken away.
+#[test]
+fn a_token_that_masks_hide_in_the_input_is_known_by_its_path() {
+    const ID: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
+    let policy = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let update = json!({"operation": "token.update", "token": {"id": ID, "known": true}});
+    let masked = |place: &str, list: &str, value: Option<Value>| {
+        let mut record = decided(&policy, &input(update.clone()));
+        record["request"] = json!({"path": format!("/api/v2/apiTokens/{ID}")});
+        let (around, name) = place.rsplit_once('/').unwrap();
+        let around = record.pointer_mut(around).unwrap().as_object_mut().unwrap();
+        match value {
+            Some(value) => around.insert(name.to_owned(), value),
+            None => around.remove(name),
+        };
+        record[list] = json!([place]);
+        record
+    };
+    for record in [
+        masked("/input", "erased", None),
+        masked("/input", "masked", Some(json!({}))),
+        masked("/input/token", "erased", None),
+        masked("/input/token", "masked", Some(json!("x"))),
+        masked("/input/token/id", "erased", None),
+        masked("/input/token/id", "masked", Some(json!("x"))),
+    ] {
+        let journal = Journal::of([record.clone()]);
+        for (condition, expected) in [(ID, 1), ("dt0c01.S*", 1), ("dt0c01.OTHER", 0)] {
+            let condition = format!("token={condition}");
+            let report = journal.by(&policy, &[&condition], 1);
+            assert_eq!(report.decisions, expected, "{condition}: {record}");
+        }
+        // Nobody knows it any more.
+        let mut unknown = record.clone();
+        unknown["request"]["path"] = json!("-");
+        let list = if unknown["erased"].is_array() {
+            "erased"
+        } else {
+            "masked"
+        };
+        unknown[list]
+            .as_array_mut()
+            .unwrap()
+            .push(json!("/request/path"));
+        let journal = Journal::of([unknown, record]);
+        let wanted = Wanted::new(None, None, vec![format!("token={ID}").parse().unwrap()]);
+        let options = Options {
+            wanted,
+            examples: 0,
+            jobs: 2,
+        };
+        let report = replay(journal.0.path(), &policy, &options).unwrap();
+        let hidden = options.wanted.hidden(&report.met).map(|(_, counts)| counts);
+        assert_eq!(
+            (report.decisions, hidden.collect::<Vec<_>>()),
+            (1, vec![[1, 0]])
+        );
+    }
+}

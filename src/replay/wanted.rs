@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::record::{Outcome, Record};
+use crate::audit::index::{Hidden, Veil, hidden_of, token_of};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redacted;
 use crate::policy::Verdict;
@@ -97,6 +98,24 @@ impl Field {
         found.map_or("", |(name, _)| name)
     }
 
+    /// By what of a record it is asked for, as far as that can be hidden.
+    fn may_be_hidden(self) -> &'static [Hidden] {
+        match self {
+            Self::Caller => &[
+                Hidden::Caller,
+                Hidden::Certificate,
+                Hidden::Claim,
+                Hidden::Client,
+            ],
+            Self::Code => &[Hidden::Code],
+            Self::Environment => &[Hidden::Environment],
+            Self::Policy => &[Hidden::Policy],
+            Self::Team => &[Hidden::Team],
+            Self::Token => &[Hidden::Names],
+            Self::Operation | Self::Verdict => &[],
+        }
+    }
+
     /// The values of a decision, where a field has few.
     fn few<'r>(self, record: &'r Record<'_>) -> Vec<&'r str> {
         let violations = record.result.violations.iter();
@@ -170,12 +189,25 @@ impl Wanted {
     }
 
     /// Looks which conditions hold of a decision, and what could stand in place of those that do not.
-    pub(super) fn look(&self, record: &Record<'_>, met: &mut Met) {
+    pub(super) fn look(&self, record: &Record<'_>, line: &[u8], met: &mut Met) {
         met.conditions
             .resize_with(self.conditions.len(), Names::default);
+        let is_veiled = [&record.erased, &record.masked, &record.pseudonyms];
+        let is_veiled = is_veiled.iter().any(|list| !list.is_empty());
+        let hidden = if is_veiled && !self.conditions.is_empty() {
+            hidden_of(line)
+        } else {
+            Vec::new()
+        };
         for (condition, names) in self.conditions.iter().zip(&mut met.conditions) {
-            names.look(condition, record);
+            names.look(condition, record, &hidden);
         }
+    }
+
+    /// Of how many decisions of the time it is hidden whether a condition holds, by masks and by pseudonyms.
+    pub fn hidden<'w>(&'w self, met: &'w Met) -> impl Iterator<Item = (&'w Where, [u64; 2])> {
+        let conditions = self.conditions.iter().zip(&met.conditions);
+        conditions.map(|(condition, names)| (condition, names.hidden))
     }
 
     /// Whether it names values that may have pseudonyms.
@@ -209,6 +241,8 @@ struct Names {
     is_met: bool,
     /// Of fields that have few values.
     there: BTreeSet<String>,
+    /// Decisions of which masks have hidden whether it holds; and pseudonyms, of which nobody can tell how a value began.
+    hidden: [u64; 2],
 }
 
 impl Met {
@@ -219,15 +253,33 @@ impl Met {
         }
         for (names, more) in self.conditions.iter_mut().zip(other.conditions) {
             names.is_met |= more.is_met;
+            let hidden = names.hidden.iter_mut().zip(more.hidden);
+            hidden.for_each(|(count, more)| *count += more);
             names.there.extend(more.there);
         }
     }
 }
 
 impl Names {
-    fn look(&mut self, condition: &Where, record: &Record<'_>) {
-        if self.is_met || condition.holds(record) {
+    fn look(&mut self, condition: &Where, record: &Record<'_>, hidden: &[(Hidden, Veil)]) {
+        // Once it is met, it matters only where something is hidden.
+        if self.is_met && hidden.is_empty() {
+            return;
+        }
+        if condition.holds(record) {
             self.is_met = true;
+            return;
+        }
+        let whats = condition.field.may_be_hidden();
+        let is_hidden = |by: Veil| {
+            hidden
+                .iter()
+                .any(|(what, veil)| *veil == by && whats.contains(what))
+        };
+        let [masks, pseudonyms] = &mut self.hidden;
+        *masks += u64::from(is_hidden(Veil::Mask));
+        *pseudonyms += u64::from(condition.value.ends_with('*') && is_hidden(Veil::Pseudonym));
+        if self.is_met {
             return;
         }
         for value in condition.field.few(record) {
@@ -330,22 +382,23 @@ impl Where {
                 found.any(|found| is(&found.policy))
             }
             Field::Token if self.made.contains(&record.seq) => true,
-            Field::Token => input.is_some_and(|input| {
-                let token = input.token.as_ref();
+            Field::Token => {
+                let token = input.and_then(|input| input.token.as_ref());
                 let current = token.and_then(|token| token.current.as_ref());
-                let ids = [
+                let name = input.map(|input| &input.change.name);
+                let texts = [
                     token.map(|token| &token.id),
                     current.and_then(|it| it.id.as_ref()),
-                ];
-                let name = &input.change.name;
-                let names = [
                     current.and_then(|it| it.name.as_ref()),
-                    name.requested.as_ref(),
-                    name.current.as_ref(),
+                    name.and_then(|it| it.requested.as_ref()),
+                    name.and_then(|it| it.current.as_ref()),
                 ];
-                let mut all = ids.into_iter().chain(names).flatten();
-                all.any(told)
-            }),
+                // Where the input does not tell it, or a mask has hidden that, the path does.
+                let id = token.map_or("", |token| token.id.as_str());
+                let path = &record.request.path;
+                texts.into_iter().flatten().any(told)
+                    || is(&token_of(&record.masks(), &record.operation, id, path))
+            }
             Field::Verdict => match record.verdict {
                 Some(Verdict::Allow) => is("allow"),
                 Some(Verdict::Deny) => is("deny"),

@@ -1,10 +1,8 @@
 //! What a record tells: who asked, about which token, and for which scopes. Whole, and fit to be shown.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
-use crate::audit::index::token_in_path;
+use crate::audit::index::token_of;
 use crate::audit::masks::Masks;
 use crate::value::Visible;
 
@@ -147,20 +145,11 @@ impl Token {
 /// The id of the token that a request is about: by the input, or by the path, where masks have not hidden that too. Nothing
 /// where nobody knows.
 pub fn token_id(record: &Value) -> String {
-    let masks = Masks::of(record);
-    if !masks.hide("input.token.id") {
-        let id = text(record, "/input/token/id");
-        if !id.is_empty() {
-            return id;
-        }
-    }
-    if masks.hide("request.path") {
-        return String::new();
-    }
     let at = |place| record.pointer(place).and_then(Value::as_str);
-    let (operation, path) = (at("/operation"), at("/request/path"));
-    let found = token_in_path(operation.unwrap_or_default(), path.unwrap_or_default());
-    found.map(Cow::into_owned).unwrap_or_default()
+    let at = |place| at(place).unwrap_or_default();
+    let (told, path) = (at("/input/token/id"), at("/request/path"));
+    let id = token_of(&Masks::of(record), at("/operation"), told, path);
+    Visible(&*id).to_string()
 }
 
 /// The scopes of a request: `requested`, `added` or `removed`.

@@ -121,24 +121,50 @@ impl Index {
         let Ok(Some(Ok(marked))) = mark::read(&self.journal) else {
             return Ok(None);
         };
-        let (on_disk, mut last) = (marked.head.seq, self.last()?);
-        if on_disk <= last {
+        let (on_disk, indexed) = (marked.head.seq, self.last()?);
+        if on_disk <= indexed {
             return Ok(None);
         }
-        let mut lines = self.lines_since()?;
-        loop {
-            match lines.next_line() {
-                Ok(Some(line)) => {
-                    let seq = Row::read(&line.bytes).and_then(|row| row.seq.0);
-                    last = last.max(seq.unwrap_or_default());
-                }
-                Ok(None) => break,
-                // A gate compresses or deletes it at this moment: nobody knows.
-                Err(_) => return Ok(None),
-            }
-        }
+        let written = match self.last_written() {
+            // It is damaged, or a gate compresses or deletes it at this moment: nobody knows.
+            Err(Error::Journal(_)) => return Ok(None),
+            written => written?,
+        };
+        let last = written.max(indexed);
         let is_wanted = on_disk > last && self.may_be_after(last + 1, until)?;
         Ok(is_wanted.then_some((last, on_disk)))
+    }
+
+    /// The highest number near the end of the journal; 0, where none can be read there. However far the index is behind, the
+    /// end alone is read: of the last segment that has a record, as much as holds a line.
+    fn last_written(&self) -> Result<u64, Error> {
+        let segments = segment::segments(&self.journal).map_err(Error::Journal)?;
+        for path in segments.iter().rev().take(LAST) {
+            let mut room = NEAR;
+            loop {
+                self.is_wanted()?;
+                let (end, is_all) = segment::end(path, room).map_err(Error::Journal)?;
+                let numbers = end.split_inclusive(|byte| *byte == b'\n');
+                let whole = numbers.filter(|line| line.ends_with(b"\n"));
+                let numbers = whole.filter_map(|line| Row::read(line.trim_ascii_end())?.seq.0);
+                if let Some(last) = numbers.max() {
+                    return Ok(last);
+                }
+                if is_all || room > segment::LONGEST_LINE as u64 {
+                    break;
+                }
+                room *= 8;
+            }
+        }
+        Ok(0)
+    }
+
+    /// Fails where nobody waits for the answer any more.
+    fn is_wanted(&self) -> Result<(), Error> {
+        match &self.stop {
+            Some(stop) if stop.is_over() => Err(Error::Stopped),
+            _ => Ok(()),
+        }
     }
 
     /// The last line that is indexed, and all behind it.
@@ -179,6 +205,7 @@ impl Index {
         let mut lines = self.lines_since()?;
         let mut found = None;
         while let Some(line) = lines.next_line().map_err(Error::Journal)? {
+            self.is_wanted()?;
             let is_one = memmem::find(&line.bytes, b"\"kind\":\"pruned\"").is_some()
                 && Row::read(&line.bytes).is_some_and(|row| row.kind.0 == "pruned");
             if is_one {
@@ -250,6 +277,10 @@ impl Index {
     }
 }
 
+/// Segments in which the last record is looked for: the last one may be empty.
+const LAST: usize = 3;
+/// Bytes at the end of a segment that are looked at first.
+const NEAR: u64 = 64 * 1024;
 /// How often it is looked again. Each time a gate has deleted something else.
 const AGAIN: usize = 8;
 /// Gaps that are told one by one.

@@ -942,7 +942,7 @@ fn what_masks_have_hidden_is_found_by_that() {
     let index = indexed(directory.path());
     let hidden = |hidden| {
         let filter = Filter {
-            hidden: Some(hidden),
+            hidden: vec![(hidden, Veil::Mask)],
             ..Filter::default()
         };
         found(&index, &filter, 9)
@@ -1028,4 +1028,45 @@ fn a_heavy_question_ends_when_nobody_waits_for_it_any_more() {
         assert!(matches!(asked, Err(Error::Stopped)), "{asked:?}");
         assert!(matches!(line, Err(Error::Stopped)), "{line:?}");
     }
+}
+
+/// However far the index is behind: what stands between it and the end is not opened for that.
+#[test]
+fn that_the_end_is_gone_is_seen_by_the_last_lines_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |first: u64| directory.path().join(format!("{first:020}.jsonl"));
+    let all = lines(&decisions(0..9));
+    let all: Vec<&[u8]> = all.split_inclusive(|byte| *byte == b'\n').collect();
+    let noted = |seq: u64| {
+        let hash = crate::value::Sha256Hex::of(b"");
+        let head = format!("{seq:020}:{} {seq:020}\n", hash.as_str());
+        std::fs::write(directory.path().join("head"), head).unwrap();
+    };
+    std::fs::write(path(1), all[..2].concat()).unwrap();
+    let mut index = indexed(directory.path());
+    // Nobody can read what stands here.
+    std::fs::create_dir(path(3)).unwrap();
+    let cut = |index: &Index| index.gaps(None, None).unwrap().cut;
+    for (content, wanted) in [
+        (all[6..].concat(), 9),
+        ([all[6..].concat(), b"{\"seq\":10".to_vec()].concat(), 9),
+        (
+            [all[6..8].concat(), b"no record\n".repeat(20_000)].concat(),
+            8,
+        ),
+    ] {
+        std::fs::write(path(7), content).unwrap();
+        noted(12);
+        assert_eq!(cut(&index), Some((wanted, 12)));
+        noted(wanted);
+        assert_eq!(cut(&index), None);
+    }
+    // The one that was begun last has nothing yet.
+    std::fs::write(path(10), b"").unwrap();
+    noted(12);
+    assert_eq!(cut(&index), Some((8, 12)));
+    let (stop, waiting) = Stop::after(std::time::Duration::from_hours(1));
+    index.stop_at(stop).unwrap();
+    drop(waiting);
+    assert!(matches!(index.gaps(None, None), Err(Error::Stopped)));
 }

@@ -11,7 +11,7 @@ use super::super::checkpoint::key;
 use super::super::event::Pruned;
 use super::super::keeper::compress;
 use super::super::lines::Lines;
-use super::super::retention::{due, finish, prune, removal};
+use super::super::retention::{Followed, due, finish, prune, removal};
 use super::super::segment::{LONGEST_LINE, is_compressed};
 use super::super::tree::stored::pruned_member;
 use super::super::verify::{CheckpointError, Late, Report, Trust, verify_by};
@@ -348,7 +348,13 @@ async fn a_gate_deletes_nothing_behind_a_deletion_that_no_gate_signed_in_time() 
         };
         let due = due(&config.directory, &retention, now(), u64::MAX).unwrap();
         let plan = due.plan.unwrap();
-        let removed = removal(&config.directory, &plan, now(), &mut || Ok(()));
+        let removed = removal(
+            &config.directory,
+            &plan,
+            now(),
+            &mut Followed::default(),
+            &mut || Ok(()),
+        );
         match removed {
             Ok(pruned) => assert!(is_of_a_gate && pruned.first == last + 1),
             Err(error) => assert!(
@@ -548,7 +554,7 @@ impl Life {
                 let Some(plan) = due.plan else {
                     return Ok(());
                 };
-                let pruned = removal(&path, &plan, now(), step)?;
+                let pruned = removal(&path, &plan, now(), &mut Followed::default(), step)?;
                 // As in a gate it is open from before: a start would take back what is intended.
                 let mut journal = life.open();
                 let written = journal.head().next - 1;

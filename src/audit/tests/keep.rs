@@ -11,7 +11,7 @@ use super::super::event::Pruned;
 use super::super::keeper::compress;
 use super::super::lines::{Line, Lines, last};
 use super::super::pseudonym::{Said, differing, rotate};
-use super::super::retention::{Plan, due, finish, prune, removal};
+use super::super::retention::{Followed, Plan, due, finish, prune, removal};
 use super::super::segment::{forms, is_compressed};
 use super::super::verify::{Report, Trust, verify_by};
 use super::*;
@@ -296,7 +296,14 @@ fn planned(config: &Config, most: Size) -> Pruned {
     };
     let due = due(&config.directory, &retention, now(), u64::MAX).unwrap();
     let plan = due.plan.unwrap();
-    removal(&config.directory, &plan, now(), &mut all()).unwrap()
+    removal(
+        &config.directory,
+        &plan,
+        now(),
+        &mut Followed::default(),
+        &mut all(),
+    )
+    .unwrap()
 }
 
 /// Writes the record of it, and a checkpoint over it, as the writer does.
@@ -437,7 +444,13 @@ async fn a_journal_is_deleted_from_again_and_by_hand_only_what_is_accounted_for(
         max_size: Some(SMALL),
     };
     let due = due(&config.directory, &retention, now(), u64::MAX).unwrap();
-    let refused = removal(&config.directory, &due.plan.unwrap(), now(), &mut all());
+    let refused = removal(
+        &config.directory,
+        &due.plan.unwrap(),
+        now(),
+        &mut Followed::default(),
+        &mut all(),
+    );
     let refused = refused.unwrap_err().to_string();
     assert!(
         refused.contains("no record says that they were deleted"),
@@ -457,7 +470,14 @@ async fn what_is_changed_is_not_deleted_and_what_a_record_says_wrongly_is_found(
         max_size: Some(SMALL),
     };
     let due = due(&config.directory, &retention, now(), u64::MAX).unwrap();
-    removal(&config.directory, &due.plan.unwrap(), now(), &mut all()).unwrap_err();
+    removal(
+        &config.directory,
+        &due.plan.unwrap(),
+        now(),
+        &mut Followed::default(),
+        &mut all(),
+    )
+    .unwrap_err();
     fs::write(&path, content).unwrap();
     let right = planned(&config, SMALL);
     for wrong in [
@@ -552,7 +572,14 @@ async fn a_decision_in_doubt_is_not_forgotten_with_its_segment() {
         last: first_record(&kept[0]).unwrap() - 1,
         reason: "max_age",
     };
-    let pruned = removal(&config.directory, &plan, now(), &mut all()).unwrap();
+    let pruned = removal(
+        &config.directory,
+        &plan,
+        now(),
+        &mut Followed::default(),
+        &mut all(),
+    )
+    .unwrap();
     assert_eq!(
         (pruned.in_doubt.clone(), pruned.in_doubt_count),
         (vec!["lost".to_owned()], 1)
@@ -576,8 +603,89 @@ async fn a_decision_in_doubt_is_not_forgotten_with_its_segment() {
         last: first_record(&kept[0]).unwrap() - 1,
         reason: "max_age",
     };
-    let again = removal(&config.directory, &plan, now(), &mut all()).unwrap();
+    let again = removal(
+        &config.directory,
+        &plan,
+        now(),
+        &mut Followed::default(),
+        &mut all(),
+    )
+    .unwrap();
     assert_eq!(again.in_doubt, ["lost"]);
+}
+
+/// Whoever waits for an answer that never comes must not have the rest of the journal read at each deletion.
+#[tokio::test]
+async fn what_stays_in_doubt_has_each_line_read_once_whatever_is_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = Size::from_bytes(2000);
+    let (audit, writer) = open(&config).unwrap();
+    let made = |record: serde_json::Value| Record::of(&record, 256);
+    let time = "1970-01-01T00:00:00.000Z";
+    let mut decided = Vec::new();
+    for number in 0..120 {
+        let id = format!("id-{number}");
+        let decision = serde_json::json!({"kind": "decision", "verdict": "allow", "decision_id": id, "timestamp": time});
+        decided.push(audit.record(made(decision)).await.unwrap());
+        // What is answered with 5xx stays in doubt; some are settled, much later.
+        let status = if number % 10 == 0 { 503 } else { 204 };
+        let outcome = serde_json::json!({
+            "kind": "outcome", "decision_id": id, "decision_seq": decided[number], "outcome": "answered",
+            "status": status, "timestamp": time,
+        });
+        audit.record(made(outcome)).await.unwrap();
+        if number % 30 == 29 {
+            let settled = number - 19;
+            let settled = serde_json::json!({
+                "kind": "settled", "decision_id": format!("id-{settled}"), "decision_seq": decided[settled],
+                "found": "done", "timestamp": time,
+            });
+            audit.record(made(settled)).await.unwrap();
+        }
+    }
+    drop(audit);
+    writer.join().await;
+    let records = texts(&config.directory).len() as u64;
+    let retention = Retention {
+        max_age: None,
+        max_size: Some(Size::from_bytes(1)),
+    };
+    let mut followed = Followed::default();
+    let mut rounds = 0;
+    loop {
+        let due = due(&config.directory, &retention, now(), u64::MAX).unwrap();
+        let Some(mut plan) = due.plan else { break };
+        // One segment in each round, and the third is tried again.
+        plan.segments.truncate(1);
+        let next = segments(&config.directory).unwrap().remove(1);
+        plan.last = first_record(&next).unwrap() - 1;
+        for _ in 0..if rounds == 3 { 2 } else { 1 } {
+            let known =
+                removal(&config.directory, &plan, now(), &mut followed, &mut all()).unwrap();
+            let mut nothing = Followed::default();
+            let fresh = removal(&config.directory, &plan, now(), &mut nothing, &mut all()).unwrap();
+            assert_eq!(known, fresh);
+        }
+        let pruned = removal(&config.directory, &plan, now(), &mut followed, &mut all()).unwrap();
+        let write = || {
+            record(&config, &pruned);
+            Ok(())
+        };
+        let written = pruned.last;
+        prune(&config.directory, &pruned, written, write, &mut all()).unwrap();
+        rounds += 1;
+    }
+    assert!(rounds > 10, "{rounds}");
+    // Each once, and those of the segment that is written just now in each round: of that there are few.
+    let all = records + 3 * rounds;
+    let again = rounds * 20;
+    assert!(
+        followed.lines <= all + again,
+        "{} of {all} in {rounds}",
+        followed.lines
+    );
+    assert!(whole(&config.directory).problems.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,23 @@ fn a_decision_tells_by_what_it_is_found() {
         policy: texts(&["p"]),
         code: texts(&["c", "d"]),
         words: texts(&[
-            "id", "1", "name", "new", "cn", "a", "f", "i", "s", "api", "v1", "not", "éclair", "x",
+            "id",
+            "1",
+            "name",
+            "new",
+            "cn",
+            "a",
+            "f",
+            "i",
+            "s",
+            "api",
+            "v1",
+            "not",
+            "éclair",
+            "x",
+            // Issuer and subject, as claims are.
+            "\u{e000}\u{e001}value69",
+            "\u{e000}\u{e001}value73",
         ]),
     };
     assert_eq!(decision_of(&record), wanted);
