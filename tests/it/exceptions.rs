@@ -102,7 +102,7 @@ fn a_mode_that_lets_pass_ends_when_the_clock_is_past_its_until() {
     let shipped = std::fs::read_to_string(&data).unwrap();
     let modes = "modes: {}\n";
     assert!(shipped.contains(modes), "{shipped}");
-    let until = dtgate::app::now() + jiff::SignedDuration::from_secs(6);
+    let until = dtgate::app::now() + jiff::SignedDuration::from_secs(20);
     let wanted = format!("modes:\n  forbidden_scopes: {{mode: warn, until: \"{until:.0}\"}}\n");
     std::fs::write(&data, shipped.replace(modes, &wanted)).unwrap();
     let upstream = Upstream::lenient();
