@@ -31,7 +31,7 @@ use serde_json::{Map, Value as Json};
 use super::problem::Problem;
 use crate::policy::builtins;
 use crate::policy::rego::program;
-pub(super) use print::Origins;
+pub(super) use print::{Layout, Origins};
 use tree::{Form, Module, Place, Term, known};
 
 /// A file for the engine: its path and its text.
@@ -45,6 +45,7 @@ pub(super) type Text = (String, String);
 pub(super) fn write_out(
     sources: &[Ref<Source>],
     data: &Map<String, Json>,
+    layout: Layout,
 ) -> Result<(Vec<Text>, Origins), Problem> {
     let files: Vec<String> = sources
         .iter()
@@ -109,7 +110,7 @@ pub(super) fn write_out(
         .iter()
         .zip(paths)
         .map(|(module, path)| {
-            let text = print::module(module, &path, module.file, &mut origins);
+            let text = print::module(module, (&path, module.file), layout, &mut origins);
             (path, text)
         })
         .collect();

@@ -123,7 +123,9 @@ pub fn run_all(
 }
 
 fn report(suite: &Suite, options: &Options, out: &mut dyn Write) -> Result<Outcome, Error> {
-    let (results, coverage) = suite.run(options.run.as_ref(), options.within)?;
+    let is_counted = options.coverage || options.threshold.is_some();
+    let mut coverage = is_counted.then(|| suite.coverage());
+    let results = suite.run(options.run.as_ref(), options.within, coverage.as_mut())?;
     if let (Some(wanted), true) = (&options.run, results.is_empty()) {
         return Err(Error::NoMatch {
             wanted: wanted.clone(),
@@ -139,12 +141,12 @@ fn report(suite: &Suite, options: &Options, out: &mut dyn Write) -> Result<Outco
     } else {
         Outcome::Failed
     };
-    if let Some(threshold) = options.threshold
+    if let (Some(threshold), Some(coverage)) = (options.threshold, &coverage)
         && !coverage.meets(threshold, out)?
     {
         return Ok(Outcome::Failed);
     }
-    if options.coverage || options.threshold.is_some() {
+    if let Some(coverage) = &coverage {
         coverage.write(out)?;
     } else {
         match options.format {
@@ -168,7 +170,7 @@ pub fn failures(sources: &Sources, within: Duration) -> (usize, Vec<Problem>) {
         Ok(suite) => suite,
         Err(error) => return (0, error.problems),
     };
-    let (results, _coverage) = match suite.run(None, Some(within)) {
+    let results = match suite.run(None, Some(within), None) {
         Ok(run) => run,
         Err(error) => return (0, vec![Problem::new("tests", 0, 0, error.to_string())]),
     };
@@ -243,21 +245,21 @@ impl Suite {
         })
     }
 
+    /// What its tests reach, of which none has run.
+    fn coverage(&self) -> Coverage {
+        Coverage::of(&self.files, &self.data)
+    }
+
     fn run(
         &self,
         wanted: Option<&Regex>,
         within: Option<Duration>,
-    ) -> Result<(Vec<TestResult>, Coverage), Error> {
+        mut coverage: Option<&mut Coverage>,
+    ) -> Result<Vec<TestResult>, Error> {
         let began = Instant::now();
         let mut watched = self.prepared.clone();
         watched.set_enable_coverage(true);
         watched.set_execution_timer_config(LIMIT);
-        let mut coverage = Coverage::of(
-            watched.get_modules(),
-            &self.files,
-            &self.data,
-            &self.origins,
-        );
         let modules = watched.get_modules().clone();
         let mut to_explain = MOST_EXPLAINED;
         let is_wanted = |test: &&Test| {
@@ -279,14 +281,16 @@ impl Suite {
             }
             let mut result = test.run(&mut rego, &self.origins);
             self.explain(test, &rego, &modules, &mut result, &mut to_explain);
-            coverage.add(&rego, &self.origins);
+            if let Some(coverage) = coverage.as_mut().filter(|_| !result.skip) {
+                coverage.run(test);
+            }
             results.push(result);
         }
         match within {
             Some(within) if began.elapsed() > within => {
                 Err(self.out_of_time(results.len(), within))
             }
-            _ => Ok((results, coverage)),
+            _ => Ok(results),
         }
     }
 

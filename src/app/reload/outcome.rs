@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::state::{InForce, Last, Trigger};
-use super::{Fresh, Reloader, off_thread};
+use super::{Fresh, Made, Reloader, off_thread};
 use crate::app::prove::prove;
 use crate::app::{configured, export, generations, load, memory, now, say_bundles};
 use crate::audit;
@@ -13,7 +13,7 @@ use crate::audit::pseudonym::Pseudonyms;
 use crate::bundles;
 use crate::config::Config;
 use crate::gateway::Set;
-use crate::policy::{AnswersFor, suite};
+use crate::policy::{AnswersFor, Policy, Release, suite};
 use crate::telemetry::Limit;
 use crate::value::rfc3339_millis;
 
@@ -31,6 +31,7 @@ impl Reloader {
             wanted,
             restart,
             tested: _,
+            made,
         } = fresh;
         let overridden = load::overridden(&config, wanted.catalogue());
         let set = Set::new(wanted, Some(&running.set));
@@ -84,7 +85,7 @@ impl Reloader {
         self.state.keep_keys();
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
-        say_what_is_in_force(trigger, &set, &changed);
+        say_what_is_in_force(made, trigger, &set, &changed);
         if changed.contains(&"policies") {
             say_bundles(&config, set.policy());
         }
@@ -201,8 +202,8 @@ impl Reloader {
         tracing::info!("the files are as they are in force again: what was refused is gone");
     }
 
-    /// Nothing changes, and everybody is told why.
-    pub(super) async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
+    /// Nothing changes but what was put in force since `before`, and everybody is told why.
+    pub(super) async fn refuse(&self, error: &anyhow::Error, trigger: Trigger, before: &InForce) {
         let running = self.state.in_force.load_full();
         if let Some(suite::Error::OutOfTime { .. }) = error.downcast_ref() {
             self.metrics.reached(Limit::Tests);
@@ -216,7 +217,8 @@ impl Reloader {
         tracing::error!(
             trigger = trigger.as_str(),
             generation = running.set.generation(),
-            "what was read again is refused, and everything stays as it is: {}",
+            "what was read again is refused, and {}: {}",
+            what_stays(before.set.policy(), running.set.policy()),
             error.lines().next().unwrap_or_default()
         );
         // A line of its own for each: the log writes no line end within one.
@@ -290,14 +292,35 @@ async fn keep_generation(config: &Config, set: &Arc<Set>) -> Option<String> {
     off_thread(keeping).await
 }
 
-fn say_what_is_in_force(trigger: Trigger, set: &Set, changed: &[&str]) {
+fn say_what_is_in_force(made: Made, trigger: Trigger, set: &Set, changed: &[&str]) {
+    let what = match made {
+        Made::OfFiles => "files were read again and are in force",
+        Made::BesideFiles => "what servers have is in force, beside all else as it was",
+    };
     tracing::info!(
         trigger = trigger.as_str(),
         generation = set.generation(),
         changed = %changed.join(", "),
         revision = set.policy().revision(),
-        "files were read again and are in force"
+        "{what}"
     );
+}
+
+/// What is as it was although files are others, and what is not.
+fn what_stays(before: &Policy, now: &Policy) -> String {
+    let is_new = |release: &&Release| !before.releases().any(|it| it == *release);
+    let new: Vec<&str> = now.releases().filter(is_new).map(|it| &*it.name).collect();
+    if new.is_empty() {
+        return "everything stays as it is".to_owned();
+    }
+    let (noun, verb) = match new.len() {
+        1 => ("bundle", "is"),
+        _ => ("bundles", "are"),
+    };
+    format!(
+        "everything stays as it is but for the {noun} {} of a server, which {verb} in force now",
+        new.join(", ")
+    )
 }
 
 fn say_what_needs_a_restart(keys: &[&str]) {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{STEPS, constants};
 use crate::policy::complaint::engine_problem;
-use crate::policy::plain::{self, Origins};
+use crate::policy::plain::{self, Layout, Origins};
 use crate::policy::problem::Problem;
 use crate::policy::read::{compile, engine_of};
 use crate::policy::source::files::File;
@@ -19,7 +19,16 @@ pub(in crate::policy) fn evaluable(
     written: &mut regorus::Engine,
     data: &Map<String, Json>,
 ) -> Result<(regorus::Engine, Origins), Problem> {
-    let (texts, origins) = plain::write_out(written.get_modules(), data)?;
+    laid_out(written, data, Layout::AsInFile)
+}
+
+/// The same, with its pieces in other lines.
+pub(in crate::policy) fn laid_out(
+    written: &mut regorus::Engine,
+    data: &Map<String, Json>,
+    layout: Layout,
+) -> Result<(regorus::Engine, Origins), Problem> {
+    let (texts, origins) = plain::write_out(written.get_modules(), data, layout)?;
     let (mut rego, problems) = engine_of(texts.into_iter(), data);
     match problems.into_iter().next() {
         Some(problem) => Err(origins.in_file(problem)),

@@ -37,7 +37,11 @@ pub(super) fn write_out(rule: &mut Rule, fresh: &mut Fresh) {
     }
     if !last.is_empty() && !has_body {
         let query = Query::default();
-        rule.bodies.push(Body { value: None, query });
+        rule.bodies.push(Body {
+            place: rule.place,
+            value: None,
+            query,
+        });
     }
     let mut bodies = rule.bodies.iter_mut();
     if let Some(first) = bodies.next() {

@@ -59,6 +59,7 @@ fn computed(rule: &mut Rule, from: usize) {
     }
     if rule.bodies.is_empty() {
         rule.bodies.push(Body {
+            place: rule.place,
             value: None,
             query: Query::default(),
         });

@@ -55,6 +55,7 @@ pub(super) fn write_out(rule: &mut Rule, data: &Data<'_>, fresh: &mut Fresh) -> 
     }
     if rule.bodies.is_empty() && !first.is_empty() {
         rule.bodies.push(Body {
+            place: rule.place,
             value: None,
             query: Query::default(),
         });

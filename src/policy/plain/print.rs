@@ -1,13 +1,22 @@
 //! Trees as text for the engine, and where each piece of it is written in the files.
 //!
-//! A piece stands in the line that it has in its file, unless others take the room.
+//! A piece stands in the line that it has in its file, unless others take the room; or each statement, and what each head
+//! comes to, has a line of its own, so that whoever counts lines counts these.
 
 use std::collections::BTreeMap;
 
-use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
+use super::tree::{Body, Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
 use crate::policy::builtins::{BY_NAME, MEMBERS, PRINTED};
 use crate::policy::problem::Problem;
 use crate::policy::rego::word::follows_a_dot;
+
+/// Which line a piece stands in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Layout {
+    AsInFile,
+    /// A head comes to its value after its body has held.
+    EachItsOwn,
+}
 
 /// Where what an engine evaluates is written, by file and line of what it evaluates.
 #[derive(Debug, Default)]
@@ -39,20 +48,22 @@ impl Origins {
         problem
     }
 
-    /// The file and the line of a line that is evaluated.
-    pub(crate) fn line<'a>(&'a self, path: &'a str, line: u32) -> (&'a str, u32) {
-        let number = usize::try_from(line).unwrap_or(0);
-        let pieces = self.lines.get(&(path.to_owned(), number));
-        let written = pieces.and_then(|pieces| {
-            let (_, place) = pieces.first()?;
-            let path = self.files.get(place.file)?;
-            Some((path.as_str(), u32::try_from(place.line).ok()?))
-        });
-        written.unwrap_or((path, line))
+    /// The file, the line and the column of what a line that is evaluated begins with.
+    pub(crate) fn place(&self, path: &str, line: u32) -> Option<(&str, usize, usize)> {
+        let number = usize::try_from(line).ok()?;
+        let pieces = self.lines.get(&(path.to_owned(), number))?;
+        let (_, place) = pieces.first()?;
+        let path = self.files.get(place.file)?;
+        Some((path, place.line, place.column))
     }
 }
 
-pub(super) fn module(module: &Module, path: &str, file: usize, origins: &mut Origins) -> String {
+pub(super) fn module(
+    module: &Module,
+    (path, file): (&str, usize),
+    layout: Layout,
+    origins: &mut Origins,
+) -> String {
     let mut printer = Printer {
         text: format!("package {}", module.package.join(".")),
         line: 1,
@@ -60,6 +71,7 @@ pub(super) fn module(module: &Module, path: &str, file: usize, origins: &mut Ori
         counted: (0, 1),
         path,
         file,
+        layout,
         origins,
     };
     for rule in &module.rules {
@@ -79,6 +91,7 @@ struct Printer<'a> {
     counted: (usize, usize),
     path: &'a str,
     file: usize,
+    layout: Layout,
     origins: &'a mut Origins,
 }
 
@@ -101,8 +114,20 @@ impl Printer<'_> {
     }
 
     fn reach(&mut self, place: Place) {
-        if place.file == self.file {
+        if place.file == self.file && self.layout == Layout::AsInFile {
             self.down_to(place.line);
+        }
+    }
+
+    fn is_spread(&self) -> bool {
+        self.layout == Layout::EachItsOwn
+    }
+
+    /// What follows is what the head there comes to.
+    fn begin_value(&mut self, head: Place) {
+        if self.is_spread() {
+            self.break_line();
+            self.mark(head);
         }
     }
 
@@ -131,29 +156,44 @@ impl Printer<'_> {
         }
         if let Some(element) = &rule.element {
             self.put(" contains ");
+            self.begin_value(rule.place);
             self.term(element);
+        } else {
+            self.value(rule.value.as_ref(), rule.place);
         }
-        self.value(rule.value.as_ref());
         for (number, body) in rule.bodies.iter().enumerate() {
             if number > 0 {
                 self.put(" else");
-                self.value(body.value.as_ref());
+                self.value(body.value.as_ref(), body.place);
+            }
+            if number > 0 && self.is_spread() {
+                self.body_that_says_when_it_holds(body);
+                continue;
             }
             self.body(&body.query);
         }
     }
 
-    fn value(&mut self, value: Option<&Term>) {
+    fn value(&mut self, value: Option<&Term>, head: Place) {
         if let Some(value) = value {
             self.put(" := ");
+            self.begin_value(head);
             self.term(value);
+        } else if self.is_spread() {
+            self.put(" := ");
+            self.begin_value(head);
+            self.put("true");
         }
     }
 
     fn body(&mut self, query: &Query) {
         match query.statements.as_slice() {
             [] => {}
-            [one] if !begins_with_a_brace(one) && one.place.line <= self.line => {
+            [one]
+                if !self.is_spread()
+                    && !begins_with_a_brace(one)
+                    && one.place.line <= self.line =>
+            {
                 self.put(" if ");
                 self.statement(one);
             }
@@ -166,7 +206,21 @@ impl Printer<'_> {
         }
     }
 
+    /// The engine does not count values of an `else`: a statement behind all others stands for them.
+    fn body_that_says_when_it_holds(&mut self, body: &Body) {
+        self.put(" if {");
+        self.statements(&body.query.statements);
+        self.break_line();
+        self.mark(body.place);
+        self.put("true");
+        self.break_line();
+        self.put("}");
+    }
+
     fn end(&mut self, query: &Query) {
+        if self.is_spread() {
+            return self.break_line();
+        }
         self.down_to(query.end);
         if self.start < self.text.len() {
             self.put(" ");
@@ -176,6 +230,9 @@ impl Printer<'_> {
     fn statements(&mut self, statements: &[Statement]) {
         for (number, statement) in statements.iter().enumerate() {
             let line = self.line;
+            if self.is_spread() {
+                self.break_line();
+            }
             self.reach(statement.place);
             if line == self.line {
                 self.put(if number == 0 { " " } else { "; " });

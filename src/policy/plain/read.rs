@@ -88,6 +88,7 @@ impl Reader<'_> {
                     if let Some(rule) = rules.last_mut() {
                         let assign = body.assign.as_ref();
                         rule.bodies.push(Body {
+                            place: self.place(&body.span),
                             value: assign.map(|assign| self.term(&assign.value)),
                             query: self.query(&body.query),
                         });

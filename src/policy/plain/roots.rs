@@ -33,7 +33,11 @@ pub(super) fn write_out(rule: &mut Rule) {
     }
     if rule.bodies.is_empty() {
         let query = Query::default();
-        rule.bodies.push(Body { value: None, query });
+        rule.bodies.push(Body {
+            place: rule.place,
+            value: None,
+            query,
+        });
     }
     for body in &mut rule.bodies {
         let rest = std::mem::take(&mut body.query.statements);

@@ -37,6 +37,8 @@ pub(super) struct Rule {
 
 #[derive(Clone, Debug)]
 pub(super) struct Body {
+    /// Of its `else`.
+    pub(super) place: Place,
     /// Behind `else`; of the first body the rule has it.
     pub(super) value: Option<Term>,
     pub(super) query: Query,

@@ -1,26 +1,31 @@
-//! Which statements of the policies the tests reached, written as `opa test --coverage` writes it.
+//! Which statements and heads of the policies the tests reached, written as `opa test --coverage` writes it.
 //!
-//! The engine counts lines: of several statements in one line all count as reached if one of them was. OPA tells besides of
-//! heads of rules, and of parts of statements.
+//! The engine counts lines, so that the tests run once more where each statement and each head has a line of its own. A
+//! head is reached where its body has held. Rows are OPA's, where OPA evaluates what the engine does: it leaves out
+//! bodies whose comparison with the input its index finds wrong, and rules behind the first that gives the only value
+//! there can be. OPA tells besides of parts of statements, and why its index left a statement out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
 };
 
-use regorus::unstable::{Literal, Module, Ref, Span};
+use regorus::unstable::{Expr, Literal, Rule, RuleHead, Span};
 use serde_json::{Map, Value as Json, json};
 
-use super::super::plain::Origins;
+use super::super::plain::{Layout, Origins};
+use super::{LIMIT, Test, ask};
+use crate::policy::interpreter::prepare;
 use crate::policy::rego::program::at;
 use crate::policy::rego::syntax::end_of;
-use crate::policy::rego::walk::{self, Site};
+use crate::policy::rego::walk;
 use crate::policy::source::files::File;
 use crate::policy::{lexical, read};
 
-#[derive(Default)]
 pub(super) struct Coverage {
     files: BTreeMap<String, Rows>,
+    /// What is evaluated to count, and where that is written. `None`: it cannot be.
+    spread: Option<(regorus::Engine, Origins)>,
 }
 
 /// A row and a column, as editors count them.
@@ -28,84 +33,78 @@ type Point = (u32, u32);
 /// The end is behind the last letter.
 type Range = (Point, Point);
 
+#[derive(Default)]
 struct Rows {
-    /// Each statement, those within others too, but for declarations; in their order.
-    statements: BTreeSet<Range>,
-    /// Where the text of each line begins and ends.
-    widths: BTreeMap<u32, Point>,
-    /// Lines as the user wrote them; what was added behind them does not count.
-    written: u32,
-    all: BTreeSet<u32>,
-    covered: BTreeSet<u32>,
+    /// Each statement, those within others too, but for declarations, and each head.
+    parts: BTreeMap<Range, Part>,
+    /// Where something begins that was reached.
+    reached: BTreeSet<Point>,
+}
+
+#[derive(Clone, Copy)]
+struct Part {
+    /// As the engine says it: behind the quotation mark of a text.
+    begins: Point,
+    /// Whether it is a statement: what is moved out of one still stands within it. What a head takes its arguments apart
+    /// by does, too, and says nothing of the head.
+    is_statement: bool,
 }
 
 impl Coverage {
-    pub(super) fn of(
-        modules: &[Ref<Module>],
-        files: &[File],
-        data: &Map<String, Json>,
-        origins: &Origins,
-    ) -> Self {
-        let mut coverage = Self::default();
-        let sources: BTreeMap<&String, &String> =
-            files.iter().map(|file| (&file.path, &file.text)).collect();
-        let mut statements = statements(files, data);
-        for module in modules {
-            let path = module.package.span.source.get_path();
-            let written = sources
-                .get(path)
-                .and_then(|text| u32::try_from(text.lines().count()).ok())
-                .unwrap_or(u32::MAX);
-            let rows = Rows {
-                statements: statements.remove(path).unwrap_or_default(),
-                widths: sources
-                    .get(path)
-                    .map(|text| widths(text))
-                    .unwrap_or_default(),
-                written,
-                all: BTreeSet::new(),
-                covered: BTreeSet::new(),
-            };
-            coverage.files.insert(path.clone(), rows);
-        }
-        for module in modules {
-            let path = module.package.span.source.get_path();
-            // The engine says nothing at all about a file that no test reached.
+    pub(super) fn of(files: &[File], data: &Map<String, Json>) -> Self {
+        let all: Vec<&File> = files.iter().collect();
+        let (mut written, _broken) = read::compile(&all, data);
+        let mut found: BTreeMap<String, Rows> = BTreeMap::new();
+        for module in written.get_modules() {
+            let of_file = found
+                .entry(module.package.span.source.get_path().clone())
+                .or_default();
             for rule in &module.policy {
-                walk::rule(rule, &mut |site| {
-                    let (Site::Call {
-                        function: expression,
-                        ..
-                    }
-                    | Site::Reference(expression)) = site
-                    else {
-                        return;
-                    };
-                    let (path, line) = origins.line(path, expression.span().line);
-                    if let Some(rows) = coverage.files.get_mut(path) {
-                        rows.all.insert(line);
-                    }
+                of_file.add_heads(rule);
+                walk::queries(rule, &mut |query| {
+                    let statements = query.stmts.iter();
+                    let statements =
+                        statements.filter(|it| !matches!(it.literal, Literal::SomeVars { .. }));
+                    let ranges = statements.filter_map(|it| range(&it.span, end_of(&it.span)?));
+                    of_file
+                        .parts
+                        .extend(ranges.map(|(range, begins)| (range, Part::statement(begins))));
                 });
             }
         }
-        coverage
+        let spread = prepare::laid_out(&mut written, data, Layout::EachItsOwn).ok();
+        let spread = spread.map(|(mut engine, origins)| {
+            engine.set_enable_coverage(true);
+            engine.set_execution_timer_config(LIMIT);
+            (engine, origins)
+        });
+        Self {
+            files: found,
+            spread,
+        }
     }
 
-    pub(super) fn add(&mut self, rego: &regorus::Engine, origins: &Origins) {
-        for file in rego
-            .get_coverage_report()
-            .into_iter()
-            .flat_map(|report| report.files)
-        {
-            let lines = file.not_covered.iter().map(|line| (line, false));
-            let lines = lines.chain(file.covered.iter().map(|line| (line, true)));
-            for (line, covered) in lines {
-                let (path, line) = origins.line(&file.path, *line);
-                if let Some(rows) = self.files.get_mut(path) {
-                    rows.all.insert(line);
-                    if covered {
-                        rows.covered.insert(line);
-                    }
+    /// Counts what a test reaches.
+    pub(super) fn run(&mut self, test: &Test) {
+        let Some((engine, origins)) = &self.spread else {
+            return;
+        };
+        let mut engine = engine.clone();
+        // What it comes to was told when it ran before.
+        drop(ask(&mut engine, &test.path()));
+        let report = engine.get_coverage_report();
+        for file in report.into_iter().flat_map(|report| report.files) {
+            for line in file.covered {
+                let place = origins.place(&file.path, line);
+                let Some((path, row, column)) = place else {
+                    continue;
+                };
+                if let (Some(rows), Ok(row), Ok(column)) = (
+                    self.files.get_mut(path),
+                    u32::try_from(row),
+                    u32::try_from(column),
+                ) {
+                    rows.reached.insert((row, column));
                 }
             }
         }
@@ -114,7 +113,7 @@ impl Coverage {
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut files = Map::new();
         for (path, rows) in &self.files {
-            let mut file = counts(rows.covered().count(), rows.not_covered().count());
+            let mut file = counts(rows.covered().len(), rows.not_covered().len());
             if let Json::Object(file) = &mut file {
                 let (covered, not_covered) = rows.parts();
                 for (name, ranges) in [("covered", covered), ("not_covered", not_covered)] {
@@ -151,7 +150,7 @@ impl Coverage {
         )?;
         writeln!(out, "Lines not covered:")?;
         for (path, rows) in &self.files {
-            for (start, end) in ranges(rows.not_covered()) {
+            for (start, end) in ranges(rows.not_covered().into_iter()) {
                 if start == end {
                     writeln!(out, "\t{path}:{start}")?;
                 } else {
@@ -166,82 +165,131 @@ impl Coverage {
         let files = self.files.values();
         files.fold((0, 0), |(covered, not_covered), rows| {
             (
-                covered + rows.covered().count(),
-                not_covered + rows.not_covered().count(),
+                covered + rows.covered().len(),
+                not_covered + rows.not_covered().len(),
             )
         })
     }
 }
 
 impl Rows {
-    /// The statements that were reached and those that were not; whole rows, where values stand and no statement does.
-    fn parts(&self) -> (Vec<Range>, Vec<Range>) {
-        let rows = |(start, end): &Range| start.0..=end.0;
-        let known: BTreeSet<u32> = self.statements.iter().flat_map(rows).collect();
-        let others = self.all.iter().copied();
-        let others = others.filter(|row| *row <= self.written && !known.contains(row));
-        let others = others.filter_map(|row| Some((row, *self.widths.get(&row)?)));
-        let others = others.map(|(row, (first, last))| ((row, first), (row, last)));
-        let mut all: Vec<Range> = self.statements.iter().copied().chain(others).collect();
-        all.sort_unstable();
-        all.into_iter()
-            .partition(|range| rows(range).any(|row| self.covered.contains(&row)))
-    }
-
-    fn covered(&self) -> impl Iterator<Item = u32> {
-        self.covered
-            .iter()
-            .copied()
-            .filter(|row| *row <= self.written)
-    }
-
-    fn not_covered(&self) -> impl Iterator<Item = u32> {
-        self.all
-            .difference(&self.covered)
-            .copied()
-            .filter(|row| *row <= self.written)
-    }
-}
-
-/// The statements of each file, by its path.
-fn statements(files: &[File], data: &Map<String, Json>) -> BTreeMap<String, BTreeSet<Range>> {
-    let all: Vec<&File> = files.iter().collect();
-    let (mut rego, _broken) = read::compile(&all, data);
-    let modules = rego.get_modules().clone();
-    let mut found: BTreeMap<String, BTreeSet<Range>> = BTreeMap::new();
-    for module in &modules {
-        let of_file = found
-            .entry(module.package.span.source.get_path().clone())
-            .or_default();
-        for rule in &module.policy {
-            walk::queries(rule, &mut |query| {
-                let statements = query.stmts.iter();
-                let statements =
-                    statements.filter(|it| !matches!(it.literal, Literal::SomeVars { .. }));
-                of_file.extend(statements.filter_map(|it| range(&it.span)));
-            });
+    /// What of a rule is no body: its head and those of its `else`, each reached where its value was asked for.
+    fn add_heads(&mut self, rule: &Rule) {
+        let end = end_of_head(rule);
+        let Some((whole, begins)) = end.and_then(|end| range(rule.span(), end)) else {
+            return;
+        };
+        let head = Part::head(begins);
+        match rule {
+            Rule::Default { refr, .. } => {
+                let (first, end) = whole;
+                let keyword = (first, (first.0, first.1 + DEFAULT));
+                let name = range(refr.span(), 0).map_or(first, |((name, _), _)| name);
+                self.parts.extend([(keyword, head), ((name, end), head)]);
+            }
+            Rule::Spec { bodies, .. } => {
+                self.parts.insert(whole, head);
+                for body in bodies.iter().filter(|body| body.is_else) {
+                    let value = body.assign.as_ref().map(|it| it.value.span());
+                    let end = value.map_or_else(|| keyword_end(&body.span), end_of);
+                    let range = end.and_then(|end| range(&body.span, end));
+                    self.parts
+                        .extend(range.map(|(range, begins)| (range, Part::head(begins))));
+                }
+            }
         }
     }
-    found
+
+    /// What was reached, and what was not.
+    fn parts(&self) -> (Vec<Range>, Vec<Range>) {
+        let mut reached: BTreeSet<Range> = BTreeSet::new();
+        for point in &self.reached {
+            let parts = self.parts.iter();
+            let exact = parts.clone().filter(|(_, part)| part.begins == *point);
+            let before = reached.len();
+            reached.extend(exact.map(|(range, _)| *range));
+            if reached.len() > before {
+                continue;
+            }
+            let around = parts.filter(|((start, end), _)| start <= point && point < end);
+            // The innermost is the one that begins last.
+            let innermost = around.max_by_key(|((start, _), _)| *start);
+            let innermost = innermost.filter(|(_, part)| part.is_statement);
+            reached.extend(innermost.map(|(range, _)| *range));
+        }
+        let all = self.parts.keys().copied();
+        all.partition(|range| reached.contains(range))
+    }
+
+    /// A row with something of both is among both, as in OPA.
+    fn covered(&self) -> BTreeSet<u32> {
+        rows(&self.parts().0)
+    }
+
+    fn not_covered(&self) -> BTreeSet<u32> {
+        rows(&self.parts().1)
+    }
 }
 
-fn widths(text: &str) -> BTreeMap<u32, Point> {
-    let lines = (1..).zip(text.lines());
-    let widths = lines.filter_map(|(row, line)| {
-        let first = line.chars().position(|it| !it.is_whitespace())?;
-        let last = line.trim_end().chars().count() + 1;
-        Some((
-            row,
-            (u32::try_from(first + 1).ok()?, u32::try_from(last).ok()?),
-        ))
-    });
-    widths.collect()
+impl Part {
+    fn head(begins: Point) -> Self {
+        Self {
+            begins,
+            is_statement: false,
+        }
+    }
+
+    fn statement(begins: Point) -> Self {
+        Self {
+            begins,
+            is_statement: true,
+        }
+    }
 }
 
-fn range(span: &Span) -> Option<Range> {
+fn rows(ranges: &[Range]) -> BTreeSet<u32> {
+    let rows = ranges.iter().flat_map(|(start, end)| start.0..=end.0);
+    rows.collect()
+}
+
+/// Behind the head of a rule, its value among it.
+fn end_of_head(rule: &Rule) -> Option<usize> {
+    let of = |expr: &Expr| end_of(expr.span());
+    match rule {
+        Rule::Default { value, .. } => of(value),
+        Rule::Spec { head, .. } => match head {
+            RuleHead::Compr {
+                assign: Some(assign),
+                ..
+            }
+            | RuleHead::Func {
+                assign: Some(assign),
+                ..
+            } => of(&assign.value),
+            RuleHead::Set { key: Some(key), .. } => of(key),
+            RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } => of(refr),
+            RuleHead::Func { refr, args, .. } => {
+                let last = args.last().map_or_else(|| refr.span(), |last| last.span());
+                let end = end_of(last)?;
+                let rest = last.source.get_contents().get(end..)?;
+                rest.find(')').map(|closes| end + closes + 1)
+            }
+        },
+    }
+}
+
+fn keyword_end(span: &Span) -> Option<usize> {
+    Some(usize::try_from(span.start).ok()? + ELSE)
+}
+
+/// From where something begins to a place behind it, in bytes of the text; and where it begins to the engine.
+fn range(span: &Span, end: usize) -> Option<(Range, Point)> {
     let begins = at(span, "");
     let text = span.source.get_contents();
-    let before = text.get(..end_of(span)?)?;
+    let is_quoted = text
+        .get(..usize::try_from(span.start).ok()?)?
+        .ends_with(['"', '`']);
+    let before = text.get(..end)?;
     let (row, last) = (
         before.matches('\n').count() + 1,
         before.rsplit('\n').next().unwrap_or_default(),
@@ -249,11 +297,26 @@ fn range(span: &Span) -> Option<Range> {
     let column = lexical::column(text, row, last.chars().count() + 1);
     let point =
         |row: usize, column: usize| Some((u32::try_from(row).ok()?, u32::try_from(column).ok()?));
-    Some((point(begins.line, begins.column)?, point(row, column)?))
+    let first = begins.column.saturating_sub(usize::from(is_quoted));
+    Some((
+        (point(begins.line, first)?, point(row, column)?),
+        point(begins.line, begins.column)?,
+    ))
 }
 
+/// Letters of these words.
+const DEFAULT: u32 = 7;
+const ELSE: usize = 4;
+
 fn counts(covered: usize, not_covered: usize) -> Json {
-    let mut counts = json!({"coverage": percent(covered, not_covered)});
+    // As OPA writes it: without a point where it is whole.
+    let all = covered + not_covered;
+    let share = match (100 * covered).checked_rem(all) {
+        Some(0) => json!(100 * covered / all),
+        Some(_) => json!(percent(covered, not_covered)),
+        None => json!(0),
+    };
+    let mut counts = json!({"coverage": share});
     if let Json::Object(counts) = &mut counts {
         for (name, count) in [
             ("covered_lines", covered),

@@ -483,7 +483,7 @@ test_twin if true
 }
 
 #[test]
-fn coverage_names_statements_by_row_and_column() {
+fn coverage_names_heads_and_statements_by_row_and_column() {
     let options = Options {
         coverage: true,
         ..options("test_ok")
@@ -495,98 +495,242 @@ fn coverage_names_statements_by_row_and_column() {
     assert_eq!(
         report["files"]["a.rego"],
         json!({
-            "covered": [{"start": {"row": 3, "col": 23}, "end": {"row": 3, "col": 51}}],
+            "covered": [
+                {"start": {"row": 3, "col": 1}, "end": {"row": 3, "col": 19}},
+                {"start": {"row": 3, "col": 23}, "end": {"row": 3, "col": 51}},
+            ],
             "not_covered": [
+                {"start": {"row": 5, "col": 1}, "end": {"row": 5, "col": 7}},
                 {"start": {"row": 6, "col": 2}, "end": {"row": 6, "col": 25}},
                 {"start": {"row": 7, "col": 2}, "end": {"row": 7, "col": 25}},
             ],
-            "covered_lines": 1, "not_covered_lines": 2, "coverage": 100.0 / 3.0,
+            "covered_lines": 1, "not_covered_lines": 3, "coverage": 25,
         })
     );
 }
 
-/// Whatever we call a statement is one to OPA, from its first letter to its last, and reached where OPA says so.
-#[test]
-#[ignore = "needs OPA"]
-fn needs_opa_coverage_names_the_statements_that_opa_names() {
-    let policy = "package dtgate.a
-
-deny contains \"no\" if input.unknown_members.name == \"a\"
-
-deny contains msg if {
-\tsome scope in input.change.scopes.requested
-\tscope == \"b\"
-\tmsg := sprintf(\"%s\", [scope])
-}
-
-f(x) := y if {
-\ty := x + 1
-\tnot y == 3
-}
-
-obj := {
-\t\"a\": 1,
-\t\"b\": [x | some x in [1, 2]],
-}
-
-long if {
-\tevery x in [1, 2] {
-\t\tx > 0
-\t}
-\ta := {\"x\":
-\t\t1}
-\tb := 2
-\ta.x == b
-\tb == 3
-}
-";
-    let tests = "package dtgate.a_test
-
-import data.dtgate.a
-
-test_one if {
-\tcount(a.deny) == 1 with input.unknown_members.name as \"a\"
-}
-
-test_two if a.f(1) == 2
-
-test_three if { a.obj.a == 1; not a.long }
-";
-    let files = [("a.rego", policy), ("a_test.rego", tests)];
-    let directory = directory(&files);
+/// The report of `opa test --coverage`, by the names of files.
+fn coverage_in_opa(files: &[(&str, &str)]) -> Json {
+    let directory = directory(files);
     let opa = std::env::var("OPA").unwrap_or_else(|_| "opa".to_owned());
     let tested = std::process::Command::new(opa)
         .args(["test", "--coverage"])
         .arg(directory.path())
         .output()
         .unwrap();
-    let theirs: Json = serde_json::from_slice(&tested.stdout).unwrap();
+    let mut theirs: Json = serde_json::from_slice(&tested.stdout).unwrap();
+    let by_path = theirs["files"].as_object().unwrap().clone();
+    let named = by_path.into_iter().map(|(path, file)| {
+        let name = std::path::Path::new(&path).file_name().unwrap();
+        (name.to_str().unwrap().to_owned(), file)
+    });
+    theirs["files"] = named.collect::<serde_json::Map<_, _>>().into();
+    theirs
+}
+
+fn coverage_here(files: &[(&str, &str)]) -> Json {
     let options = Options {
         coverage: true,
         ..Options::default()
     };
-    let ours: Json = serde_json::from_str(&report(&files, &options).1).unwrap();
-    for (name, statements) in [("a.rego", 13), ("a_test.rego", 4)] {
-        let path = directory.path().join(name);
-        let theirs = &theirs["files"][path.to_str().unwrap()];
-        let of = |it: &Json, which: &str| it[which].as_array().cloned().unwrap_or_default();
-        let mut same = 0;
+    serde_json::from_str(&report(files, &options).1).unwrap()
+}
+
+/// Whatever we call a statement or a head is one to OPA, from its first letter to its last, and reached where OPA says so;
+/// and the rows are the same, and how many there are.
+#[test]
+#[ignore = "needs OPA"]
+fn needs_opa_coverage_has_the_rows_of_opa() {
+    let files = [("a.rego", COVERED), ("a_test.rego", COVERING)];
+    let (mut theirs, mut ours) = (coverage_in_opa(&files), coverage_here(&files));
+    for name in ["a.rego", "a_test.rego"] {
+        let of = |it: &Json, which: &str| {
+            it["files"][name][which]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        };
         for which in ["covered", "not_covered"] {
-            let known = of(theirs, which);
-            for range in of(&ours["files"][name], which) {
-                // Where a value or a head stands and no statement, it is a whole row here.
-                let is_value = name == "a.rego"
-                    && [5, 11, 16, 17].contains(&range["start"]["row"].as_u64().unwrap());
-                assert!(
-                    known.contains(&range) || is_value,
-                    "{name} {which} {range}: {known:?}"
-                );
-                same += usize::from(!is_value);
+            let mut known = of(&theirs, which);
+            for range in &mut known {
+                range.as_object_mut().unwrap().remove("kinds");
+            }
+            for range in of(&ours, which) {
+                assert!(known.contains(&range), "{name} {which} {range}: {known:#?}");
             }
         }
-        assert_eq!(same, statements, "{ours:#}");
+        // Beyond that: parts of statements.
+        for report in [&mut theirs, &mut ours] {
+            let file = report["files"][name].as_object_mut().unwrap();
+            file.remove("covered");
+            file.remove("not_covered");
+        }
+    }
+    assert_eq!(ours, theirs);
+}
+
+/// What of that is not to be had: the page says it.
+#[test]
+#[ignore = "needs OPA"]
+fn needs_opa_coverage_counts_what_opas_index_and_the_first_answer_leave_out() {
+    let policy = "package dtgate.a
+
+indexed if input.unknown_members.kind == \"a\"
+
+early if {
+\tinput.unknown_members.number > 1
+}
+
+early if {
+\tinput.unknown_members.number > 2
+}
+
+deny contains \"no\" if input.unknown_members.wrong
+";
+    let tests = "package dtgate.a_test
+
+import data.dtgate.a
+
+test_other_kind if not a.indexed with input.unknown_members.kind as \"b\"
+
+test_first if a.early with input.unknown_members.number as 9
+";
+    let files = [("a.rego", policy), ("a_test.rego", tests)];
+    let begin = |report: &Json, which: &str| -> Vec<[u64; 2]> {
+        let ranges = report["files"]["a.rego"][which].as_array().cloned();
+        let ranges = ranges.unwrap_or_default().into_iter();
+        let point = |it: &Json, of: &str| it["start"][of].as_u64().unwrap();
+        ranges
+            .map(|it| [point(&it, "row"), point(&it, "col")])
+            .collect()
+    };
+    let (theirs, ours) = (coverage_in_opa(&files), coverage_here(&files));
+    for left_out in [[3, 12], [9, 1], [10, 2]] {
+        assert!(
+            begin(&theirs, "not_covered").contains(&left_out),
+            "{left_out:?}"
+        );
+        assert!(begin(&ours, "covered").contains(&left_out), "{left_out:?}");
     }
 }
+
+const COVERED: &str = r#"package dtgate.a
+
+default fits := false
+
+default never_asked := false
+
+threshold := 3
+
+limits := {
+	"a": 1,
+	"b": [x | some x in [1, 2]; x > 0],
+}
+
+unused := {"x": 1}
+
+deny contains message if {
+	some name in input.unknown_members.names
+	not startswith(name, "ci-")
+	every c in ["a", "b"] {
+		c != "x"
+	}
+	message := sprintf("%s", [name])
+}
+
+deny contains "const" if input.unknown_members.number > 100
+
+deny contains {"message": "no", "code": input.unknown_members.number} if {
+	input.unknown_members.number > 1
+	never
+}
+
+never if input.unknown_members.number > 100
+
+level := "high" if {
+	input.unknown_members.number > 10
+} else := "mid" if {
+	input.unknown_members.number > 5
+} else := "low"
+
+other if {
+	input.unknown_members.number > 10
+} else if {
+	input.unknown_members.number > 1
+}
+
+f(x) := y if {
+	y := x + 1
+	not y == 3
+}
+
+g(x) := x * 2
+
+holds(x) if x > 1
+
+unheld(x) if {
+	x > 1
+}
+
+h[k] := v if {
+	some k, v in input.unknown_members.map
+}
+
+nested.a.b := 3 if input.unknown_members.number > 1
+
+fits if {
+	g(input.unknown_members.number) == 4
+	count([y | y := input.unknown_members.names[_]; y != "z"]) > 0
+}
+
+long if {
+	a := {"x":
+		1}
+	b := 2
+	a.x == b
+	b == 3
+}
+
+member if { "a" in input.unknown_members.names; other }
+"#;
+
+const COVERING: &str = r#"package dtgate.a_test
+
+import data.dtgate.a
+
+test_deny if count(a.deny) == 1 with input.unknown_members as {"names": ["foo"], "number": 2}
+
+test_level if a.level == "low" with input.unknown_members as {"number": 1}
+
+test_other if a.other with input.unknown_members as {"number": 2}
+
+test_fits if a.fits with input.unknown_members as {"names": ["foo"], "number": 2}
+
+test_default if not a.fits with input.unknown_members as {"names": ["foo"], "number": 3}
+
+test_map if a.h.a == 1 with input.unknown_members as {"map": {"a": 1}}
+
+test_functions if {
+	a.f(1) == 2
+	a.g(2) == 4
+	a.holds(3)
+	not a.unheld(1)
+}
+
+test_limits if {
+	a.limits.a == 1
+	a.limits.b == [1, 2]
+}
+
+test_nested if a.nested.a.b == 3 with input.unknown_members as {"number": 2}
+
+test_long if not a.long
+
+test_last if {
+	a.level == "mid" with input.unknown_members as {"number": 7}
+	a.threshold == 3
+}
+"#;
 
 #[test]
 fn too_little_coverage_fails_and_says_where() {
@@ -604,13 +748,13 @@ fn too_little_coverage_fails_and_says_where() {
     assert_eq!(outcome, Outcome::Failed);
     assert_eq!(
         text,
-        "Code coverage threshold not met: got 25.00 instead of 90.00\nLines not covered:\n\ta.rego:3\n\ta.rego:6-7\n"
+        "Code coverage threshold not met: got 20.00 instead of 90.00\nLines not covered:\n\ta.rego:3\n\ta.rego:5-7\n"
     );
     assert_eq!(
         report(
             &files,
             &Options {
-                threshold: Some(25.0),
+                threshold: Some(20.0),
                 ..Options::default()
             }
         )
