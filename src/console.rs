@@ -43,6 +43,7 @@ mod role;
 mod row;
 mod search;
 mod session;
+mod tries;
 mod viewer;
 
 use std::convert::Infallible;

@@ -1,10 +1,8 @@
 //! How people show who they are, and how long that holds.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use http::header::{LOCATION, ORIGIN, SET_COOKIE};
 use http::request::Parts;
@@ -19,6 +17,7 @@ use super::page::{Page, html_response, respond};
 use super::params::{Params, encoded};
 use super::password::Passwords;
 use super::session::Sessions;
+use super::tries::Tries;
 use super::{Config, Desk, Fault, Made, ROOT, Viewer};
 use crate::admin::asked_host;
 use crate::listener::{Body, Peer};
@@ -37,7 +36,7 @@ pub(super) struct Door {
     public_url: Option<PublicUrl>,
     sessions: Arc<Sessions>,
     metrics: Metrics,
-    tries: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+    tries: Tries,
 }
 
 impl Door {
@@ -53,7 +52,7 @@ impl Door {
             public_url: config.public_url.clone(),
             sessions: Arc::new(Sessions::new(config, metrics)),
             metrics: metrics.clone(),
-            tries: Mutex::default(),
+            tries: Tries::default(),
         };
         for (login, way) in WAYS {
             if door.logins.has(login) {
@@ -297,7 +296,7 @@ impl Door {
         params: &Params,
         way: &'static str,
     ) -> Option<Response<Body>> {
-        if address(parts).is_none_or(|address| self.may_try(address)) {
+        if address(parts).is_none_or(|address| self.tries.may_try(address)) {
             return None;
         }
         self.metrics.reached(Limit::ConsoleLogins);
@@ -305,24 +304,6 @@ impl Door {
         let page = self.page(params, Some("That was tried too often. Wait a minute."));
         let framed = respond(Ok(Made::Page(page)), &Viewer::nobody());
         Some(with_status(framed, StatusCode::TOO_MANY_REQUESTS))
-    }
-
-    /// So many from one address in a minute.
-    fn may_try(&self, address: IpAddr) -> bool {
-        let now = Instant::now();
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        tries.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
-        let address = network(address);
-        if tries.len() >= ADDRESSES && !tries.contains_key(&address) {
-            // Many addresses keep nobody else out.
-            let oldest = tries.iter().min_by_key(|(_, (since, _))| *since);
-            if let Some(oldest) = oldest.map(|(address, _)| *address) {
-                tries.remove(&oldest);
-            }
-        }
-        let (_, count) = tries.entry(address).or_insert((now, 0));
-        *count += 1;
-        *count <= TRIES
     }
 }
 
@@ -339,17 +320,6 @@ fn form(next: &str) -> Markup {
 
 fn address(parts: &Parts) -> Option<IpAddr> {
     Peer::of(&parts.extensions).map(|peer| peer.address.ip())
-}
-
-/// What is one address to the limit of logins: of IPv6 somebody has a whole /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(network.into())
-        }
-        IpAddr::V4(address) => IpAddr::V4(address),
-    }
 }
 
 /// Whether a request is one that a page of ours, or somebody at the browser, makes. A page of another site can lead here; it
@@ -411,11 +381,6 @@ const WAYS: [(Login, &str); 2] = [(Login::Oidc, "oidc"), (Login::Password, "pass
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const FETCH_DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
-const MINUTE: Duration = Duration::from_mins(1);
-/// Logins that one address may try in a minute.
-const TRIES: u32 = 10;
-/// Addresses of which that is known.
-const ADDRESSES: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
@@ -515,34 +480,5 @@ mod tests {
             text.contains("Nobody can log in") && !text.contains("nowhere"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn one_address_may_try_so_often() {
-        let door = Door::new(&Config::default(), &Metrics::new("1.2.3"));
-        let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
-        for _ in 0..TRIES {
-            assert!(door.may_try(one));
-        }
-        assert!(!door.may_try(one));
-        assert!(door.may_try(other));
-        assert!(!door.may_try("::ffff:10.0.0.1".parse().unwrap()));
-        for host in 0..TRIES {
-            assert!(door.may_try(format!("2001:db8:0:1::{host:x}").parse().unwrap()));
-        }
-        assert!(!door.may_try("2001:db8:0:1:ffff::1".parse().unwrap()));
-        assert!(door.may_try("2001:db8:0:2::1".parse().unwrap()));
-    }
-
-    #[test]
-    fn many_addresses_keep_nobody_else_out() {
-        let door = Door::new(&Config::default(), &Metrics::new("1.2.3"));
-        for number in 0..u32::try_from(ADDRESSES).unwrap() {
-            assert!(door.may_try(IpAddr::V4((0x0a00_0000 + number).into())));
-        }
-        assert!(door.may_try("192.0.2.1".parse().unwrap()));
-        let tries = door.tries.lock().unwrap();
-        assert_eq!(tries.len(), ADDRESSES);
-        assert!(!tries.contains_key(&"10.0.0.0".parse().unwrap()));
     }
 }
