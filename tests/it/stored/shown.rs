@@ -83,6 +83,16 @@ fn needs_postgres_the_decisions_beside_one_are_those_of_its_gate() {
             assert_eq!(link(&beside, kind), None, "{beside}");
         }
     }
+    for target in [
+        "",
+        "/callers",
+        "/policies",
+        "/decisions.csv",
+        "/tokens/dt0c01.TOKEN",
+    ] {
+        let (status, shown) = all.page(&format!("/console{target}"));
+        assert_eq!(status, 200, "{target}: {shown}");
+    }
     // Whatever the URL says, only its gate is shown.
     let (_, list) = one.page("/console/decisions?gate=A");
     assert!(!list.contains("of-A"), "{list}");
