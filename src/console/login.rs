@@ -119,6 +119,10 @@ impl Door {
         let body = html! {
             h1 { "Log in" }
             @if let Some(refused) = refused { p.fault role="alert" { (refused) } }
+            @if self.logins.has(Login::None) {
+                p { "Nobody has to log in here." }
+                p { a.button href=(ROOT) { "Go on" } }
+            }
             @if let Some(way) = &self.oidc {
                 p { a.button.main href={ (BEGIN) "?next=" (encoded(next)) } { "Log in at " (way.issuer_shown()) } }
             }
