@@ -18,9 +18,9 @@ fn gate_of(records: &[Value]) -> Gate {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let number = |record: &Value| record["seq"].as_u64().unwrap();
     for segment in records.chunk_by(|one, next| number(one) + 1 == number(next)) {
-        let lines: String = segment.iter().map(|it| format!("{it}\n")).collect();
+        let lines: Vec<String> = segment.iter().map(Value::to_string).collect();
         let name = format!("{:020}.jsonl", number(&segment[0]));
-        std::fs::write(directory.path().join(name), lines).unwrap();
+        std::fs::write(directory.path().join(name), lines.join("\n") + "\n").unwrap();
     }
     let path = directory.path().join(FILE);
     let mut index = Index::open(directory.path(), &path).unwrap();
