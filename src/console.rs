@@ -33,6 +33,7 @@ mod file;
 mod live;
 mod login;
 mod oidc;
+mod origin;
 mod page;
 mod pages;
 mod params;
@@ -43,6 +44,7 @@ mod role;
 mod row;
 mod search;
 mod session;
+mod tries;
 mod viewer;
 
 use std::convert::Infallible;
@@ -72,8 +74,9 @@ use download::{Downloads, Form};
 use fault::Fault;
 use file::File;
 use live::Live;
-use login::{Door, LOGIN, LOGOUT, is_from_here, is_meant};
+use login::{Door, LOGIN, LOGOUT};
 use oidc::{BEGIN, CALLBACK};
+use origin::{is_from_here, is_meant};
 use page::Page;
 use params::Params;
 use play::{Deed, Playground};
@@ -140,10 +143,11 @@ impl<S> Console<S> {
             let public = public.map(|url| url.host().host().to_owned());
             let live = Live::new(gate.clone());
             let playground = Playground::new(gate.clone());
+            let door = Door::new(&config, &gate);
             let desk = Arc::new(Desk::new(&config, gate));
             let shared = Arc::new(Shared {
                 live,
-                door: Door::new(&config, &metrics),
+                door,
                 hosts: config.hosts.iter().cloned().chain(public).collect(),
                 downloads: Downloads::new(desk.clone()),
                 desk,
@@ -219,7 +223,7 @@ impl Shared {
         match path {
             LOGIN if is_post => {
                 return match read(body, LONGEST_FORM).await {
-                    Ok(form) => self.door.enter(&self.desk, &parts, form).await,
+                    Ok(form) => self.door.enter(&parts, form).await,
                     Err(fault) => page::respond(Err(fault), &Viewer::nobody()),
                 };
             }

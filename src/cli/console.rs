@@ -57,9 +57,10 @@ const EXAMPLES: &str = "Example: look at the journal of a gate that runs here
 
 impl Console {
     pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let there = self.from.find()?;
-        // What is wrong shows now, and not on the first page.
-        drop(there.open()?);
+        let there = Arc::new(self.from.find()?);
+        // What is wrong shows now, and not on the first page. A store is asked on a thread of its own, as by pages.
+        let asked = there.clone();
+        tokio::task::spawn_blocking(move || asked.open().map(drop)).await??;
         let policy = self.policies.as_ref();
         let policy = policy.map(|path| app::policies_at(path, &[])).transpose()?;
         let config = load(self.from.place.config.as_ref())?;

@@ -105,11 +105,24 @@ impl Config {
                 ));
             }
         }
-        let forwarded = &self.identity.forwarded;
-        if forwarded.from.is_empty() && *forwarded != forwarded::Config::default() {
+        let console = self.console.as_ref();
+        let forwarded = [
+            ("identity", Some(&self.identity.forwarded)),
+            ("console", console.map(|it| &it.forwarded)),
+        ];
+        for (section, forwarded) in forwarded {
+            if forwarded.is_some_and(forwarded::Config::is_never_read) {
+                doubts.push(self.problem(
+                    &[section, "forwarded"],
+                    "nobody is believed, so the field is never read: give the networks of your proxies as `from`",
+                ));
+            }
+        }
+        if console.is_some_and(|it| it.is_behind_a_stranger(self.admin.tls.is_some())) {
             doubts.push(self.problem(
-                &["identity", "forwarded"],
-                "nobody is believed, so the field is never read: give the networks of your proxies as `from`",
+                &["console", "public_url"],
+                "another program does TLS before the console, and it is not known whom it asks for: wrong passwords of \
+                 strangers count for all who come by it; give its network as `console.forwarded.from`",
             ));
         }
         for (keys, reason) in self.otlp.iter().flat_map(otlp::doubts) {

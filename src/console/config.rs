@@ -11,6 +11,7 @@ use super::certificate::Holders;
 use super::oidc::{Oidc, OidcError};
 use super::password::{Passwords, PasswordsError};
 use super::role::one_or_more;
+use crate::identity::forwarded;
 use crate::listener::Tls;
 use crate::value::{Duration, has_possible_port};
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// Where browsers find this listener.
     pub public_url: Option<PublicUrl>,
+    /// Proxies that say for whom they ask.
+    pub forwarded: forwarded::Config,
     /// By which names the console is asked, besides localhost, IP addresses and the name in `public_url`.
     pub hosts: Vec<String>,
     /// So many pages are made at once.
@@ -133,6 +136,13 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Whether a proxy does TLS before it that does not say for whom it asks.
+    pub fn is_behind_a_stranger(&self, has_tls: bool) -> bool {
+        let public_url = self.public_url.as_ref();
+        let is_behind = public_url.is_some_and(PublicUrl::is_encrypted) && !has_tls;
+        is_behind && self.forwarded.from.is_empty()
     }
 
     fn check_certificates(&self, tls: Option<&Tls>) -> Result<(), ConfigError> {
@@ -261,6 +271,7 @@ impl Default for Config {
             certificates: Holders::new(),
             oidc: None,
             public_url: None,
+            forwarded: forwarded::Config::default(),
             hosts: Vec::new(),
             max_pages: NonZeroU16::MIN.saturating_add(1),
             page_timeout: Duration::from_secs(10),

@@ -10,6 +10,8 @@ pub(super) enum Cookie {
     Session,
     /// Of a login at an issuer that has begun. The issuer's page leads back here, so that it is sent then.
     Login,
+    /// Of a browser in which somebody has logged in before. It lets nobody in, and stays after a session.
+    Known,
 }
 
 impl Cookie {
@@ -19,6 +21,7 @@ impl Cookie {
         let rest = match self {
             Self::Session => "SameSite=Strict",
             Self::Login => "SameSite=Lax; Max-Age=600",
+            Self::Known => "SameSite=Strict; Max-Age=7776000",
         };
         let name = self.name(is_secure);
         format!("{name}={value}; Path=/; HttpOnly; {rest}{secure}")
@@ -48,6 +51,8 @@ impl Cookie {
             (Self::Session, false) => "dtgate-console",
             (Self::Login, true) => "__Host-dtgate-login",
             (Self::Login, false) => "dtgate-login",
+            (Self::Known, true) => "__Host-dtgate-known",
+            (Self::Known, false) => "dtgate-known",
         }
     }
 }

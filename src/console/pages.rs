@@ -6,3 +6,6 @@ pub(super) mod decisions;
 pub(super) mod now;
 pub(super) mod policies;
 pub(super) mod token;
+
+#[cfg(test)]
+mod tests;

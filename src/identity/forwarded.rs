@@ -88,6 +88,11 @@ impl Config {
         told(address, Finding::Believed)
     }
 
+    /// Whether something is said of proxies, and none is believed.
+    pub fn is_never_read(&self) -> bool {
+        self.from.is_empty() && *self != Self::default()
+    }
+
     fn is_proxy(&self, address: IpAddr) -> bool {
         self.from.iter().any(|network| network.contains(address))
     }

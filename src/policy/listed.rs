@@ -18,6 +18,8 @@ pub struct Listed {
     pub mode: String,
     /// Where its package stands first.
     pub file: String,
+    /// The same below its source, as the playground has it: the directory itself may be one that ends.
+    pub file_name: String,
     /// In packages that are called like it, with `_test`.
     pub tests: usize,
 }
@@ -52,6 +54,9 @@ impl Engine {
                 file: files
                     .first()
                     .map_or_else(String::new, |file| file.path.clone()),
+                file_name: files
+                    .first()
+                    .map_or_else(String::new, |file| self.tree().called(file)),
                 tests: tests
                     .get(&*format!("{package}_test"))
                     .copied()

@@ -55,7 +55,7 @@ limits! {
     ConsoleDownloadTimeout = "console_download_timeout",
     /// People who look on at once, as decisions come.
     ConsoleLive = "console_live",
-    /// Logins to the console that one address tries.
+    /// Logins to the console that somebody tries in vain.
     ConsoleLogins = "console_logins",
     /// Pages of the console that are made at once.
     ConsolePages = "console_pages",

@@ -5,8 +5,10 @@ mod browser;
 mod certificates;
 mod chromium;
 mod demo;
+mod hostile;
 mod oidc;
 mod playground;
+mod tries;
 mod viewers;
 
 use std::io::{BufRead, BufReader, Write};
@@ -382,6 +384,15 @@ fn who_has_not_logged_in_sees_nothing_and_who_has_sees_what_the_role_allows() {
         "dtgate_console_sessions 2",
     ] {
         assert!(metrics.contains(series), "{series}: {metrics}");
+    }
+    for fields in [
+        "Origin: https://evil.example\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+    ] {
+        let fields = format!("{fields}{cookie}");
+        let left = ask(gate.admin, "POST", "/console/logout", &fields, "");
+        assert_eq!(left.status, 403, "{fields}");
+        assert_eq!(ask(gate.admin, "GET", "/console", &cookie, "").status, 200);
     }
     let left = ask(
         gate.admin,

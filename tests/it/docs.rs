@@ -892,6 +892,26 @@ fn every_page_that_is_linked_exists_and_has_the_section() {
     assert!(seen > 50, "only {seen} sections are linked");
 }
 
+#[test]
+fn pictures_are_small_and_each_is_shown() {
+    let mut shown = String::new();
+    for name in PAGES {
+        shown += &page(name);
+    }
+    let mut all = 0;
+    for entry in std::fs::read_dir(root().join("docs/images")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        assert!(shown.contains(&format!("images/{name})")), "{name}");
+        let bytes = entry.metadata().unwrap().len();
+        assert!(bytes < 80 << 10, "{name}: {bytes}");
+        all += 1;
+    }
+    assert!(all >= 5, "{all}");
+    let readme = page("README.md");
+    assert!(readme.matches("](docs/images/").count() >= 3, "{readme}");
+}
+
 /// What links call the sections of a page, as those who show it do.
 pub(crate) fn sections(page: &str) -> BTreeSet<String> {
     let mut is_code = false;

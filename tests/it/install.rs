@@ -224,5 +224,5 @@ fn needs_helm_the_arguments_of_the_page_about_kubernetes_are_good() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 5);
+    assert_eq!(seen, 6);
 }

@@ -1,5 +1,7 @@
 //! What runs dtgate in Kubernetes fits dtgate: manifests for kustomize, and the Helm chart that they are made from.
 
+mod console;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -50,14 +52,26 @@ fn list(value: &Value) -> &Vec<Value> {
 fn assert_accepted(configuration: &str, policies: &Path) {
     let files = tempfile::tempdir().unwrap();
     let place = files.path();
-    for folder in ["tls", "credential", "lookup", "store", "config"] {
+    for folder in [
+        "tls",
+        "admin-tls",
+        "console",
+        "credential",
+        "lookup",
+        "store",
+        "config",
+    ] {
         std::fs::create_dir(place.join(folder)).unwrap();
     }
     let tls = place.join("tls");
     write(&tls, &certified());
     for (name, as_secret) in [("certificate.pem", "tls.crt"), ("key.pem", "tls.key")] {
         std::fs::rename(tls.join(name), tls.join(as_secret)).unwrap();
+        std::fs::copy(tls.join(as_secret), place.join("admin-tls").join(as_secret)).unwrap();
     }
+    std::fs::copy(tls.join("tls.crt"), place.join("config/admin-ca.pem")).unwrap();
+    std::fs::write(place.join("console/users"), "").unwrap();
+    std::fs::write(place.join("console/oidc-secret"), "secret\n").unwrap();
     std::fs::copy(tls.join("tls.crt"), place.join("config/upstream-ca.pem")).unwrap();
     std::fs::copy(tls.join("tls.crt"), place.join("config/store-ca.pem")).unwrap();
     std::fs::write(place.join("store/password"), "secret\n").unwrap();

@@ -7,6 +7,7 @@ mod many;
 mod odd;
 mod renamed;
 mod same;
+mod shown;
 mod stopped;
 
 use std::path::Path;

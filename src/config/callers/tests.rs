@@ -151,6 +151,14 @@ fn what_is_never_used_and_what_is_readable_on_the_way_is_doubted() {
             "1:11: identity.forwarded: nobody is believed",
         ),
         (
+            "[console.forwarded]\nheader = 'forwarded'\n",
+            "1:10: console.forwarded: nobody is believed",
+        ),
+        (
+            "[console]\npublic_url = 'https://a'\n",
+            "2:1: console.public_url: another program does TLS",
+        ),
+        (
             "[identity.jwt.a]\nissuer = 'https://a'\naudience = 'a'\ndiscovery = true\npause = '100ms'\n",
             "5:1: identity.jwt.a.pause: anybody can make the gate ask",
         ),
@@ -170,6 +178,9 @@ fn what_is_never_used_and_what_is_readable_on_the_way_is_doubted() {
         "[upstream]\nurl = 'https://a.live.dynatrace.com'\nca = 'f'\n",
         "[upstream]\nurl = 'http://[::1]:8080'\n",
         "[identity.forwarded]\nfrom = ['10.0.0.0/8']\nheader = 'forwarded'\n",
+        "[console]\npublic_url = 'https://a'\nforwarded.from = ['127.0.0.1']\n",
+        "[console]\npublic_url = 'http://localhost:1'\n",
+        "[console]\npublic_url = 'https://a'\n[admin.tls.files]\ncertificate = 'c'\nkey = 'k'\n",
     ] {
         assert_eq!(doubts(text), [""; 0], "{text}");
     }

@@ -89,7 +89,7 @@ pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fau
             dl.card {
                 dt { "Mode" } dd { (cut(&listed.mode)) }
                 dt { "Tests" } dd { (listed.tests) }
-                dt { "File" } dd { code { (cut(&listed.file)) } }
+                dt { "File" } dd { code { (cut(&listed.file_name)) } }
             }
         } @else { p.note { "It is not among the policies that are known here." } }
         h2 { "Objections" }

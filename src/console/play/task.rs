@@ -113,7 +113,8 @@ pub struct Opinion {
     pub rules: Vec<String>,
 }
 
-/// What would be decided otherwise.
+/// What would be decided otherwise: what of a report of `replay` goes over the pipe. The report is a published document with
+/// names of its own, and no room that both may import is about it: so the two have their own shapes.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Replayed {

@@ -17,15 +17,20 @@ pub struct Text {
 }
 
 impl Tree {
+    /// Below its source; of a bundle with the bundle's name before it.
+    pub(in crate::policy) fn called(&self, file: &File) -> String {
+        match self.part_of(&file.path) {
+            Some(part) => format!("{}/{}", part.release.name, file.name),
+            None => file.name.clone(),
+        }
+    }
+
     /// What judges, and the data. Without tests.
     pub(in crate::policy) fn texts(&self) -> Vec<Text> {
         let files = [&self.policies, &self.masks, &self.data_files];
         let mut texts: Vec<Text> = Vec::new();
         for file in files.into_iter().flatten() {
-            let path = match self.part_of(&file.path) {
-                Some(part) => format!("{}/{}", part.release.name, file.name),
-                None => file.name.clone(),
-            };
+            let path = self.called(file);
             let is_there = texts.iter().any(|it| it.path == path);
             texts.push(Text {
                 path: if is_there { file.path.clone() } else { path },

@@ -1,5 +1,9 @@
 //! The console in a real browser: what a test without one cannot see. `DTGATE_SCREENSHOTS` names a directory for pictures
-//! of all pages.
+//! of all pages, at both widths, light and dark:
+//!
+//! ```text
+//! DTGATE_SCREENSHOTS=pictures cargo test --test it -- --ignored needs_chromium_every_page
+//! ```
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +19,8 @@ pub(super) const DESKTOP: Look = Look {
     is_dark: false,
 };
 const PHONE: Look = Look {
-    width: 390,
-    height: 844,
+    width: 360,
+    height: 800,
     is_dark: false,
 };
 
@@ -59,6 +63,7 @@ fn pages(demo: &Demo) -> Vec<(&'static str, String)> {
     ]);
     let doubt = first(&["--outcome", "doubt"]);
     let token = text(&widened, "/decision/input/token/id");
+    let tried = denied.pointer("/decision/seq").unwrap();
     eventually("a checkpoint covers what was denied", || {
         let page = demo.ask(&decision(&denied)).body;
         page.contains("The chain holds").then_some(())
@@ -71,7 +76,10 @@ fn pages(demo: &Demo) -> Vec<(&'static str, String)> {
         ("doubt", decision(&doubt)),
         ("token", format!("/console/tokens/{token}")),
         ("callers", "/console/callers".to_owned()),
-        ("playground", "/console/playground".to_owned()),
+        (
+            "playground",
+            format!("/console/playground?decision={tried}"),
+        ),
         ("policies", "/console/policies".to_owned()),
         ("policy", "/console/policies/forbidden_scopes".to_owned()),
         ("login", "/console/login".to_owned()),
@@ -93,10 +101,6 @@ fn needs_chromium_every_page_loads_without_a_complaint_and_fits_wherever_it_is_s
     let demo = Demo::start();
     let mut browser = Chromium::start();
     let mut faults = Vec::new();
-    let narrow = Look {
-        width: 360,
-        ..PHONE
-    };
     for (name, path) in pages(&demo) {
         let url = format!("http://{}{path}", demo.admin);
         browser.look(DESKTOP);
@@ -105,7 +109,7 @@ fn needs_chromium_every_page_loads_without_a_complaint_and_fits_wherever_it_is_s
         faults.extend(complaints.iter().map(|it| format!("{path}: {it}")));
         let light = browser.run("getComputedStyle(document.body).backgroundColor");
         keep(&mut browser, &format!("{name}-desktop.png"));
-        for look in [PHONE, narrow, dark(narrow), dark(DESKTOP)] {
+        for look in [PHONE, dark(PHONE), dark(DESKTOP)] {
             browser.look(look);
             let wide = browser.run(
                 "[...document.querySelectorAll('body *')].filter((it) => !it.closest('.wide, .source, pre, .skip, .hidden, thead')\
@@ -115,15 +119,13 @@ fn needs_chromium_every_page_loads_without_a_complaint_and_fits_wherever_it_is_s
             if width.as_u64().unwrap() > u64::from(look.width) || wide != json!([]) {
                 faults.push(format!("{path}: {look:?}: {width}: {wide}"));
             }
-            match look {
-                Look { width: 390, .. } => keep(&mut browser, &format!("{name}-phone.png")),
-                Look {
-                    is_dark: true,
-                    width: 1280,
-                    ..
-                } => keep(&mut browser, &format!("{name}-dark.png")),
-                _ => {}
-            }
+            let width = if look.width == PHONE.width {
+                "phone"
+            } else {
+                "desktop"
+            };
+            let scheme = if look.is_dark { "-dark" } else { "" };
+            keep(&mut browser, &format!("{name}-{width}{scheme}.png"));
         }
         let dark = browser.run("getComputedStyle(document.body).backgroundColor");
         assert_ne!(light, dark, "{path}");

@@ -142,17 +142,24 @@ impl Chromium {
         }
     }
 
-    pub(super) fn press(&mut self, key: &str) {
+    pub(super) fn press(&mut self, keys: &str) {
+        let (held, key) = match keys.strip_prefix("Control+") {
+            Some(key) => (2, key),
+            None => (0, keys),
+        };
         let (code, text) = match key {
             "Tab" => (9, ""),
             "Enter" => (13, "\r"),
             "Space" => (32, " "),
+            "End" => (35, ""),
             _ => panic!("{key}"),
         };
         let name = if key == "Space" { " " } else { key };
-        let down = json!({"type": "keyDown", "key": name, "code": key, "text": text, "windowsVirtualKeyCode": code});
+        let down = json!({
+            "type": "keyDown", "key": name, "code": key, "text": text, "windowsVirtualKeyCode": code, "modifiers": held,
+        });
         self.call("Input.dispatchKeyEvent", &down);
-        let up = json!({"type": "keyUp", "key": name, "code": key, "windowsVirtualKeyCode": code});
+        let up = json!({"type": "keyUp", "key": name, "code": key, "windowsVirtualKeyCode": code, "modifiers": held});
         self.call("Input.dispatchKeyEvent", &up);
     }
 

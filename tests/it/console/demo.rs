@@ -119,6 +119,20 @@ fn the_demo_fills_the_console_with_traffic_of_each_kind_and_leaves_nothing_behin
             (found >= at_least).then_some(())
         });
     }
+    // Files are called so that somebody finds them: the demo's own directory ends with it.
+    for (target, wanted) in [
+        (
+            "/console/policies/forbidden_scopes",
+            "<code>forbidden_scopes.rego</code>",
+        ),
+        ("/console/policies", "forbidden_scopes"),
+        ("/console/playground", "forbidden_scopes.rego"),
+        ("/console", "Policies"),
+    ] {
+        let body = demo.ask(target).body;
+        assert!(body.contains(wanted), "{target}: {body}");
+        assert!(!body.contains("dtgate-demo-"), "{target}: {body}");
+    }
     // No two callers have one token, and nobody is in two teams.
     let callers = demo.ask("/console/callers").body;
     assert!(!callers.contains("checkout, payments"), "{callers}");

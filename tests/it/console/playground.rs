@@ -43,13 +43,8 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     browser.wait(open);
     click(&mut browser, "judge");
     says(&mut browser, "verdict", "deny");
-    // What is wrong is told as one types.
-    browser.run(
-        "const host = document.getElementById('editor');\
-         window.shipped = host.value;\
-         host.value = window.shipped.replace('package dtgate', 'package dtgate.')",
-    );
-    says(&mut browser, "problems", "forbidden_scopes.rego:");
+    typing_is_judged(&mut browser);
+    browser.run("window.shipped = host.value");
     browser.run(
         "host.value = window.shipped.replace('scope in _forbidden\\n\\tviolation', 'scope in _forbidden\\n\\tfalse\\n\\tviolation')",
     );
@@ -83,4 +78,39 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     let with_edit = passes();
     assert!(with_edit.status.success(), "{with_edit:?}");
     assert_eq!(browser.complaints(), Vec::<Value>::new());
+}
+
+/// What is wrong is told as one types, at its line and column, and marked there; and it goes when it is mended.
+fn typing_is_judged(browser: &mut Chromium) {
+    browser.run(
+        "const host = document.getElementById('editor');\
+         const inside = host.shadowRoot;\
+         window.untouched = host.value;\
+         inside.querySelector('.cm-content').focus()",
+    );
+    browser.press("Control+End");
+    browser.press("Enter");
+    browser.write("deny contains \"x\" if input.change.scops");
+    let line = browser.run("host.value.split('\\n').length");
+    says(
+        browser,
+        "problems",
+        &format!("forbidden_scopes.rego:{line}:35: "),
+    );
+    browser.wait("Boolean(inside.querySelector('.cm-lintRange-error'))");
+    let marked = "inside.querySelector('.cm-lintRange-error').textContent";
+    assert_eq!(browser.run(marked), "scops");
+    // Beside the line, where somebody sees it who scrolls.
+    let beside = browser.run(
+        "(() => {\
+            const top = (it) => Math.round(it.getBoundingClientRect().top);\
+            const dot = inside.querySelector('.cm-lint-marker-error').closest('.cm-gutterElement');\
+            const row = inside.querySelector('.cm-lintRange-error').closest('.cm-line');\
+            return Math.abs(top(dot) - top(row)) <= 2;\
+         })()",
+    );
+    assert_eq!(beside, true);
+    browser.run("host.value = window.untouched");
+    browser.wait("document.getElementById('problems').textContent === ''");
+    browser.wait("!inside.querySelector('.cm-lintRange-error')");
 }

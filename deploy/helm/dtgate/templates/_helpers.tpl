@@ -102,3 +102,41 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ $key }} = {{ toJson $value }}
 {{- end }}
 {{- end }}
+
+{{- /* How the admin listener is asked. */}}
+{{- define "dtgate.scheme" -}}
+{{- if .Values.admin.tls.secretName }}HTTPS{{ else }}{{ .Values.probes.scheme }}{{ end }}
+{{- end }}
+
+{{- /* What the console needs is there. */}}
+{{- define "dtgate.console" -}}
+{{- $logins := kindIs "slice" .Values.console.login | ternary .Values.console.login (list .Values.console.login) }}
+{{- if not (or .Values.admin.tls.secretName (contains "[admin.tls" .Values.config)) }}
+{{- fail "admin.tls.secretName: without TLS passwords and sessions of the console would cross the network readable" }}
+{{- end }}
+{{- if and (has "password" $logins) (not .Values.console.secretName) }}
+{{- fail "console.secretName: a Secret whose key `users` has the lines of those who may log in, as `dtgate new console-user` makes them" }}
+{{- end }}
+{{- if and (has "certificate" $logins) (not (or .Values.admin.tls.clientsCa (contains "[admin.tls.clients]" .Values.config))) }}
+{{- fail "admin.tls.clientsCa: who may issue the certificates of those who look on" }}
+{{- end }}
+{{- if and (has "oidc" $logins) (not .Values.console.publicUrl) }}
+{{- fail "console.publicUrl: an issuer leads people back to it" }}
+{{- end }}
+{{- range $login, $section := dict "certificate" "[console.certificates]" "oidc" "[console.oidc]" }}
+{{- if and (has $login $logins) (not (contains $section $.Values.config)) }}
+{{- fail (printf "config: console.login has %s, so that a section %s is needed there" $login $section) }}
+{{- end }}
+{{- end }}
+[console]
+login = {{ toJson .Values.console.login }}
+{{- if has "password" $logins }}
+passwords = "/etc/dtgate/console/users"
+{{- end }}
+{{- with .Values.console.publicUrl }}
+public_url = {{ . | quote }}
+{{- end }}
+{{- range $key, $value := .Values.console.keys }}
+{{ $key }} = {{ toJson $value }}
+{{- end }}
+{{- end }}
