@@ -12,6 +12,9 @@ use crate::value::counted;
 /// Says what matters to whoever asked for this.
 pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     source.say_behind()?;
+    if filter.asks_by_form() {
+        older(source, filter)?;
+    }
     gaps(&source.gaps(filter.since, filter.until)?);
     if filter.asks_by_value() {
         keys(source)?;
@@ -43,6 +46,25 @@ pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
             note(&format!("--text {what}: {option} {text} does"));
         }
     }
+    Ok(())
+}
+
+/// Says of which gates a store has rows of this time that other builds have sent: what is asked for may be missing there.
+pub(super) fn older(source: &Source, filter: &Filter) -> anyhow::Result<()> {
+    let gates = source.sent_by_others(filter.since, filter.until)?;
+    if gates.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<&str> = gates.iter().take(SHOWN).map(String::as_str).collect();
+    let more = match gates.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    note(&format!(
+        "rows of this time were sent by another build of dtgate (gate {}{more}): by what this asks for they may be missing \
+         here. docs/store.md says how to ship them again",
+        named.join(", ")
+    ));
     Ok(())
 }
 
