@@ -9,6 +9,7 @@ mod config;
 mod connect;
 mod endings;
 mod error;
+mod form;
 mod gates;
 mod guard;
 mod moment;
@@ -38,7 +39,7 @@ pub use schema::prepare;
 pub use sink::{MOST, Sink};
 pub use standing::{About, Standing};
 pub use turns::{Turn, TurnError, Turns, TurnsTold};
-pub use verify::{Earlier, Verified};
+pub use verify::{Earlier, Older, Verified};
 
 #[cfg(test)]
 mod tests;

@@ -313,15 +313,16 @@ impl Bookmark {
         self.arrived = self.at.clone();
     }
 
-    /// Of what has arrived, the other side has lost everything behind record `seq`: what the journal still has of that is
-    /// read again. `false`: nothing of it was sent under this name.
+    /// Of what has arrived, the other side has lost everything behind record `seq`, under whatever name it was sent: what
+    /// the journal still has of that is read again. `false`: nothing was sent behind it.
     pub fn lost(&mut self, seq: u64) -> io::Result<bool> {
-        let seq = seq.max(self.behind);
         if seq >= self.arrived.seq {
             return Ok(false);
         }
         self.at = Cursor::behind(&self.journal, seq)?;
         self.arrived = self.at.clone();
+        // What comes again comes under the name of today.
+        self.behind = self.behind.min(seq);
         (self.told, self.is_lost) = (seq, true);
         Ok(true)
     }

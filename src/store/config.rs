@@ -136,6 +136,12 @@ impl TryFrom<String> for Url {
                 "a socket of this machine stands alone: take the other hosts away, or give it a name and a port",
             );
         }
+        if settings.get_hosts().len() > 1 && names_prefer(parameters) {
+            return Err(
+                "sslmode=prefer is for one host: with several, nobody can tell which of them does not encrypt. Write \
+                 sslmode=require or sslmode=disable",
+            );
+        }
         let is_whole = !settings.get_hosts().is_empty() && settings.get_user().is_some();
         if is_url && is_whole && settings.get_password().is_none() {
             Ok(Self { text, settings })
@@ -163,6 +169,10 @@ impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
+}
+
+fn names_prefer(parameters: &str) -> bool {
+    parameters.split('&').any(|it| it == "sslmode=prefer")
 }
 
 /// What libpq knows and the driver does not, and where it stands here.

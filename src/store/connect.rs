@@ -240,7 +240,8 @@ fn password(path: &Path) -> Result<String, StoreError> {
 
 /// What a session means is not left to settings that come with a role or a database.
 const PLAIN: &str = "SET search_path = pg_catalog, pg_temp; SET gin_fuzzy_search_limit = 0;
-    SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET IntervalStyle = 'postgres'; SET quote_all_identifiers = off";
+    SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET IntervalStyle = 'postgres'; SET quote_all_identifiers = off;
+    SET timezone_abbreviations = 'Default'; SET standard_conforming_strings = on";
 
 /// Where none is given.
 const PORT: u16 = 5432;

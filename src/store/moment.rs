@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use jiff::Timestamp;
@@ -31,6 +32,12 @@ impl Moment {
         let date = jiff::tz::Offset::UTC.to_datetime(time).date();
         let has_months = (2000..2100).contains(&date.year());
         has_months.then(|| (date.year(), date.month()))
+    }
+
+    /// How long that is behind another one; nothing, where it is before it.
+    pub(super) fn since(self, other: Self) -> Duration {
+        let micros = self.0.saturating_sub(other.0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
     }
 
     /// Milliseconds since 1970; `None`: it is no time.

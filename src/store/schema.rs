@@ -92,6 +92,10 @@ const FIND: &str =
 /// What of the tables that are asked, or of their parts, is not as [`TABLES`] makes it or could hide rows, and why. Parts
 /// are plain tables: one that has parts itself leaves rows out by what those say. Where a column says that it is never
 /// null, newer servers do not look.
+///
+/// An index of some rows leaves the others out by what its predicate was when it was written: also functions of the
+/// server's own answer by settings, and by what anybody owns (a text search configuration). An index of all rows may have
+/// any expression: only a question with the same expression goes by it, and ours have none whose value settings change.
 pub(super) const ODD: &str = "
 WITH RECURSIVE shape(top, key, columns) AS (VALUES
   ('version', '{one}'::text[], '{one boolean!,version integer!}'::text[]),
@@ -102,6 +106,12 @@ WITH RECURSIVE shape(top, key, columns) AS (VALUES
   ('name', '{kind,value}', '{kind text!,value text!}'),
   ('gate', '{gate}', '{gate text!,version text!,revision text!,listen text!,head_seq bigint!,head_hash text!,
     shipped_seq bigint!,started timestamp with time zone!,seen timestamp with time zone!,key text!}')
+), partial(predicate) AS (VALUES
+  ('(kind = ''decision''::text)'),
+  ('(kind <> ALL (ARRAY[''decision''::text, ''outcome''::text]))'),
+  ('(decision_id IS NOT NULL)'), ('(caller IS NOT NULL)'), ('(client IS NOT NULL)'),
+  ('(verdict = ''deny''::text)'),
+  ('((verdict = ''allow''::text) AND ((outcome IS NULL) OR (outcome <> ''answered''::text)))')
 ), ours(table_id, top, is_top) AS (
   SELECT c.oid, c.relname::text, true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = 'dtgate' AND c.relname IN (SELECT top FROM shape)
@@ -128,6 +138,11 @@ WITH RECURSIVE shape(top, key, columns) AS (VALUES
       AND (d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = c.oid)
         OR d.classid = 'pg_class'::regclass AND d.objid IN (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid)))
       THEN 'a constraint or an index of it calls a function that is not the server''s own'
+    WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indpred IS NOT NULL
+      AND (top <> 'record' OR pg_get_expr(i.indpred, i.indrelid) NOT IN (SELECT predicate FROM partial)))
+      THEN 'it has an index of some of its rows that dtgate has not made: ' || (SELECT string_agg(i.indexrelid::regclass::text, ', ')
+        FROM pg_index i WHERE i.indrelid = c.oid AND i.indpred IS NOT NULL
+          AND (top <> 'record' OR pg_get_expr(i.indpred, i.indrelid) NOT IN (SELECT predicate FROM partial)))
     WHEN NOT (there.columns @> shape.columns AND there.columns <@ shape.columns) THEN 'a column is missing, is one more, is of \
       another type, or may be null where it must not or the other way round: ' || (SELECT string_agg(DISTINCT odd, ', ')
       FROM (SELECT split_part(unnest, ' ', 1) AS odd FROM (SELECT unnest(there.columns) EXCEPT SELECT unnest(shape.columns)) AS more

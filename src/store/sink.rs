@@ -125,13 +125,10 @@ impl Sink {
         self.known.read_names().await?;
         let session = self.session().await?;
         let limit = self.config.timeout.as_std();
-        let found = answered(
-            limit,
-            self.known.earlier(&session.connected.client, &self.gate),
-        );
-        let found = found
-            .await
-            .map_err(|error| session.connected.explained(error))?;
+        let behind = self.arrived.behind;
+        let client = &session.connected.client;
+        let found = answered(limit, self.known.earlier(client, &self.gate, behind)).await;
+        let found = found.map_err(|error| session.connected.explained(error))?;
         self.session = Some(session);
         match found {
             Some(seq) if seq >= first => {
@@ -231,7 +228,7 @@ impl Sink {
         }
         let names: HashSet<_> = rows.iter().flat_map(Row::names).collect();
         let new = self.names.unknown(names);
-        let (client, statements) = (&mut session.connected.client, &session.statements);
+        let (client, statements) = (&mut session.connected.client, &mut session.statements);
         if !new.is_empty() {
             answered(limit, statements.add_names(client, &new)).await?;
             self.names.add(&new);
@@ -276,12 +273,31 @@ impl Sink {
             statements,
             months: BTreeSet::new(),
         };
-        if newest < self.arrived.seq {
-            (self.arrived.seq, self.arrived.hash) = (newest, None);
+        let left = self.left(&session.connected, newest).await?;
+        if left < self.arrived.seq {
+            self.arrived = Arrived {
+                seq: left,
+                hash: None,
+                behind: self.arrived.behind.min(left),
+            };
             self.session = Some(session);
-            return Err(StoreError::Lost(newest));
+            return Err(StoreError::Lost(left));
         }
         Ok(session)
+    }
+
+    /// The last record that is still there of what has arrived. Where nothing is there that was sent under this name, it
+    /// is one that was sent under an earlier one: the store may have lost some of those as well.
+    async fn left(&mut self, connected: &Connected, newest: u64) -> Result<u64, StoreError> {
+        let behind = self.arrived.behind;
+        if newest >= self.arrived.seq || newest > behind || behind == 0 {
+            return Ok(newest);
+        }
+        self.known.read_names().await?;
+        let earlier = self.known.earlier(&connected.client, &self.gate, behind);
+        let earlier = answered(self.config.timeout.as_std(), earlier).await;
+        let earlier = earlier.map_err(|error| connected.explained(error))?;
+        Ok(newest.max(earlier.unwrap_or_default()))
     }
 }
 

@@ -38,6 +38,7 @@ fn a_url_is_read_as_libpq_reads_it() {
         ),
         ("postgres://u@db,%2Frun%2Fpostgresql/d", "stands alone"),
         ("postgres://u@db/d?host=/run/postgresql", "stands alone"),
+        ("postgres://u@a,b/d?sslmode=prefer", "is for one host"),
     ] {
         let refused = url.parse::<Url>().unwrap_err();
         assert!(refused.contains(wanted), "{url}: {refused}");

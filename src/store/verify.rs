@@ -6,8 +6,11 @@
 mod bounds;
 mod chain;
 mod compared;
+mod ended;
+mod older;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use tokio_postgres::Row as Kept;
 
@@ -27,6 +30,9 @@ use bounds::Bounds;
 use chain::Chain;
 pub use chain::Earlier;
 use compared::compared;
+pub(super) use compared::or_older;
+use ended::Ended;
+pub use older::Older;
 
 /// What was found of one gate.
 #[derive(Debug)]
@@ -38,6 +44,10 @@ pub struct Verified {
     pub chain: Option<Result<Report, VerifyError>>,
     /// What else is not as it should be.
     pub problems: Vec<String>,
+    /// What rows lack that another build has sent; `None`: nothing.
+    pub older: Option<Older>,
+    /// What somebody has to know who counts on it, and is no proof that anything is wrong.
+    pub notes: Vec<String>,
 }
 
 impl Verified {
@@ -55,6 +65,7 @@ impl Verified {
 /// Why a chain proves nothing of this gate, though it holds.
 fn unproven(
     gate: &str,
+    earlier: &[Earlier],
     chain: Option<&Result<Report, VerifyError>>,
     trust: &Trust,
 ) -> Option<String> {
@@ -62,8 +73,16 @@ fn unproven(
         return Some("there are no records of it: nothing is proven".to_owned());
     };
     // It may be that of another gate.
-    let key = chain.as_ref().ok()?.checkpoints.key.as_ref()?;
-    let is_anothers = !trust.keys.is_empty() && key.split('+').next() != Some(gate);
+    let checkpoints = &chain.as_ref().ok()?.checkpoints;
+    let key = checkpoints.key.as_ref()?;
+    let name = key.split('+').next();
+    // Until the first checkpoint under a new name, which comes within a minute, the newest is of the name before.
+    let is_before = earlier.iter().any(|it| Some(&*it.gate) == name)
+        && trust.keys.iter().any(|it| Some(it.name()) == name)
+        && earlier
+            .last()
+            .is_some_and(|it| checkpoints.covered <= it.last);
+    let is_anothers = !trust.keys.is_empty() && name != Some(gate) && !is_before;
     is_anothers
         .then(|| format!("its checkpoints are signed by the key {key}, which is none of this gate"))
 }
@@ -175,8 +194,8 @@ impl Asked {
         let mut chain = Chain::of(gate, &earlier, noted, trust);
         self.walk_earlier(&earlier, &bounds, &mut chain, &mut problems)?;
         let mut rows = Rows::of(self, &bounds, gate, i64::MAX);
-        let mut endings = Endings::default();
-        let mut names = Names::default();
+        let mut endings = Endings::of(self.forms()?.of_gate(gate));
+        let (mut names, mut ended) = (Names::default(), Ended::default());
         let mut decisions = 0;
         while chain.broken.is_none()
             && let Some(kept) = rows.next()?
@@ -189,7 +208,7 @@ impl Asked {
                 continue;
             }
             decisions += u64::from(meant.decision().is_some());
-            if let Some(problem) = compared(&kept, &meant)? {
+            if let Some(problem) = compared(&kept, &meant, endings.older(seq))? {
                 problems.add(problem);
             }
             names.see(&meant);
@@ -201,6 +220,7 @@ impl Asked {
                 continue;
             }
             endings.see(self, gate, &kept, &meant, &mut problems)?;
+            ended.see(seq, meant.kind());
             chain.see(self, (seq, line), rows.line_ahead(), &mut problems)?;
         }
         names.check(self, &mut problems)?;
@@ -208,19 +228,25 @@ impl Asked {
         let is_whole = chain.broken.is_none();
         let chain = chain.end();
         let is_wanted = noted.is_some() || trust.wants_proof();
-        if is_wanted && let Some(problem) = unproven(gate, chain.as_ref(), trust) {
+        if is_wanted && let Some(problem) = unproven(gate, &earlier, chain.as_ref(), trust) {
             problems.add(problem);
         }
+        if let Some(Ok(report)) = &chain {
+            ended.problem(report.checkpoints.covered, &mut problems);
+        }
+        let mut notes = self.beyond(&earlier)?;
         if is_whole {
             endings.end(&mut problems);
             self.compare_count(gate, decisions, &mut problems)?;
-            self.compare_head(gate, last, chain.as_ref(), &mut problems)?;
+            notes.extend(self.compare_head(gate, last, chain.as_ref(), &mut problems)?);
         }
         Ok(Verified {
             gate: gate.to_owned(),
             earlier,
             chain,
             problems: problems.all(),
+            older: Some(endings.older).filter(|it| it.rows > 0),
+            notes,
         })
     }
 
@@ -267,18 +293,18 @@ impl Asked {
         Ok(())
     }
 
-    /// Compares the end with what the gate said of itself.
+    /// Compares the end with what the gate said of itself. What is behind that, of a gate that is silent, is said.
     fn compare_head(
         &self,
         gate: &str,
         last: u64,
         chain: Option<&Result<Report, VerifyError>>,
         problems: &mut Problems,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<String>, StoreError> {
         let gates = self.gates()?;
         let Some(said) = gates.iter().find(|it| it.name == gate) else {
             problems.add("it is not among the gates that dtgate audit gates lists".to_owned());
-            return Ok(());
+            return Ok(None);
         };
         if said.shipped > last {
             let (shipped, more) = (said.shipped, counted(said.shipped - last, "record"));
@@ -295,7 +321,32 @@ impl Asked {
                 "record {last} has another hash than the gate's own row says: {hash}"
             ));
         }
-        Ok(())
+        let is_silent = said.asked.since(said.seen) > SILENT;
+        let head = said.head_seq;
+        Ok((is_silent && last > head).then(|| {
+            format!(
+                "the gate said last, at {}, that its journal ends with record {head}: it was killed within seconds after \
+                 record {last}, or somebody else put records {} to {last} there",
+                said.seen,
+                head + 1
+            )
+        }))
+    }
+
+    /// What names go on with behind the record with which their journal got another one.
+    fn beyond(&self, earlier: &[Earlier]) -> Result<Vec<String>, StoreError> {
+        let mut notes = Vec::new();
+        for Earlier { gate, last } in earlier {
+            let end = self.last(gate)?;
+            if end > *last {
+                notes.push(format!(
+                    "gate {gate} goes on up to record {end}, behind record {last}, with which this journal goes on under \
+                     another name: a copy of the journal was used, or put back, under the old name, or somebody put those \
+                     records there"
+                ));
+            }
+        }
+        Ok(notes)
     }
 }
 
@@ -369,3 +420,5 @@ const NAMES_AT_ONCE: usize = 5_000;
 const KNOWN: usize = 200_000;
 /// Of problems.
 const LISTED: usize = 1000;
+/// A gate says every few seconds how it is.
+const SILENT: Duration = Duration::from_mins(1);

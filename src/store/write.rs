@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Statement, Transaction};
 
 use super::StoreError;
 use super::column::column;
+use super::form;
 use super::rows::{Ending, Row, prev};
 use super::schema::lock_of;
 use crate::value::{Sha256Hex, hex};
@@ -24,6 +25,8 @@ pub(super) struct Statements {
     /// The same with words of outcomes.
     end_in_words: Statement,
     names: Statement,
+    /// It is noted of which form the rows are that come.
+    is_noted: bool,
 }
 
 impl Statements {
@@ -35,6 +38,7 @@ impl Statements {
             end: client.prepare(&END.replace(IN_WORDS, "")).await?,
             end_in_words: client.prepare(&END.replace(IN_WORDS, SET_WORDS)).await?,
             names: client.prepare(NAMES).await?,
+            is_noted: false,
         })
     }
 
@@ -55,7 +59,7 @@ impl Statements {
     /// Writes rows that follow one another in the journal: how many were not there. `before`: the hash of the record before
     /// them as it was sent, where that is known.
     pub(super) async fn write(
-        &self,
+        &mut self,
         client: &mut Client,
         gate: &str,
         rows: &[Row<'_>],
@@ -89,11 +93,17 @@ impl Statements {
             .iter()
             .filter(|row| !there.contains_key(&row.seq))
             .collect();
+        let mut is_noted = self.is_noted;
         if !new.is_empty() {
+            if !is_noted {
+                let new = new.iter().map(|row| row.seq);
+                is_noted = form::note(&transaction, gate, new).await?;
+            }
             self.copy(&transaction, gate, &new, &mut endings).await?;
         }
         self.end(&transaction, gate, endings).await?;
         transaction.commit().await?;
+        self.is_noted = is_noted;
         Ok(new.len())
     }
 

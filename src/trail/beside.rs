@@ -19,6 +19,23 @@ pub fn missing(source: &Source, filter: &Filter) -> Result<Vec<String>, Error> {
     Ok(notes)
 }
 
+/// Of which gates a store has rows of this time that other builds have sent: what is asked for may be missing there.
+pub fn older(source: &Source, filter: &Filter) -> Result<Option<String>, Error> {
+    let gates = source.sent_by_others(filter.since, filter.until)?;
+    let named: Vec<&str> = gates.iter().take(GATES).map(String::as_str).collect();
+    let more = match gates.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Ok((!gates.is_empty()).then(|| {
+        format!(
+            "rows of this time were sent by another build of dtgate (gate {}{more}): by what this asks for they may be missing \
+             here. docs/store.md says how to ship them again",
+            named.join(", ")
+        )
+    }))
+}
+
 /// Which of the journal an answer has nothing of.
 pub fn gaps(gaps: &Gaps) -> Vec<String> {
     let mut notes = Vec::new();
@@ -313,5 +330,7 @@ fn listed(names: &[&str], called: Called<'_>) -> (String, &'static str) {
 
 /// Decisions that are counted of those of which something is hidden.
 const MOST: usize = 1000;
+/// Gates that are named in one note.
+const GATES: usize = 8;
 /// What a pseudonym does not tell of a value.
 pub const BEGINS: &str = "how a value began";

@@ -263,6 +263,22 @@ impl Source {
         })
     }
 
+    /// The gates of which a store has rows of this time that other builds have sent. An index is made anew by each build.
+    pub fn sent_by_others(
+        &self,
+        since: Option<i64>,
+        until: Option<i64>,
+    ) -> Result<Vec<String>, Error> {
+        let Self::Store { asked, gate, .. } = self else {
+            return Ok(Vec::new());
+        };
+        let gates = match gate {
+            Some(gate) => vec![gate.clone()],
+            None => asked.recorded()?,
+        };
+        Ok(asked.sent_by_others(&gates, (since, until))?)
+    }
+
     pub fn unnamed(&self, filter: &Filter) -> Result<Vec<Unnamed>, Error> {
         Ok(match self {
             Self::Journal { index, .. } => index.unnamed(filter)?,

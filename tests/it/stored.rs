@@ -5,6 +5,7 @@ mod changed;
 mod hidden;
 mod many;
 mod odd;
+mod older;
 mod renamed;
 mod same;
 mod shown;

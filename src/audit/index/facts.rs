@@ -90,6 +90,37 @@ pub struct Challenged {
     pub differs: &'static str,
 }
 
+/// Of which form the facts are that [`of`] tells: another number wherever something else is told of a record. Who keeps
+/// facts knows by it which of them would be told otherwise today.
+pub const FORM: u32 = 1;
+
+/// What every build has told of a decision, at least. What comes between this and what is told today, some build has told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Least {
+    pub token: Vec<String>,
+    pub words: Vec<String>,
+    /// It was said to change nothing, by the record's own word alone.
+    pub is_no_op: bool,
+}
+
+/// What is told of it at least.
+pub fn least(line: &[u8]) -> Least {
+    let Some(row) = Row::read(line) else {
+        return Least::default();
+    };
+    let (certificate, claim) = (certificate(&row), claim(&row));
+    let [id, current, before, requested, ..] = names(&row, &Masks::default());
+    let names = [&*id, &*current, &*before, &*requested];
+    let mut text = words::Text::default();
+    told_first(&row, &names, &certificate, &claim, &mut text);
+    let differs = row.input.0.change.0.differs.map(RawValue::get);
+    Least {
+        token: texts(names),
+        words: single(text),
+        is_no_op: differs.is_some_and(|list| list.trim_ascii() == "[]"),
+    }
+}
+
 /// The facts of a line; `None`: it is no record that could be looked for.
 pub fn of(line: &[u8]) -> Option<Facts> {
     let row = Row::read(line)?;
@@ -312,15 +343,14 @@ pub(super) fn members(list: List, raw: Option<&RawValue>) -> Vec<(Kind, String)>
     texts.map(|text| (kind, text.into_owned())).collect()
 }
 
-/// The words of a decision.
-pub(super) fn searched(
+/// What the words of a decision begin with: so much of them has been told since the first build.
+fn told_first(
     row: &Row<'_>,
-    masks: &Masks,
     names: &[&str],
     certificate: &[&str],
     claim: &[&str],
-) -> words::Text {
-    let mut text = words::Text::default();
+    text: &mut words::Text,
+) {
     for part in names.iter().chain(certificate).chain(claim) {
         text.add(part);
     }
@@ -334,6 +364,18 @@ pub(super) fn searched(
             text.add(&violation.exception.0.ticket.0);
         }
     }
+}
+
+/// The words of a decision.
+pub(super) fn searched(
+    row: &Row<'_>,
+    masks: &Masks,
+    names: &[&str],
+    certificate: &[&str],
+    claim: &[&str],
+) -> words::Text {
+    let mut text = words::Text::default();
+    told_first(row, names, certificate, claim, &mut text);
     super::claims::add(row, &mut text);
     for hidden in hidden(row, masks) {
         text.mark(&mark(hidden));

@@ -147,6 +147,17 @@ impl Filter {
         self.claim.iter().any(|it| it.text().contains('='))
     }
 
+    /// Whether it asks by something that builds have told differently of the same record ([`super::facts::FORM`]).
+    pub fn asks_by_form(&self) -> bool {
+        !self.token.is_empty()
+            || self.outcome.is_some()
+            || self.no_op.is_some()
+            || !self.hidden.is_empty()
+            || !self.claim.is_empty()
+            || self.text.is_some()
+            || self.granted
+    }
+
     /// Whether it names values that may have pseudonyms.
     pub fn asks_by_value(&self) -> bool {
         let mut patterns = [&self.caller, &self.certificate, &self.claim, &self.token]

@@ -269,7 +269,7 @@ async fn retention_waits_for_what_is_sent_and_goes_on_behind_it() {
 }
 
 #[tokio::test]
-async fn what_the_other_side_has_lost_comes_again_as_far_as_it_was_sent_under_this_name() {
+async fn what_the_other_side_has_lost_comes_again_under_whatever_name_it_was_sent() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
     config.segment_size = Size::from_bytes(700);
@@ -290,13 +290,18 @@ async fn what_the_other_side_has_lost_comes_again_as_far_as_it_was_sent_under_th
     assert!(bookmark.lost(0).unwrap());
     let (came, missing) = takes(&mut bookmark, 10, ALL);
     assert_eq!((came, missing), (numbers(gone + 1, 10).0, gone));
-    // Under another name nothing comes again that was sent before, also after a restart.
+    // Under another name nothing comes again that is still there under the old one, also after a restart.
     drop(at(&config).under("b"));
     let mut bookmark = at(&config).under("b");
-    assert!(!bookmark.lost(0).unwrap());
+    assert!(!bookmark.lost(10).unwrap());
+    assert_eq!(bookmark.sent().behind, 10);
     assert_eq!(takes(&mut bookmark, 12, ALL), numbers(11, 12));
-    assert!(bookmark.lost(0).unwrap());
+    assert!(bookmark.lost(10).unwrap());
     assert_eq!(takes(&mut bookmark, 12, ALL), numbers(11, 12));
+    // What the other side has lost of the old name comes under the new one.
+    assert!(bookmark.lost(7).unwrap());
+    assert_eq!(bookmark.sent().behind, 7);
+    assert_eq!(takes(&mut bookmark, 12, ALL), numbers(8, 12));
 }
 
 #[tokio::test]

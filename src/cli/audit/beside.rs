@@ -13,11 +13,20 @@ pub(in crate::cli) use crate::trail::beside::said;
 /// Says what matters to whoever asked for this.
 pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     source.say_behind()?;
+    if filter.asks_by_form() {
+        older(source, filter)?;
+    }
     all(&beside::missing(source, filter)?);
     if filter.asks_by_value() {
         keys(source)?;
     }
     all(&beside::searched(source, filter, &option)?);
+    Ok(())
+}
+
+/// Says of which gates a store has rows of this time that other builds have sent.
+pub(super) fn older(source: &Source, filter: &Filter) -> anyhow::Result<()> {
+    all(beside::older(source, filter)?.as_slice());
     Ok(())
 }
 

@@ -66,6 +66,7 @@ impl History {
         };
         beside::say(&source, &asked)?;
         beside::hidden(&source, &asked)?;
+        beside::older(&source, &asked)?;
         beside::keys(&source)?;
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
         let mut tokens = Tokens::new(&missing);

@@ -17,7 +17,7 @@ use crate::audit::checkpoint::note::PublicKey;
 use crate::audit::index::Unnamed;
 use crate::audit::verify::{Late, Recovered, Removal, Report, Trust, read_kept, verify_by};
 use crate::cli::{Format, print_json};
-use crate::store::{Config, Earlier, Verified};
+use crate::store::{Config, Earlier, Older, Verified};
 use crate::value::{Duration, Visible, counted};
 
 #[derive(Debug, Args)]
@@ -157,6 +157,16 @@ fn to_json(verified: &Verified) -> serde_json::Value {
         let earlier = earlier.map(|it| json!({"gate": it.gate, "last": it.last}));
         members.insert("earlier".to_owned(), earlier.collect());
     }
+    if let (Some(older), Some(members)) = (&verified.older, json.as_object_mut()) {
+        let Older {
+            rows, first, last, ..
+        } = older;
+        let older = json!({"rows": rows, "first": first, "last": last, "lacks": older.lacks});
+        members.insert("older".to_owned(), older);
+    }
+    if let (false, Some(members)) = (verified.notes.is_empty(), json.as_object_mut()) {
+        members.insert("notes".to_owned(), json!(verified.notes));
+    }
     let chain = match &verified.chain {
         None => None,
         Some(Ok(report)) => Some(("report", json!(report))),
@@ -185,6 +195,12 @@ fn show_gate(verified: &Verified, keys: &[PublicKey], out: &mut impl Write) -> s
             "  its records up to {last} are here as those of gate {gate}"
         )?;
     }
+    if let Some(older) = &verified.older {
+        writeln!(out, "  {}", of_earlier_builds(older))?;
+    }
+    for note in &verified.notes {
+        writeln!(out, "  {}", Visible(note))?;
+    }
     match &verified.chain {
         None => writeln!(out, "There are no records of it.")?,
         Some(Ok(report)) => show(report, keys, out)?,
@@ -198,6 +214,22 @@ fn show_gate(verified: &Verified, keys: &[PublicKey], out: &mut impl Write) -> s
         }
     }
     writeln!(out)
+}
+
+/// What is said of rows that another build has sent.
+fn of_earlier_builds(older: &Older) -> String {
+    let rows = counted(older.rows, "row");
+    let columns: Vec<&str> = older.lacks.iter().copied().collect();
+    let (first, last, columns) = (older.first, older.last, columns.join(", "));
+    let which = if first == last {
+        format!("record {first}")
+    } else {
+        format!("records {first} to {last}")
+    };
+    format!(
+        "{rows} of {which}, sent by another build, not as this one tells their lines, and compared with what each build has \
+         told: {columns}. Questions may miss them; docs/store.md says how to ship them again"
+    )
 }
 
 fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::Result<()> {

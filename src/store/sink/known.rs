@@ -70,11 +70,13 @@ impl Known {
         Ok(())
     }
 
-    /// The last record that was sent under another name than this one, by what the store has; `None`: none was.
+    /// The last record that was sent under another name than this one, by what the store has; `None`: none was. Up to
+    /// record `behind` such records have arrived.
     pub(super) async fn earlier(
         &self,
         client: &Client,
         gate: &str,
+        behind: u64,
     ) -> Result<Option<u64>, StoreError> {
         let names = self.names.iter().flatten().rev();
         for Renamed { record, old, .. } in names.filter(|it| it.old != gate) {
@@ -83,10 +85,14 @@ impl Known {
             } else {
                 signed(*record)
             };
-            if let Some((seq, hash)) = newest(client, old, up_to).await?
-                && self.whose(seq, hash).await? == Whose::Ours
-            {
-                return Ok(Some(seq));
+            let Some((seq, hash)) = newest(client, old, up_to).await? else {
+                continue;
+            };
+            match self.whose(seq, hash).await? {
+                Whose::Ours => return Ok(Some(seq)),
+                // It was deleted here since, and nothing is deleted that has not arrived.
+                Whose::Untold if seq <= behind => return Ok(Some(seq)),
+                Whose::Untold | Whose::Another | Whose::Beyond => {}
             }
         }
         Ok(None)

@@ -4,13 +4,20 @@ use std::collections::HashSet;
 
 use tokio_postgres::Row as Kept;
 
+use super::Older;
+use crate::audit::facts::{Least, least};
 use crate::store::StoreError;
 use crate::store::column::column;
 use crate::store::moment::Moment;
 use crate::store::rows::Row;
 
-/// What stands beside a line and is not what it says.
-pub(super) fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> {
+/// What stands beside a line and is not what it says. `older`: another build has sent the row, and may have told less of
+/// the line than this one does.
+pub(super) fn compared(
+    kept: &Kept,
+    meant: &Row<'_>,
+    mut older: Option<&mut Older>,
+) -> Result<Option<String>, StoreError> {
     let seq = meant.seq;
     let hash: Option<&[u8]> = column(kept, "hash")?;
     if hash != Some(&meant.hash) {
@@ -48,7 +55,11 @@ pub(super) fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, S
         is(column, text(column)? == wanted);
     }
     let no_op: Option<bool> = column(kept, "no_op")?;
-    is("no_op", no_op == decision.map(|it| it.is_no_op));
+    let is_no_op = decision.map(|it| it.is_no_op);
+    let was_no_op = || no_op == Some(true) && is_no_op == Some(false) && least_of(meant).is_no_op;
+    let is_right = no_op == is_no_op;
+    let is_older = !is_right && lacks(&mut older, seq, "no_op", was_no_op);
+    is("no_op", is_right || is_older);
     for (column, wanted) in [
         ("certificate", decision.map(|it| &it.certificate)),
         ("claim", decision.map(|it| &it.claim)),
@@ -62,10 +73,11 @@ pub(super) fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, S
         is(column, is_same(list(column)?.as_deref(), wanted));
     }
     let words = list("words")?;
-    is(
-        "words",
-        has_words(words.as_deref(), decision.map(|it| &it.words)),
-    );
+    let words = words.as_deref();
+    let is_right = has_words(words, decision.map(|it| &it.words));
+    let had_words = || decision.is_some() && has_words(words, Some(&least_of(meant).words));
+    let is_older = !is_right && lacks(&mut older, seq, "words", had_words);
+    is("words", is_right || is_older);
     if decision.is_none() {
         is("token", list("token")?.is_none());
         is("outcome", text("outcome")?.is_none());
@@ -75,10 +87,38 @@ pub(super) fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, S
     }
     Ok((!wrong.is_empty()).then(|| {
         let wrong = wrong.join(", ");
+        let or = or_older(older.is_some());
         format!(
-            "record {seq} is not what it is found by: its line says something else than its {wrong}"
+            "record {seq} is not what it is found by: its line says something else than its {wrong}{or}"
         )
     }))
+}
+
+/// Whether a column of an older row is as it may be there.
+fn lacks(
+    older: &mut Option<&mut Older>,
+    seq: i64,
+    column: &'static str,
+    was: impl FnOnce() -> bool,
+) -> bool {
+    let Some(older) = older.as_mut().filter(|_| was()) else {
+        return false;
+    };
+    older.add(seq.unsigned_abs(), column);
+    true
+}
+
+fn least_of(row: &Row<'_>) -> Least {
+    least(row.line.as_bytes())
+}
+
+/// What else may be the reason, where another build has sent the row.
+pub(in crate::store) fn or_older(is_older: bool) -> &'static str {
+    if is_older {
+        ", or an earlier build has shipped it: ship it again (docs/store.md)"
+    } else {
+        ""
+    }
 }
 
 fn is_same(kept: Option<&[Option<String>]>, wanted: Option<&Vec<String>>) -> bool {

@@ -2,7 +2,7 @@
 
 use dtgate::audit::lines::Lines;
 
-use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, program};
+use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, exchange, program};
 use crate::postgres::{Database, database};
 
 use super::{end, failures, holds, start};
@@ -179,4 +179,78 @@ fn needs_postgres_a_kill_on_the_way_back_loses_nothing() {
     }
     let gate = end(start(directory, &upstream, &database, "gate-a"));
     holds(&database, "gate-a", &gate.journal());
+}
+
+/// A store that is put back to what it was before a rename, or is a new one: what was sent under the old name comes, too.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_was_lost_of_an_earlier_name_is_sent_again() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let gate = start(tempfile::tempdir().unwrap(), &upstream, &database, "gate-a");
+    for _ in 0..4 {
+        assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    }
+    let gate = end(gate);
+    let before = written(&gate);
+    rename(&gate, "gate-b");
+    let mut gate = start(gate.crash(), &upstream, &database, "gate-b");
+    let missing = |gate: &Gate| {
+        let told = exchange(gate.admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body;
+        let is_it = |line: &&str| line.starts_with("dtgate_sink_missing_records_total{");
+        told.lines().find(is_it).map(str::to_owned)
+    };
+    let all = "SELECT count(DISTINCT seq), count(*), min(seq) FROM dtgate.record";
+    // The end of the old name, half of it, all that there is, and what the new name has.
+    for (loss, first) in [
+        (
+            "DELETE FROM dtgate.record WHERE gate = 'gate-b' OR seq > 5",
+            6,
+        ),
+        ("DELETE FROM dtgate.record WHERE gate = 'gate-b'", 6),
+        (
+            "DELETE FROM dtgate.record WHERE gate = 'gate-b' OR seq > 3",
+            4,
+        ),
+        ("DROP SCHEMA dtgate CASCADE", 1),
+        ("DELETE FROM dtgate.record WHERE seq > 2", 1),
+    ] {
+        assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+        eventually("all is there", || {
+            let wanted = written(&gate);
+            (database.asked(all) == Ok(format!("{wanted}|{wanted}|1"))).then_some(())
+        });
+        // While it runs, and while it is down.
+        if first == 4 {
+            let ended = end(gate);
+            database.sql(loss);
+            gate = start(ended.crash(), &upstream, &database, "gate-b");
+        } else {
+            database.sql(loss);
+            hang_up(&database);
+        }
+        eventually("all is there again", || {
+            let wanted = written(&gate);
+            (database.asked(all) == Ok(format!("{wanted}|{wanted}|1"))).then_some(())
+        });
+        let named = database.sql("SELECT min(seq) FROM dtgate.record WHERE gate = 'gate-b'");
+        assert_eq!(named, first.to_string(), "{loss}");
+        assert!(
+            missing(&gate).is_none_or(|line| line.ends_with(" 0")),
+            "{loss}: {:?}",
+            missing(&gate)
+        );
+    }
+    assert!(before > 5);
+    let gate = end(gate);
+    holds(&database, "gate-b", &gate.journal());
+}
+
+fn rename(gate: &Gate, name: &str) {
+    let rotated = program()
+        .args(["audit", "key", "--rotate", "--origin", name, "--journal"])
+        .arg(gate.journal())
+        .output()
+        .unwrap();
+    assert!(rotated.status.success(), "{rotated:?}");
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Way, decision, journal, outcome};
 use crate::harness::{GOOD, Gate, TOKEN, Upstream, policies, program, serving};
-use crate::postgres::database;
+use crate::postgres::{Database, database};
 
 /// What is set in the row of a record, and what is said of it.
 const SET: &[(&str, u8, &str)] = &[
@@ -84,7 +84,7 @@ const SET: &[(&str, u8, &str)] = &[
     (
         "words = ts_delete(words, '{handshake,twice}'::text[])",
         1,
-        "an earlier build has shipped it",
+        "somebody took them out of its row",
     ),
     ("words = words || 'more'", 1, "record 1 ended otherwise"),
     ("decision_seq = 3", 2, "its decision_seq"),
@@ -217,6 +217,10 @@ fn needs_postgres_checkpoints_are_proven_from_the_store_alone() {
     let database = database();
     let way = Way::to(&database);
     let upstream = Upstream::lenient();
+    let name = &database.name;
+    database.sql(&format!(
+        "ALTER DATABASE {name} SET standard_conforming_strings = off"
+    ));
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("dtgate.toml");
     let section = database.section(directory.path());
@@ -291,6 +295,7 @@ fn needs_postgres_checkpoints_are_proven_from_the_store_alone() {
         counts(&of_journal(&["verify", "--key", key, "--checkpoint", kept]))
     );
     proves(&way, &of_journal, key);
+    goes_on(&way, &database, &verify);
     let change = |seq: u8, from: &str, to: &str| {
         database.sql(&format!(
             "UPDATE dtgate.record SET line = replace(line, '{from}', '{to}') WHERE gate = 'gate-a' AND seq = {seq}"
@@ -331,6 +336,58 @@ fn needs_postgres_checkpoints_are_proven_from_the_store_alone() {
     assert_eq!(gone.status.code(), Some(2));
     let gate = "gate gate-a: the store is not as this gate wrote it.\n  there are no records of it";
     assert!(told(&gone).contains(gate), "{}", told(&gone));
+}
+
+/// Somebody goes on where the gate has ended: its own records are proven, and what he adds is told from them.
+fn goes_on(way: &Way, database: &Database<'_>, verify: &dyn Fn() -> std::process::Output) {
+    let last = |what: &str| {
+        database.sql(&format!(
+            "SELECT {what} FROM dtgate.record WHERE gate = 'gate-a' ORDER BY seq DESC LIMIT 1"
+        ))
+    };
+    let (seq, prev) = (last("seq + 1"), last("encode(hash, 'hex')"));
+    let add = |kind: &str| {
+        let line = format!(
+            "{{\"seq\":{seq},\"prev\":\"{prev}\",\"synced\":1,\"kind\":\"{kind}\",\"operation\":\"token.update\",\"verdict\":\"allow\"}}"
+        );
+        let is_decision = kind == "decision";
+        let (verdict, operation) = if is_decision {
+            ("'allow'", "'token.update'")
+        } else {
+            ("NULL", "NULL")
+        };
+        let list = if is_decision { "'{}'" } else { "NULL" };
+        let words = if is_decision { "''" } else { "NULL" };
+        let no_op = if is_decision { "false" } else { "NULL" };
+        database.sql(&format!(
+            "INSERT INTO dtgate.record(gate, seq, at, kind, hash, line, verdict, operation, no_op, certificate, claim, team, token,
+               scope, added, removed, policy, code, words)
+             VALUES ('gate-a', {seq}, '-infinity', '{kind}', sha256(convert_to($${line}$$, 'UTF8')), $${line}$$, {verdict}, {operation},
+               {no_op}, {list}, {list}, {list}, {list}, {list}, {list}, {list}, {list}, {list}, {words})"
+        ));
+        let output = verify();
+        database.sql(&format!(
+            "DELETE FROM dtgate.record WHERE gate = 'gate-a' AND seq = {seq}"
+        ));
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (code, said) = add("decision");
+    assert_eq!(code, Some(2), "{said}");
+    let wanted = format!("record {seq} stands behind the end of the gate (record ");
+    assert!(said.contains(&wanted), "{said}");
+    // What is no deed may come there; of a gate that is silent it is told that it said nothing of it.
+    let (code, said) = add("settled");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("the gate said last"), "{said}");
+    database.sql("UPDATE dtgate.gate SET seen = now() - interval '1 hour'");
+    let (code, said) = add("settled");
+    assert_eq!(code, Some(0), "{said}");
+    let wanted = format!("or somebody else put records {seq} to {seq} there");
+    assert!(said.contains(&wanted), "{said}");
+    assert!(way.said(&["verify"]).contains("The chain holds."));
 }
 
 /// Each record is proven from the store as from the journal, and nothing that somebody has changed.

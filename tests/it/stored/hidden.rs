@@ -61,6 +61,29 @@ const MADE: &[(&str, &str, &str)] = &[
         "DROP INDEX dtgate.sneaky; DROP FUNCTION dtgate.f",
         "calls a function",
     ),
+    // The server's own functions answer by settings, and by what anybody owns.
+    (
+        "CREATE INDEX sneaky ON dtgate.record(at) WHERE verdict = 'deny'
+           AND (timestamp '2020-01-01' AT TIME ZONE 'IST') = timestamptz '2019-12-31 22:00+00'",
+        "DROP INDEX dtgate.sneaky",
+        "it has an index of some of its rows that dtgate has not made: dtgate.sneaky",
+    ),
+    (
+        "CREATE TEXT SEARCH CONFIGURATION dtgate.c (COPY = simple);
+         CREATE INDEX sneaky ON dtgate.name(kind, value) WHERE to_tsvector('dtgate.c'::regconfig, 'x') @@ 'x'",
+        "DROP INDEX dtgate.sneaky; DROP TEXT SEARCH CONFIGURATION dtgate.c",
+        "dtgate.name is not as dtgate made it: it has an index of some of its rows",
+    ),
+    (
+        "CREATE INDEX sneaky ON dtgate.record_2026_11(gate, seq, at) WHERE gate <> 'b'",
+        "DROP INDEX dtgate.sneaky",
+        "dtgate.record_2026_11 is not as dtgate made it: it has an index of some of its rows",
+    ),
+    (
+        "CREATE INDEX sneaky ON dtgate.gate(gate) WHERE head_seq > 0",
+        "DROP INDEX dtgate.sneaky",
+        "dtgate.gate is not as dtgate made it: it has an index of some of its rows",
+    ),
     // What a part has beneath itself is left out by what that says.
     (
         "ALTER TABLE dtgate.record DETACH PARTITION dtgate.record_2026_11;
@@ -174,6 +197,36 @@ fn needs_postgres_nothing_is_asked_of_tables_that_could_hide_rows() {
         database.sql(undone);
     }
     assert!(way.audit(&["verify"]).status.success());
+}
+
+/// An index of all rows leaves none out, whatever it has of them.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_an_index_of_all_rows_is_no_matter() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, "a");
+    database.sql(
+        "CREATE INDEX all_of_it ON dtgate.record(caller, (octet_length(line)), (timezone('IST', timestamp '2020-01-01')));
+         CREATE INDEX ON dtgate.record(verdict, at) WHERE kind = 'decision';
+         CREATE INDEX ON dtgate.name(value)",
+    );
+    // One of dtgate's own, for a month that a DBA has made.
+    database.sql(
+        "CREATE TABLE dtgate.record_2027_01 (LIKE dtgate.record INCLUDING DEFAULTS);
+         ALTER TABLE dtgate.record ATTACH PARTITION dtgate.record_2027_01
+           FOR VALUES FROM ('2027-01-01 00:00:00+00') TO ('2027-02-01 00:00:00+00')",
+    );
+    let verified = way.audit(&["verify"]);
+    let said = String::from_utf8([verified.stdout, verified.stderr].concat()).unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{said}");
+    // Nor do abbreviations of time zones change what is asked.
+    let name = &database.name;
+    database.sql(&format!(
+        "ALTER DATABASE {name} SET timezone_abbreviations = 'India'"
+    ));
+    let found = way.said(&["query", "--format", "csv"]);
+    assert_eq!(found.lines().count(), 4, "{found}");
 }
 
 /// A month that says that it is another one: a question for its time does not look into it.
@@ -301,6 +354,8 @@ fn needs_postgres_settings_of_a_database_change_no_answer() {
         "IntervalStyle = 'iso_8601'",
         "quote_all_identifiers = on",
         "gin_fuzzy_search_limit = 1",
+        "timezone_abbreviations = 'India'",
+        "standard_conforming_strings = off",
         "enable_seqscan = off",
         "enable_indexscan = off",
     ] {

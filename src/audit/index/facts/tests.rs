@@ -76,6 +76,39 @@ fn a_decision_tells_by_what_it_is_found() {
     assert_eq!(decision_of(&record), wanted);
 }
 
+/// What stands here is what stores hold: where it has to change, [`FORM`] is raised, and rows of before are told apart.
+#[test]
+fn what_each_build_has_told_is_a_part_of_what_is_told_today() {
+    let record = json!({
+        "seq": 7, "kind": "decision", "verdict": "allow", "operation": "token.update",
+        "masked": ["/input/token/id", "/input/change/differs"],
+        "input": {
+            "token": {"id": "***", "current": {"id": "other-id", "name": "ci"}},
+            "change": {"differs": []},
+        },
+        "request": {"path": "/api/v2/apiTokens/dt0c01.ST2EY72KQINMH574WMNVI7YN"},
+    });
+    let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(ToString::to_string).collect() };
+    let today = decision_of(&record);
+    let id = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
+    assert_eq!(today.token, texts(&["***", "ci", "other-id", id]));
+    assert!(!today.is_no_op);
+    let least = least(record.to_string().as_bytes());
+    assert_eq!(least.token, texts(&["***", "ci"]));
+    assert!(least.is_no_op);
+    let path = [
+        "ci",
+        "api",
+        "v2",
+        "apitokens",
+        "dt0c01",
+        "st2ey72kqinmh574wmnvi7yn",
+    ];
+    assert_eq!(least.words, texts(&path));
+    assert!(least.words.iter().all(|word| today.words.contains(word)));
+    assert_eq!(FORM, 1);
+}
+
 #[test]
 fn what_is_not_as_it_should_be_is_as_if_it_were_not_there() {
     let record =
