@@ -4,6 +4,7 @@
 //! index that is damaged, of another version, or of another journal is thrown away and made anew, and nobody has lost
 //! anything.
 
+mod blocks;
 mod damage;
 mod error;
 pub mod facts;
@@ -384,7 +385,7 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
         "DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS text;
          DROP TABLE IF EXISTS list; DROP TABLE IF EXISTS member; DROP TABLE IF EXISTS record;
          DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;
-         DROP TABLE IF EXISTS counted;",
+         DROP TABLE IF EXISTS counted; DROP TABLE IF EXISTS block;",
     )?;
     emptied.execute_batch(TABLES)?;
     emptied.commit()?;

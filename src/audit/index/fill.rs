@@ -16,7 +16,7 @@ use super::tables::{
 };
 use super::texts::Known;
 use super::words::Text;
-use super::{Damage, Error, Filled, empty};
+use super::{Damage, Error, Filled, blocks, empty};
 use crate::audit::lines::{Line, Lines, Place, Unreadable};
 use crate::value::Sha256Hex;
 
@@ -145,6 +145,7 @@ impl Filler {
         if position(&transaction)? != self.at {
             return Ok(Filled::Elsewhere);
         }
+        let before = self.at.seq;
         let mut next = Some(first);
         let mut batch = Batch::new();
         let mut waiting = Waiting::default();
@@ -179,6 +180,7 @@ impl Filler {
             insert_words(&transaction, decision.seq, decision.words)?;
         }
         self.end_span(&transaction)?;
+        blocks::close(&transaction, before, self.at.seq)?;
         if let Some(line) = last {
             self.at.place = Some(line.place);
             let hash = Sha256Hex::of(&line.bytes);

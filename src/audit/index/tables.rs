@@ -24,7 +24,7 @@ fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Erro
 }
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 8;
+pub(super) const VERSION: i64 = 9;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;
@@ -84,7 +84,7 @@ pub(super) const TIMED_OUT: i64 = 5;
 /// The tables of an index. `decision.settled` is the number of the record that says what became of it; with a sign
 /// before it: that record says that nobody can tell. `decision.challenger` says what a challenger would have done
 /// otherwise, and `challenger_seq` is the number of the record that says so. `counted` has how many requests a
-/// `suppressed` record stands for.
+/// `suppressed` record stands for. `block` has sums of many decisions at once.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),
@@ -103,6 +103,10 @@ CREATE TABLE decision(
   client INTEGER, objections INTEGER, asked INTEGER, added INTEGER, removed INTEGER, noop INTEGER NOT NULL,
   revision INTEGER, outcome INTEGER, status INTEGER, micros INTEGER, outcome_seq INTEGER, settled INTEGER,
   challenger INTEGER, challenger_seq INTEGER
+);
+CREATE TABLE block(
+  level INTEGER NOT NULL, number INTEGER NOT NULL, earliest INTEGER, latest INTEGER, whens BLOB NOT NULL,
+  whos BLOB NOT NULL, UNIQUE(level, number)
 );
 CREATE TABLE counted(seq INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE about(text INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(text, seq)) WITHOUT ROWID;
