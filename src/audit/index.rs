@@ -119,7 +119,7 @@ impl Index {
         db.pragma_update(None, "journal_mode", "wal")?;
         // Nothing is lost that could not be read again, and a checkpoint is synced: a power failure damages nothing.
         db.pragma_update(None, "synchronous", "normal")?;
-        db.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         let mut index = Self {
             db,
             journal: journal.to_owned(),
@@ -392,6 +392,8 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
+/// Pages of the log (64 MiB) after which they go to their places: one that was changed several times goes there once.
+const LOG_PAGES: i64 = 16_000;
 /// Memory for pages.
 const CACHE_KIB: i64 = 32 * 1024;
 /// Instructions of `SQLite`'s machine between two looks at whether a question is given up: well below a millisecond.

@@ -457,7 +457,7 @@ fn large_records_come_into_an_index_a_few_at_a_time() {
             true
         })
         .unwrap();
-    assert_eq!(steps, [16, 32]);
+    assert_eq!(steps, [32]);
     assert_eq!(all(&index).len(), 40);
 }
 
