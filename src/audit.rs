@@ -61,7 +61,7 @@ use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 pub use index::facts;
 use journal::Journal;
 use keeper::Keeper;
-pub use keeper::{Kept, step_back};
+pub use keeper::{Kept, step_back, yield_to_others};
 use notary::Notary;
 use pseudonym::Pseudonyms;
 use queue::{Pending, Wanted};

@@ -1,5 +1,6 @@
 //! The comparison of the engines, on a thread of its own.
 
+use crate::audit::yield_to_others;
 use crate::policy::{AnswersFor, Policy, Trusted};
 
 /// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile and looks
@@ -20,24 +21,6 @@ pub(super) fn prove(policy: Policy, bytecode: AnswersFor) {
     });
     if let Err(error) = proof {
         tracing::warn!(%error, "policies are judged by the slower engine");
-    }
-}
-
-/// From now on this thread runs only when no other wants its processor. Linux alone can say that of one thread.
-fn yield_to_others() {
-    #[cfg(target_os = "linux")]
-    {
-        use thread_priority::unix::{
-            NormalThreadSchedulePolicy::Idle, set_thread_priority_and_policy, thread_native_id,
-        };
-        use thread_priority::{ThreadPriority, ThreadSchedulePolicy::Normal};
-
-        let itself = thread_native_id();
-        if let Err(error) =
-            set_thread_priority_and_policy(itself, ThreadPriority::Min, Normal(Idle))
-        {
-            tracing::warn!(%error, "the engines are compared at the priority of requests");
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! index that is damaged, of another version, or of another journal is thrown away and made anew, and nobody has lost
 //! anything.
 
+mod blocks;
 mod claims;
 mod damage;
 mod error;
@@ -119,7 +120,7 @@ impl Index {
         db.pragma_update(None, "journal_mode", "wal")?;
         // Nothing is lost that could not be read again, and a checkpoint is synced: a power failure damages nothing.
         db.pragma_update(None, "synchronous", "normal")?;
-        db.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         let mut index = Self {
             db,
             journal: journal.to_owned(),
@@ -385,13 +386,15 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
         "DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS text;
          DROP TABLE IF EXISTS list; DROP TABLE IF EXISTS member; DROP TABLE IF EXISTS record;
          DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;
-         DROP TABLE IF EXISTS counted;",
+         DROP TABLE IF EXISTS counted; DROP TABLE IF EXISTS block;",
     )?;
     emptied.execute_batch(TABLES)?;
     emptied.commit()?;
     Ok(())
 }
 
+/// Pages of the log (64 MiB) after which they go to their places: one that was changed several times goes there once.
+const LOG_PAGES: i64 = 16_000;
 /// Memory for pages.
 const CACHE_KIB: i64 = 32 * 1024;
 /// Instructions of `SQLite`'s machine between two looks at whether a question is given up: well below a millisecond.

@@ -415,6 +415,26 @@ pub fn step_back() {
     }
 }
 
+/// From now on this thread runs only when no other wants its processor: one that wakes takes it at once, and does not wait
+/// for the end of a time slice, as it would behind [`step_back`]. For what may wait for ever, and holds nothing meanwhile
+/// that requests need. Linux alone can say that of one thread.
+pub fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::unix::{
+            NormalThreadSchedulePolicy::Idle, set_thread_priority_and_policy, thread_native_id,
+        };
+        use thread_priority::{ThreadPriority, ThreadSchedulePolicy::Normal};
+
+        let itself = thread_native_id();
+        if let Err(error) =
+            set_thread_priority_and_policy(itself, ThreadPriority::Min, Normal(Idle))
+        {
+            tracing::warn!(%error, "a thread that should let all others go first runs as they do");
+        }
+    }
+}
+
 /// A tenth of what a thread gets that serves requests.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;

@@ -99,7 +99,7 @@ impl Console {
             policies: policy.map(|policy| Arc::new(move || policy.clone()) as _),
             worker: app::program(),
             now: app::now,
-            step_back: audit::step_back,
+            step_back: audit::yield_to_others,
             metrics: metrics.clone(),
         };
         let (shutdown, _hangups) = app::signals(Hangup::Ends)?;

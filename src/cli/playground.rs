@@ -51,7 +51,7 @@ impl Playground {
 
 /// Limits this process, before it reads what others wrote.
 fn confined() -> anyhow::Result<()> {
-    audit::step_back();
+    audit::yield_to_others();
     let limits = [
         (Resource::Core, 0),
         (Resource::Fsize, 0),

@@ -96,10 +96,19 @@ impl Desk {
         params: Params,
         viewer: Viewer,
     ) -> Result<Made, Fault> {
+        // Before the thread lets all others go first: it asks for locks that requests need too, and whoever has stepped
+        // back and holds one would have them wait for everybody else on the machine.
+        let status = self.gate.status.as_ref();
+        let status = status.filter(|_| matches!(route, Route::Now));
+        let status = status.map(|status| status());
         self.think_until(move |gate, stop| {
             let _held = held;
+            let told = status.map(|told| -> Status { Arc::new(move || told.clone()) });
             let asked = Asked {
-                gate,
+                gate: &Gate {
+                    status: told,
+                    ..gate.clone()
+                },
                 viewer: &viewer,
                 params: &params,
                 now: (gate.now)(),

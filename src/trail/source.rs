@@ -1,5 +1,6 @@
 //! What answers come from: a journal with its index, or the store, in which all gates meet.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::Error;
 use crate::audit::Stop;
-use crate::audit::index::{By, Filter, Gaps, Index, Sums, Unnamed, is_about};
+use crate::audit::index::{By, Filter, Gaps, Index, Pattern, Sums, Unnamed, is_about};
 use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question};
 
 /// What is asked.
@@ -245,6 +246,48 @@ impl Source {
             Self::Journal { index, .. } => index.totals(filter, by)?,
             Self::Store { asked, gate, .. } => asked.totals(all(filter, gate.as_deref()), by)?,
         })
+    }
+
+    /// The policies that objected when somebody was refused, one that only warns too, and how often: for each of these
+    /// names, which decisions are counted by. The index looks once for all of them.
+    pub fn objections(
+        &self,
+        filter: &Filter,
+        by: By,
+        names: &[&str],
+    ) -> Result<Vec<BTreeMap<String, u64>>, Error> {
+        if let Self::Journal { index, .. } = self
+            && let Some(found) = index.objections(filter, by, names)?
+        {
+            return Ok(found);
+        }
+        names
+            .iter()
+            .map(|name| self.objections_of(filter, by, name))
+            .collect()
+    }
+
+    fn objections_of(
+        &self,
+        filter: &Filter,
+        by: By,
+        name: &str,
+    ) -> Result<BTreeMap<String, u64>, Error> {
+        let name = Pattern::Exactly(name.to_owned());
+        let mut filter = filter.clone();
+        match by {
+            By::Credential => filter.caller.push(name),
+            By::Certificate => filter.certificate.push(name),
+            By::Team => filter.team.push(name),
+            _ => filter.claim.push(name),
+        }
+        let mut policies: BTreeMap<String, u64> = BTreeMap::new();
+        for sum in self.totals(&filter, By::Policy)?.all {
+            if sum.denied > 0 && !sum.name.is_empty() {
+                *policies.entry(sum.name).or_default() += sum.denied;
+            }
+        }
+        Ok(policies)
     }
 
     /// What is not there of a journal. Of the store, `audit verify` tells it.

@@ -16,7 +16,7 @@ use super::tables::{
 };
 use super::texts::Known;
 use super::words::Text;
-use super::{Damage, Error, Filled, empty};
+use super::{Damage, Error, Filled, blocks, empty};
 use crate::audit::lines::{Line, Lines, Place, Unreadable};
 use crate::value::Sha256Hex;
 
@@ -67,10 +67,12 @@ struct Decided {
 }
 
 /// What waits until the transaction ends. Words are written in the order of decisions: each step back would cost a part of
-/// the index of its own.
+/// the index of its own. What decisions are about is written in the order of its table: each of its pages once.
 #[derive(Default)]
 struct Waiting {
     decided: Vec<Decided>,
+    /// Texts, and decisions that are about them.
+    about: Vec<(i64, i64)>,
     /// What outcomes add to decisions that have their row.
     words: BTreeMap<i64, Text>,
 }
@@ -81,6 +83,30 @@ struct Ended {
     status: Option<i64>,
     micros: Option<i64>,
     seq: Option<i64>,
+}
+
+impl Waiting {
+    fn about(&mut self, text: Option<i64>, seq: i64) {
+        self.about.extend(text.map(|text| (text, seq)));
+    }
+
+    fn write(mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.about.sort_unstable();
+        self.about.dedup();
+        for (text, seq) in self.about {
+            db.prepare_cached("INSERT OR IGNORE INTO about(text, seq) VALUES (?, ?)")?
+                .execute(params![text, seq])?;
+        }
+        // A row that has words already gets more: nothing of it is compared or counted but whether a word is there.
+        for (seq, text) in self.words {
+            insert_words(db, seq, text)?;
+        }
+        for decision in self.decided {
+            insert(db, &decision)?;
+            insert_words(db, decision.seq, decision.words)?;
+        }
+        Ok(())
+    }
 }
 
 impl Filler {
@@ -145,6 +171,7 @@ impl Filler {
         if position(&transaction)? != self.at {
             return Ok(Filled::Elsewhere);
         }
+        let before = self.at.seq;
         let mut next = Some(first);
         let mut batch = Batch::new();
         let mut waiting = Waiting::default();
@@ -170,15 +197,9 @@ impl Filler {
             }
             next = self.lines.next_line().map_err(Error::Journal)?;
         }
-        // A row that has words already gets more: nothing of it is compared or counted but whether a word is there.
-        for (seq, text) in waiting.words {
-            insert_words(&transaction, seq, text)?;
-        }
-        for decision in waiting.decided {
-            insert(&transaction, &decision)?;
-            insert_words(&transaction, decision.seq, decision.words)?;
-        }
+        waiting.write(&transaction)?;
         self.end_span(&transaction)?;
+        blocks::close(&transaction, before, self.at.seq)?;
         if let Some(line) = last {
             self.at.place = Some(line.place);
             let hash = Sha256Hex::of(&line.bytes);
@@ -201,7 +222,6 @@ impl Filler {
         row: &Row<'_>,
         waiting: &mut Waiting,
     ) -> Result<(), Error> {
-        let decided = &mut waiting.decided;
         let (seq, ms) = (signed(self.at.seq), row.millis());
         if let Some(ms) = ms {
             self.span.add(seq, ms);
@@ -226,10 +246,13 @@ impl Filler {
             signed(place.offset)
         ])?;
         match &*row.kind.0 {
-            "decision" => decided.push(self.decision(db, seq, ms, row)?),
+            "decision" => {
+                let decision = self.decision(db, seq, ms, row, waiting)?;
+                waiting.decided.push(decision);
+            }
             "outcome" => self.outcome(db, seq, row, waiting)?,
-            "settled" => settled(db, seq, row, decided)?,
-            "challenger" => challenged(db, seq, row, decided)?,
+            "settled" => settled(db, seq, row, &mut waiting.decided)?,
+            "challenger" => challenged(db, seq, row, &mut waiting.decided)?,
             "suppressed" => counted(db, seq, row)?,
             _ => {}
         }
@@ -242,13 +265,14 @@ impl Filler {
         seq: i64,
         ms: Option<i64>,
         row: &Row<'_>,
+        waiting: &mut Waiting,
     ) -> Result<Decided, Error> {
         let known = &mut self.known;
         let (told, seen) = facts::callers(row);
         let id = uuid_beginning(&row.decision_id.0);
         if id.is_none() {
             let text = known.text(db, Kind::Decision, &row.decision_id.0)?;
-            about(db, text, seq)?;
+            waiting.about(text, seq);
         }
         let (certificate, claim) = (facts::certificate(row), facts::claim(row));
         let masks = row.masks();
@@ -258,7 +282,7 @@ impl Filler {
             let is_new = names.iter().take(number).all(|before| before != name);
             if is_new {
                 let text = known.text(db, Kind::Token, name)?;
-                about(db, text, seq)?;
+                waiting.about(text, seq);
             }
         }
         let change = &row.input.0.change.0;
@@ -300,7 +324,7 @@ impl Filler {
         };
         let made = &row.credential.0.id.0;
         let text = self.known.text(db, Kind::Token, made)?;
-        about(db, text, of)?;
+        waiting.about(text, of);
         let ended = Ended {
             outcome: Some(match facts::ended(row) {
                 "answered" => ANSWERED,
@@ -384,14 +408,6 @@ impl Span {
         self.earliest = self.earliest.min(ms);
         self.latest = self.latest.max(ms);
     }
-}
-
-fn about(db: &Connection, text: Option<i64>, seq: i64) -> rusqlite::Result<()> {
-    if let Some(text) = text {
-        db.prepare_cached("INSERT OR IGNORE INTO about(text, seq) VALUES (?, ?)")?
-            .execute(params![text, seq])?;
-    }
-    Ok(())
 }
 
 fn insert_words(db: &Connection, seq: i64, words: Text) -> rusqlite::Result<()> {
@@ -521,9 +537,10 @@ fn can_stand(seq: Option<u64>, place: Place) -> bool {
 
 /// Bytes that no record is shorter than: number, hash, kind and time.
 const SHORTEST: u64 = 96;
-/// Lines of a transaction, and their bytes.
-const BATCH: usize = 8192;
-const BATCH_BYTES: usize = 16 << 20;
+/// Lines of a transaction, and their bytes. What callers, tokens and addresses are found by changes the same pages in each
+/// transaction: twice as many lines are hardly more to write.
+const BATCH: usize = 32_768;
+const BATCH_BYTES: usize = 32 << 20;
 /// How long one may take.
 const LONGEST: Duration = Duration::from_secs(1);
 /// Lines after which the clock is looked at.

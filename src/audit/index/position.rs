@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row as Found, TransactionBehavior, params};
 
-use super::Error;
 use super::fill::signed;
+use super::{Error, blocks};
 use crate::audit::lines::{Lines, Place};
 use crate::audit::segment;
 use crate::value::Sha256Hex;
@@ -89,6 +89,7 @@ pub(super) fn forget(db: &mut Connection, journal: &Path) -> Result<bool, Error>
     for table in ["decision", "record", "about", "counted"] {
         forgotten.execute(&format!("DELETE FROM {table} WHERE seq < ?"), [first])?;
     }
+    blocks::forget(&forgotten, first)?;
     forgotten.commit()?;
     Ok(true)
 }

@@ -194,7 +194,7 @@ impl Index {
     }
 
     /// The parts of a filter; `None`: something that it names is nowhere.
-    fn parts(&self, filter: &Filter) -> Result<Option<Vec<Part>>, Error> {
+    pub(super) fn parts(&self, filter: &Filter) -> Result<Option<Vec<Part>>, Error> {
         let texts = [
             ("token", "", Kind::Token, &filter.token),
             ("caller", "by_caller", Kind::Caller, &filter.caller),

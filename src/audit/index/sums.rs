@@ -1,5 +1,7 @@
 //! How many decisions there were, by what and when.
 
+mod blocked;
+
 use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension, params_from_iter};
@@ -80,6 +82,22 @@ struct Counted {
     left_out: u64,
 }
 
+/// Whether each quarter of an hour is counted for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Quarter,
+    Ever,
+}
+
+impl When {
+    fn sql(self) -> String {
+        match self {
+            Self::Quarter => format!("d.ms / {QUARTER}"),
+            Self::Ever => "0".to_owned(),
+        }
+    }
+}
+
 /// Of one value and one quarter: allowed and denied.
 type Groups = HashMap<(Option<i64>, i64), (u64, u64)>;
 type Group = ((Option<i64>, i64), (u64, u64));
@@ -130,22 +148,30 @@ impl Index {
     /// Counts the decisions that a filter lets through, in each quarter of an hour. One that several names stand for counts
     /// for each.
     pub fn sums(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
-        self.summed(filter, by, &format!("d.ms / {QUARTER}"), ROOM)
+        self.summed(filter, by, When::Quarter, ROOM)
     }
 
     /// The same over all of the time, which is less to count.
     pub fn totals(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
-        self.summed(filter, by, "0", ROOM)
+        self.summed(filter, by, When::Ever, ROOM)
     }
 
-    fn summed(&self, filter: &Filter, by: By, when: &str, room: Room) -> Result<Sums, Error> {
+    fn summed(&self, filter: &Filter, by: By, when: When, room: Room) -> Result<Sums, Error> {
+        match self.wanted(filter, by, when)? {
+            Some(wanted) => self.by_blocks(&wanted, by, when, room),
+            None => self.by_rows(filter, by, when, room),
+        }
+    }
+
+    fn by_rows(&self, filter: &Filter, by: By, when: When, room: Room) -> Result<Sums, Error> {
+        let when = when.sql();
         let Some(chosen) = self.chosen(filter)? else {
             return Ok(Sums::default());
         };
         let mut counted = Counted::within(room);
         let column = match by {
             By::Token => {
-                self.by_token(&chosen, when, room, &mut counted)?;
+                self.by_token(&chosen, &when, room, &mut counted)?;
                 return Ok(counted.in_order());
             }
             By::Verdict => "d.verdict",

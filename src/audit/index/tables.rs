@@ -24,7 +24,7 @@ fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Erro
 }
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 9;
+pub(super) const VERSION: i64 = 10;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;
@@ -81,10 +81,11 @@ pub(super) const VIOLATIONS: i64 = 3;
 pub(super) const COULD_NOT: i64 = 4;
 pub(super) const TIMED_OUT: i64 = 5;
 
-/// The tables of an index. `decision.settled` is the number of the record that says what became of it; with a sign
+/// The tables of an index. Words are collected in 4 MiB before they are written: each time makes a part of the index that
+/// has to be joined with others. `decision.settled` is the number of the record that says what became of it; with a sign
 /// before it: that record says that nobody can tell. `decision.challenger` says what a challenger would have done
 /// otherwise, and `challenger_seq` is the number of the record that says so. `counted` has how many requests a
-/// `suppressed` record stands for.
+/// `suppressed` record stands for. `block` has sums of many decisions at once.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),
@@ -104,11 +105,16 @@ CREATE TABLE decision(
   revision INTEGER, outcome INTEGER, status INTEGER, micros INTEGER, outcome_seq INTEGER, settled INTEGER,
   challenger INTEGER, challenger_seq INTEGER
 );
+CREATE TABLE block(
+  level INTEGER NOT NULL, number INTEGER NOT NULL, earliest INTEGER, latest INTEGER, whens BLOB NOT NULL,
+  whos BLOB NOT NULL, UNIQUE(level, number)
+);
 CREATE TABLE counted(seq INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE about(text INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(text, seq)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5(
   text, content='', columnsize=0, detail='none', tokenize='ascii'
 );
+INSERT INTO words(words, rank) VALUES ('hashsize', 4194304);
 CREATE INDEX by_id ON decision(id) WHERE id IS NOT NULL;
 CREATE INDEX by_denial ON decision(verdict) WHERE verdict = 1;
 CREATE INDEX by_operation ON decision(operation);

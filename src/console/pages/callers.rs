@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::decisions::counted_notes;
-use crate::audit::index::{By, Filter, Pattern};
+use crate::audit::index::{By, Filter};
 use crate::console::page::Page;
 use crate::console::params::{Params, encoded};
 use crate::console::row::cut;
@@ -88,38 +88,20 @@ fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<(Vec<Caller>
         .collect();
     callers.sort_by_key(|it| std::cmp::Reverse(it.allowed + it.denied));
     callers.truncate(SHOWN);
-    for caller in callers.iter_mut().take(LOOKED_AT) {
-        if caller.denied > 0 && !caller.name.is_empty() {
-            caller.objections = objections(source, filter, kind, &caller.name)?;
-        }
+    let mut looked_at: Vec<&mut Caller> = callers
+        .iter_mut()
+        .take(LOOKED_AT)
+        .filter(|it| it.denied > 0 && !it.name.is_empty())
+        .collect();
+    let names: Vec<&str> = looked_at.iter().map(|it| &*it.name).collect();
+    let objections = source.objections(filter, kind.by, &names)?;
+    for (caller, policies) in looked_at.iter_mut().zip(objections) {
+        caller.objections = policies.into_iter().collect();
+        let most_first = |(_, denied): &(String, u64)| std::cmp::Reverse(*denied);
+        caller.objections.sort_by_key(most_first);
+        caller.objections.truncate(OBJECTIONS);
     }
     Ok((callers, sums.left_out))
-}
-
-/// The policies that objected most when somebody was refused: one that only warns is among them.
-fn objections(
-    source: &Source,
-    filter: &Filter,
-    kind: &Kind,
-    name: &str,
-) -> Result<Vec<(String, u64)>, Fault> {
-    let name = Pattern::Exactly(name.to_owned());
-    let mut filter = filter.clone();
-    match kind.by {
-        By::Credential => filter.caller.push(name),
-        By::Certificate => filter.certificate.push(name),
-        By::Team => filter.team.push(name),
-        _ => filter.claim.push(name),
-    }
-    let mut policies: BTreeMap<String, u64> = BTreeMap::new();
-    for sum in source.totals(&filter, By::Policy)?.all {
-        *policies.entry(sum.name).or_default() += sum.denied;
-    }
-    let mut policies: Vec<(String, u64)> = policies.into_iter().collect();
-    policies.retain(|(name, denied)| !name.is_empty() && *denied > 0);
-    policies.sort_by_key(|(_, denied)| std::cmp::Reverse(*denied));
-    policies.truncate(3);
-    Ok(policies)
 }
 
 fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
@@ -203,3 +185,5 @@ const KINDS: &[Kind] = &[
 const SHOWN: usize = 30;
 /// Of so many of them it is asked who objected.
 const LOOKED_AT: usize = 10;
+/// Policies of each of those.
+const OBJECTIONS: usize = 3;

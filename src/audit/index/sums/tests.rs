@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::audit::index::tests::{decisions, indexed, write};
 
-const ALL: [By; 15] = [
+pub(in crate::audit::index) const ALL: [By; 15] = [
     By::Verdict,
     By::Policy,
     By::Code,
@@ -51,18 +51,20 @@ fn several() -> (tempfile::TempDir, Index) {
 fn what_is_looked_up_at_once_changes_no_sum() {
     let (_directory, index) = several();
     for by in ALL {
-        for when in ["0", "d.ms / 900000"] {
+        for when in [When::Ever, When::Quarter] {
             let sums = |at_once| {
                 let room = Room { at_once, ..ROOM };
                 let sums = index.summed(&Filter::default(), by, when, room).unwrap();
                 assert_eq!(sums.left_out, 0);
+                let rows = index.by_rows(&Filter::default(), by, when, room).unwrap();
+                assert_eq!(sums, rows);
                 sums.all
             };
             let whole = sums(ROOM.at_once);
             let decisions: u64 = whole.iter().map(|it| it.allowed + it.denied).sum();
             assert!(decisions >= 300, "{by:?}: {decisions}");
             for at_once in [1, 7, 100] {
-                assert_eq!(sums(at_once), whole, "{by:?} {when} {at_once}");
+                assert_eq!(sums(at_once), whole, "{by:?} {when:?} {at_once}");
             }
         }
     }
@@ -75,7 +77,9 @@ fn names_that_there_is_no_room_for_are_left_out_and_counted() {
     for by in [By::Token, By::Scope, By::Policy] {
         let sums = |names| {
             let room = Room { names, ..ROOM };
-            index.summed(&Filter::default(), by, "0", room).unwrap()
+            index
+                .summed(&Filter::default(), by, When::Ever, room)
+                .unwrap()
         };
         let count = |sums: &Sums| -> u64 { sums.all.iter().map(|it| it.allowed + it.denied).sum() };
         let whole = count(&sums(ROOM.names));
@@ -88,3 +92,5 @@ fn names_that_there_is_no_room_for_are_left_out_and_counted() {
         assert!(sums(100).left_out > 0, "{by:?}");
     }
 }
+
+mod blocked;
