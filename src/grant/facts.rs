@@ -62,16 +62,13 @@ impl Facts {
     /// read, or around one, or in it.
     pub fn hidden_by(place: &str) -> bool {
         let masks = Masks::new([place].into_iter());
-        let hides = |pointer: &&str| {
-            let member = pointer.trim_start_matches('/').replace('/', ".");
-            masks.hide(&member)
-        };
+        let mut read = PLACES.iter().chain(&OBJECTIONS);
         // As a whole it has no name.
         place.is_empty()
-            || PLACES
-                .iter()
-                .chain(&OBJECTIONS)
-                .any(|pointer| hides(&pointer))
+            || read.any(|pointer| {
+                let member = pointer.trim_start_matches('/').replace('/', ".");
+                masks.hide(&member)
+            })
     }
 
     /// Of the record of a decision.

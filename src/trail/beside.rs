@@ -206,6 +206,9 @@ pub fn hidden_by(source: &Source, filter: &Filter, by: By) -> Result<Option<Stri
     }))
 }
 
+/// Whether a name is asked by.
+type Asked = (bool, &'static str);
+
 /// What is asked for that masks can hide, and by which names.
 fn asked(filter: &Filter) -> Vec<(&'static [Hidden], Vec<&'static str>)> {
     let claims: &[Hidden] = match (filter.asks_for_claims(), filter.claim.len()) {
@@ -215,7 +218,7 @@ fn asked(filter: &Filter) -> Vec<(&'static [Hidden], Vec<&'static str>)> {
     };
     let is_client = !filter.client.is_empty() || !filter.client_named.is_empty();
     let given = |patterns: &[Pattern]| !patterns.is_empty();
-    let all: [(&'static [Hidden], &[(bool, &'static str)]); 12] = [
+    let all: [(&'static [Hidden], &[Asked]); 12] = [
         (&[Hidden::Names], &[(given(&filter.token), "token")]),
         (
             &[Hidden::Scopes],

@@ -82,17 +82,17 @@ impl Followed {
             if ahead.is_none() && (is_open || self.doubt.is_full()) {
                 ahead = Some(self.doubt.clone());
             }
-            let link = Link::read(&line.bytes).ok();
-            match &mut ahead {
-                Some(doubt) => {
-                    let ends = link.filter(|link| matches!(&*link.kind, "outcome" | "settled"));
-                    ends.iter().for_each(|link| doubt.see(link));
+            let record = Link::read(&line.bytes).ok();
+            if let Some(doubt) = &mut ahead {
+                if let Some(record) = &record
+                    && matches!(&*record.kind, "outcome" | "settled")
+                {
+                    doubt.see(record);
                 }
-                None => {
-                    self.place = line.place;
-                    if let Some(link) = &link {
-                        see(&mut self.doubt, link, &line.bytes);
-                    }
+            } else {
+                self.place = line.place;
+                if let Some(record) = &record {
+                    see(&mut self.doubt, record, &line.bytes);
                 }
             }
         }

@@ -54,7 +54,9 @@ pub(super) fn gaps(gaps: &Gaps) {
 }
 
 fn all(notes: &[String]) {
-    notes.iter().for_each(|text| note(text));
+    for text in notes {
+        note(text);
+    }
 }
 
 fn option(name: &str) -> String {
