@@ -808,9 +808,7 @@ fn files_that_are_wrong_hold_up_nothing_that_a_server_has() {
     }
     let log = gate.log();
     assert!(log.contains("what servers have is in force, beside all else as it was"));
-    assert!(log.contains(
-        "everything stays as it is but for the bundle platform of a server, which is in force now: "
-    ));
+    assert!(log.contains("everything stays but for bundles of servers, which are in force: "));
     verify(&gate.journal());
 }
 
