@@ -214,13 +214,23 @@ impl Reloader {
             error.push('…');
         }
         self.metrics.reload_failed();
-        tracing::error!(
-            trigger = trigger.as_str(),
-            generation = running.set.generation(),
-            "what was read again is refused, and {}: {}",
-            what_stays(before.set.policy(), running.set.policy()),
-            error.lines().next().unwrap_or_default()
-        );
+        let bundles = new_bundles(before.set.policy(), running.set.policy());
+        let (trigger_name, generation) = (trigger.as_str(), running.set.generation());
+        let first = error.lines().next().unwrap_or_default();
+        if bundles.is_empty() {
+            tracing::error!(
+                trigger = trigger_name,
+                generation,
+                "what was read again is refused, and everything stays as it is: {first}"
+            );
+        } else {
+            tracing::error!(
+                trigger = trigger_name,
+                generation,
+                bundles,
+                "what was read again is refused, and everything stays but for bundles of servers, which are in force: {first}"
+            );
+        }
         // A line of its own for each: the log writes no line end within one.
         for line in error.lines().skip(1) {
             tracing::error!("{line}");
@@ -293,34 +303,31 @@ async fn keep_generation(config: &Config, set: &Arc<Set>) -> Option<String> {
 }
 
 fn say_what_is_in_force(made: Made, trigger: Trigger, set: &Set, changed: &[&str]) {
-    let what = match made {
-        Made::OfFiles => "files were read again and are in force",
-        Made::BesideFiles => "what servers have is in force, beside all else as it was",
-    };
-    tracing::info!(
-        trigger = trigger.as_str(),
-        generation = set.generation(),
-        changed = %changed.join(", "),
-        revision = set.policy().revision(),
-        "{what}"
-    );
+    let (trigger, generation) = (trigger.as_str(), set.generation());
+    let (changed, revision) = (changed.join(", "), set.policy().revision());
+    match made {
+        Made::OfFiles => tracing::info!(
+            trigger,
+            generation,
+            changed,
+            revision,
+            "files were read again and are in force"
+        ),
+        Made::BesideFiles => tracing::info!(
+            trigger,
+            generation,
+            changed,
+            revision,
+            "what servers have is in force, beside all else as it was"
+        ),
+    }
 }
 
-/// What is as it was although files are others, and what is not.
-fn what_stays(before: &Policy, now: &Policy) -> String {
+/// The bundles that are in force now and were not before.
+fn new_bundles(before: &Policy, now: &Policy) -> String {
     let is_new = |release: &&Release| !before.releases().any(|it| it == *release);
     let new: Vec<&str> = now.releases().filter(is_new).map(|it| &*it.name).collect();
-    if new.is_empty() {
-        return "everything stays as it is".to_owned();
-    }
-    let (noun, verb) = match new.len() {
-        1 => ("bundle", "is"),
-        _ => ("bundles", "are"),
-    };
-    format!(
-        "everything stays as it is but for the {noun} {} of a server, which {verb} in force now",
-        new.join(", ")
-    )
+    new.join(", ")
 }
 
 fn say_what_needs_a_restart(keys: &[&str]) {

@@ -521,7 +521,7 @@ fn coverage_in_opa(files: &[(&str, &str)]) -> Json {
     let mut theirs: Json = serde_json::from_slice(&tested.stdout).unwrap();
     let by_path = theirs["files"].as_object().unwrap().clone();
     let named = by_path.into_iter().map(|(path, file)| {
-        let name = std::path::Path::new(&path).file_name().unwrap();
+        let name = Path::new(&path).file_name().unwrap();
         (name.to_str().unwrap().to_owned(), file)
     });
     theirs["files"] = named.collect::<serde_json::Map<_, _>>().into();

@@ -314,8 +314,7 @@ fn a_start_without_network_takes_no_state_that_was_set_back_and_one_that_knows_l
 #[test]
 fn a_bundle_of_a_server_that_is_wrong_changes_nothing_and_the_status_says_why() {
     let works = Works::new();
-    let good = works.bundle("names", "a", 3);
-    let server = Server::new(good.clone(), "\"good\"");
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
     let other = Server::new(works.bundle("team", "a", 1), "\"team\"");
     configure_two(&works, [&server, &other], "");
     let upstream = Upstream::lenient();
@@ -703,10 +702,8 @@ fn a_bundle_in_a_file_that_is_refused_holds_up_none_that_a_server_has() {
     verify(&gate.journal());
 }
 
-/// Until all files are right, of each kind: a policy that cannot be read, one that does not pass its test, and the
-/// configuration itself.
-#[test]
-fn files_that_are_wrong_hold_up_nothing_that_a_server_has() {
+/// A server's bundle beside a directory with a policy and its test; the configuration.
+fn beside_a_directory() -> (Works, Server, String) {
     let works = Works::new();
     let server = Server::new(works.bundle("names", "a", 1), "\"one\"");
     works.write("own/own.rego", &names_are("own", "a"));
@@ -717,6 +714,28 @@ fn files_that_are_wrong_hold_up_nothing_that_a_server_has() {
     let own = works.path("own").display().to_string();
     let configured = format!("policies.directory = \"{own}\"\n{configured}");
     works.write("dtgate.toml", &configured);
+    (works, server, configured)
+}
+
+/// A reload after this one was refused for what is said, and nothing is said of the server.
+fn named_and_not_the_server(gate: &Gate, before: &Value, said: &str) -> Value {
+    let told = eventually("the file is named, and not the server", || {
+        let told = status(gate);
+        let last = &told["reload"]["last"];
+        let is_told = last["ok"] == false && last["at"] != before["reload"]["last"]["at"];
+        (is_told && told["reload"]["refused"] == true).then_some(told)
+    });
+    let error = told["reload"]["last"]["error"].as_str().unwrap();
+    assert!(error.contains(said), "{error}");
+    assert_eq!(told["bundles"][0]["error"], Value::Null, "{told}");
+    told
+}
+
+/// Until all files are right, of each kind: a policy that cannot be read, one that does not pass its test, and the
+/// configuration itself.
+#[test]
+fn files_that_are_wrong_hold_up_nothing_that_a_server_has() {
+    let (works, server, configured) = beside_a_directory();
     let upstream = Upstream::lenient();
     let gate = serve(&works, &upstream);
     let right = names_are("own", "a");
@@ -755,15 +774,7 @@ fn files_that_are_wrong_hold_up_nothing_that_a_server_has() {
         eventually("what the server has is in force", || {
             (sequence() == json!(number)).then_some(())
         });
-        let told = eventually("the file is named, and not the server", || {
-            let told = status(&gate);
-            let last = &told["reload"]["last"];
-            let is_told = last["ok"] == false && last["at"] != before["reload"]["last"]["at"];
-            (is_told && told["reload"]["refused"] == true).then_some(told)
-        });
-        let error = told["reload"]["last"]["error"].as_str().unwrap();
-        assert!(error.contains(said), "{error}");
-        assert_eq!(told["bundles"][0]["error"], Value::Null, "{told}");
+        let told = named_and_not_the_server(&gate, &before, said);
         assert_eq!(told["policies"]["names"], json!(["names", "own"]));
         assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403), "{said}");
         let last = gate
@@ -797,9 +808,7 @@ fn files_that_are_wrong_hold_up_nothing_that_a_server_has() {
     }
     let log = gate.log();
     assert!(log.contains("what servers have is in force, beside all else as it was"));
-    assert!(log.contains(
-        "everything stays as it is but for the bundle platform of a server, which is in force now: "
-    ));
+    assert!(log.contains("everything stays but for bundles of servers, which are in force: "));
     verify(&gate.journal());
 }
 
