@@ -13,7 +13,7 @@ use crate::audit::pseudonym::Pseudonyms;
 use crate::bundles;
 use crate::config::Config;
 use crate::gateway::Set;
-use crate::policy::{AnswersFor, suite};
+use crate::policy::{AnswersFor, Policy, suite};
 use crate::telemetry::Limit;
 use crate::value::rfc3339_millis;
 
@@ -35,6 +35,7 @@ impl Reloader {
         let overridden = load::overridden(&config, wanted.catalogue());
         let set = Set::new(wanted, Some(&running.set));
         let changed = changed(&running, &config, &set, renewed);
+        let gone = gone(running.set.policy(), set.policy());
         let without = without_memory(&config, &set, &running.set).await;
         let kept = keep_generation(&config, &set).await;
         // Before it judges: whatever happens then, a start knows it.
@@ -56,6 +57,7 @@ impl Reloader {
             to: Some(set.policy().revision().to_owned()),
             changed: changed.clone(),
             restart: restart.clone(),
+            gone: gone.clone(),
             configured,
             error: None,
         });
@@ -85,6 +87,7 @@ impl Reloader {
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
         say_what_is_in_force(trigger, &set, &changed);
+        say_what_is_gone(&gone);
         if changed.contains(&"policies") {
             say_bundles(&config, set.policy());
         }
@@ -233,6 +236,7 @@ impl Reloader {
             to: None,
             changed: Vec::new(),
             restart: Vec::new(),
+            gone: Vec::new(),
             configured: audit::Configured::default(),
             error: Some(error.clone()),
         });
@@ -300,6 +304,22 @@ fn say_what_is_in_force(trigger: Trigger, set: &Set, changed: &[&str]) {
     );
 }
 
+/// The policies that judge no more.
+fn gone(before: &Policy, policy: &Policy) -> Vec<String> {
+    let is_gone = |name: &&str| policy.names().all(|other| other != *name);
+    let gone = before.names().filter(is_gone).take(MOST_GONE);
+    gone.map(str::to_owned).collect()
+}
+
+fn say_what_is_gone(policies: &[String]) {
+    if !policies.is_empty() {
+        tracing::warn!(
+            policies = %policies.join(", "),
+            "policies that judged before are gone: none of these refuses anything any more"
+        );
+    }
+}
+
 fn say_what_needs_a_restart(keys: &[&str]) {
     if !keys.is_empty() {
         tracing::warn!(
@@ -311,3 +331,5 @@ fn say_what_needs_a_restart(keys: &[&str]) {
 
 /// Of what is wrong with them, in bytes: it is in a record of the journal.
 const LONGEST: usize = 4096;
+/// Names of policies in one record.
+const MOST_GONE: usize = 100;
