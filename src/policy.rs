@@ -62,6 +62,7 @@ pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
 pub use source::files::LONGEST_FILE;
+pub use source::held::Held;
 pub use source::older::{Before, Least};
 pub use source::packed::{Packed, Release, Signature, Sources};
 pub use source::texts::Text;
@@ -228,6 +229,11 @@ impl Policy {
     /// policies read the same again. An error if that could not be read again, because it is too large.
     pub fn kept(&self) -> std::io::Result<Vec<u8>> {
         self.engine.tree().kept(self.revision())
+    }
+
+    /// The files of the directory among the sources, as they were read.
+    pub fn held(&self) -> Held {
+        self.engine.tree().held()
     }
 
     /// SHA-256 of what is in that file: tests, too, of which the revision says nothing.

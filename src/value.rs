@@ -7,6 +7,7 @@
 mod address;
 mod counted;
 mod file;
+mod holder;
 mod network;
 mod relative;
 mod url;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 pub use address::{clients_address, deserialize_listening, listening};
 pub use counted::counted;
 pub use file::{LONGEST_SETTING, read_file, read_setting};
+pub use holder::Holder;
 pub use network::{Network, deserialize_believed};
 pub use relative::relative;
 pub use url::{has_possible_port, is_this_machine, plain_url};

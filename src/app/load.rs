@@ -27,8 +27,8 @@ pub(super) fn load(
 ) -> anyhow::Result<Wanted> {
     let reached_before = before.map(|(_, set)| set.environments());
     let environments = Environments::new(config.sections(), reached_before, metrics)?;
-    let catalogue = catalogue(config)?;
-    let mut policy = policies(config, before.map(|(_, set)| set.policy()))?;
+    let in_force = before.map(|(_, set)| set.policy());
+    let mut policy = policies(sources(config)?, config, in_force)?;
     if let Some((of, set)) = before
         && set.policy().revision() == policy.revision()
         && set.policy().releases().eq(policy.releases())
@@ -48,6 +48,50 @@ pub(super) fn load(
         Some((_, set)) => set.tokens().renew(&config.identity)?,
         None => Tokens::new(&config.identity, metrics, super::now)?,
     };
+    let parts = Parts {
+        environments,
+        lookup,
+        tokens,
+    };
+    checked(config, policy, parts, before.map(|(_, set)| set))
+}
+
+/// What servers have, beside all else as it is in force. Nothing else is read again but the requests that bundles have to
+/// show themselves by.
+pub(super) fn load_beside(
+    config: &Config,
+    sources: Sources,
+    in_force: &Set,
+) -> anyhow::Result<Wanted> {
+    let policy = policies(sources, config, Some(in_force.policy()))?;
+    let parts = Parts {
+        environments: in_force.environments().clone(),
+        lookup: in_force.lookup().of(&policy),
+        tokens: in_force.tokens().clone(),
+    };
+    checked(config, policy, parts, Some(in_force))
+}
+
+/// What a set has besides its policies, of files and secrets.
+struct Parts {
+    environments: Environments,
+    lookup: Lookup,
+    tokens: Tokens,
+}
+
+/// Has policies show that they may judge.
+fn checked(
+    config: &Config,
+    policy: Policy,
+    parts: Parts,
+    before: Option<&Set>,
+) -> anyhow::Result<Wanted> {
+    let Parts {
+        environments,
+        lookup,
+        tokens,
+    } = parts;
+    let catalogue = catalogue(config)?;
     let teams = teams(&policy, Some(&tokens))?;
     config.check_together(&teams)?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
@@ -58,7 +102,7 @@ pub(super) fn load(
     };
     activation::requests(config, &policy, reading)?;
     match before {
-        Some((_, set)) if set.policy().revision() != policy.revision() => {
+        Some(set) if set.policy().revision() != policy.revision() => {
             activation::replay(config, &policy, Some(set.policy()))?;
         }
         None if generations::is_new(&config.journal.directory, policy.revision())? => {
@@ -131,8 +175,11 @@ pub(super) fn is_shared(config: &Config) -> bool {
 }
 
 /// Loads policies the way `serve` and `check` do. Bundles are no older than those `in_force`, whatever is remembered.
-fn policies(config: &Config, in_force: Option<&Policy>) -> anyhow::Result<Policy> {
-    let mut sources = sources(config)?;
+fn policies(
+    mut sources: Sources,
+    config: &Config,
+    in_force: Option<&Policy>,
+) -> anyhow::Result<Policy> {
     if let Some(in_force) = in_force
         && config.policies.allow_rollback.is_none()
     {
@@ -240,18 +287,17 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     });
     Ok(Sources {
         directory: config.directory().map(Path::to_owned),
+        held: None,
         bundles: bundles.collect::<Result<_, _>>()?,
         entrypoints: policies.entrypoints.clone(),
         may_lack: false,
     })
 }
 
-/// The same configuration, with what was in force in the place of the bundles in files that are others now. `None`: none
-/// of them is.
-pub(super) fn beside_files(config: &Config, in_force: &Policy) -> Option<Config> {
+/// The same sources, with what is in force in the place of the directory, and of the bundles in files that are others now.
+pub(super) fn sources_beside(config: &Config, in_force: &Policy) -> anyhow::Result<Sources> {
     let mut beside = config.clone();
     let policies = &mut beside.policies;
-    let mut is_any = false;
     for (name, bundle) in &mut policies.bundles {
         let bundles::Source::File(path) = &mut bundle.source else {
             continue;
@@ -263,10 +309,12 @@ pub(super) fn beside_files(config: &Config, in_force: &Policy) -> Option<Config>
         let good = bundles::good(&policies.state, name);
         if !release.is_at(path) && release.is_at(&good) {
             *path = good;
-            is_any = true;
         }
     }
-    is_any.then_some(beside)
+    Ok(Sources {
+        held: Some(in_force.held()),
+        ..sources(&beside)?
+    })
 }
 
 /// Who belongs to which team, as `data.callers` has it.
@@ -484,7 +532,7 @@ mod tests {
         let current = path("platform.tar.gz");
         let (one, two) = (bundle(7), bundle(8));
         std::fs::write(&current, &one).unwrap();
-        let policy = policies(&config, None).unwrap();
+        let policy = policies(sources(&config).unwrap(), &config, None).unwrap();
         std::fs::write(&current, &two).unwrap();
         remember(&config, &policy).unwrap();
         let name = config.policies.bundles.keys().next().unwrap();

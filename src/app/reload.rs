@@ -11,7 +11,7 @@ mod outcome;
 mod state;
 mod tested;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -41,9 +41,17 @@ pub struct Source {
     file: Option<PathBuf>,
     read: Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
     /// What the files were like before they were read for the first time.
-    first: Digest,
+    first: Seen,
     /// The same of the policies alone, with their tests.
     policies: Digest,
+}
+
+/// What files are like.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+struct Seen {
+    /// All but the bundles that servers have.
+    own: Digest,
+    fetched: Digest,
 }
 
 /// Reads files again, and puts them in force.
@@ -70,7 +78,7 @@ struct PutAside {
     are_others: bool,
     /// The files are as they are in force.
     are_back: bool,
-    /// What servers have is in force beside what files had: no files are as this is.
+    /// What servers have is in force, beside files as they were.
     is_beside: bool,
 }
 
@@ -81,24 +89,22 @@ struct Refused {
     waiting: Vec<(bundles::Name, String)>,
     tested: Tested,
     /// What the files are like, and what those in force were like.
-    seen: Digest,
-    loaded: Digest,
+    seen: Seen,
+    loaded: Seen,
     trigger: Trigger,
 }
 
-/// Which bundles in files are read.
-#[derive(Clone, Copy)]
-enum Files {
-    AsTheyAre,
-    AsInForce,
+/// Of what a set is made.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Made {
+    OfFiles,
+    /// What servers have, beside all else as it is in force: the files are wrong.
+    BesideFiles,
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the bundles in files are those in force")]
-struct NoneIsOther;
 
 /// What was read, and holds.
 struct Fresh {
+    made: Made,
     config: Config,
     wanted: gateway::Wanted,
     restart: Vec<&'static str>,
@@ -110,7 +116,7 @@ impl Refused {
         error: anyhow::Error,
         waiting: Vec<(bundles::Name, String)>,
         tested: Tested,
-        [seen, loaded]: [Digest; 2],
+        [seen, loaded]: [Seen; 2],
         trigger: Trigger,
     ) -> Self {
         Self {
@@ -132,7 +138,7 @@ impl Source {
     ) -> anyhow::Result<(Self, Config)> {
         // A change that comes while they are read is seen later.
         let before = read()?;
-        let first = Digest::of(&files::of(&before, file.as_deref()));
+        let first = Seen::of(&before, file.as_deref());
         let policies = Digest::of(&before.files_of_policies());
         let config = read()?;
         let source = Self {
@@ -145,10 +151,19 @@ impl Source {
     }
 
     /// What the files are like: those that the configuration names, as it is now if it can be read.
-    fn look(&self, running: &Config) -> Digest {
+    fn look(&self, running: &Config) -> Seen {
         let config = (self.read)();
         let config = config.as_ref().unwrap_or(running);
-        Digest::of(&files::of(config, self.file.as_deref()))
+        Seen::of(config, self.file.as_deref())
+    }
+}
+
+impl Seen {
+    fn of(config: &Config, file: Option<&Path>) -> Self {
+        Self {
+            own: Digest::of(&files::of(config, file)),
+            fetched: Digest::of(&files::fetched(config)),
+        }
     }
 }
 
@@ -206,7 +221,7 @@ impl Reloader {
             // What is fetched meanwhile takes the place of nothing that was not kept.
             let held = self.downloads.hold().await;
             let waiting = self.waiting().await;
-            let read = self.read(&source, tested, Files::AsTheyAre).await;
+            let read = self.read(&source, tested).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
                 rest = Instant::now() + rest_after(reading.elapsed());
@@ -234,7 +249,7 @@ impl Reloader {
                     (aside, unrecorded) = Box::pin(self.refused(&source, of, unrecorded)).await;
                     again = aside.are_others.then_some(Trigger::Bundle);
                     if aside.is_beside {
-                        loaded = Digest::NONE;
+                        loaded.fetched = seen.fetched;
                     }
                     // What comes again is tried again, also where nobody looks at files meanwhile.
                     refused = refused.filter(|_| !aside.are_back);
@@ -267,10 +282,11 @@ impl Reloader {
         mut unrecorded: Option<Record>,
     ) -> (PutAside, Option<Record>) {
         let Refused { error, trigger, .. } = &refused;
+        let before = self.state.in_force.load_full();
         let (mut why, mut waiting, mut is_beside) = (None, &*refused.waiting, false);
         match self.read_beside(source, &refused).await {
-            Some(Ok((fresh, renewed))) => {
-                unrecorded = Box::pin(self.put_in_force(fresh, renewed, *trigger)).await;
+            Some(Ok(fresh)) => {
+                unrecorded = Box::pin(self.put_in_force(fresh, Vec::new(), *trigger)).await;
                 waiting = &[];
                 is_beside = true;
             }
@@ -278,7 +294,7 @@ impl Reloader {
             None => {}
         }
         self.state.is_refused.store(true, Relaxed);
-        self.refuse(error, *trigger).await;
+        self.refuse(error, *trigger, &before).await;
         let why = why.as_ref().unwrap_or(error);
         let aside = self.put_all_aside(source, waiting, why, refused.loaded);
         let aside = PutAside {
@@ -361,7 +377,7 @@ impl Reloader {
         source: &Arc<Source>,
         waiting: &[(bundles::Name, String)],
         error: &anyhow::Error,
-        loaded: Digest,
+        loaded: Seen,
     ) -> PutAside {
         if waiting.is_empty() {
             return PutAside::default();
@@ -393,7 +409,7 @@ impl Reloader {
         }
     }
 
-    async fn look(&self, source: &Arc<Source>) -> Digest {
+    async fn look(&self, source: &Arc<Source>) -> Seen {
         let (source, state) = (source.clone(), self.state.clone());
         off_thread(move || source.look(&state.in_force.load().config))
             .await
@@ -412,7 +428,7 @@ impl Reloader {
     }
 
     /// Waits until nobody writes the files any more, as far as can be seen.
-    async fn settled(&self, source: &Arc<Source>, mut seen: Digest) -> Digest {
+    async fn settled(&self, source: &Arc<Source>, mut seen: Seen) -> Seen {
         for _ in 0..PATIENCE {
             sleep(SETTLE).await;
             let now = self.look(source).await;
@@ -424,32 +440,41 @@ impl Reloader {
         seen
     }
 
-    /// What servers have, beside what was in force of the bundles in files: one of those that is refused holds up none
-    /// of the others. `None`: no server has anything new, or no file is another one.
+    /// What servers have, beside all else as it is in force: no other file that is wrong holds up any of it. `None`: no
+    /// server has anything new, or all other files are as they are in force.
     async fn read_beside(
         &self,
         source: &Arc<Source>,
         refused: &Refused,
-    ) -> Option<anyhow::Result<(Fresh, Vec<&'static str>)>> {
-        if refused.waiting.is_empty() {
+    ) -> Option<anyhow::Result<Fresh>> {
+        let are_others = refused.seen.own != refused.loaded.own;
+        if refused.waiting.is_empty() || !are_others {
             return None;
         }
-        let read = self.read(source, refused.tested, Files::AsInForce).await;
-        if self.look(source).await != refused.seen {
-            return None;
-        }
-        match self.with_certificates(read).await {
-            Err(error) if error.is::<NoneIsOther>() => None,
-            read => Some(read),
-        }
+        let (state, tested) = (self.state.clone(), refused.tested);
+        let reading = move || {
+            let running = state.in_force.load_full();
+            let config = running.config.clone();
+            let hidden = config.hidden();
+            let fresh = || {
+                let sources = load::sources_beside(&config, running.set.policy())?;
+                let wanted = load::load_beside(&config, sources.clone(), &running.set)?;
+                Ok(Fresh {
+                    made: Made::BesideFiles,
+                    tested: tested.with(&config, || Ok(sources))?,
+                    config,
+                    wanted,
+                    restart: Vec::new(),
+                })
+            };
+            fresh().map_err(|error| hidden.error(error))
+        };
+        let read = off_thread(reading).await.unwrap_or_else(by_a_fault);
+        let is_settled = self.look(source).await == refused.seen;
+        is_settled.then_some(read)
     }
 
-    async fn read(
-        &self,
-        source: &Arc<Source>,
-        tested: Tested,
-        files: Files,
-    ) -> anyhow::Result<Fresh> {
+    async fn read(&self, source: &Arc<Source>, tested: Tested) -> anyhow::Result<Fresh> {
         let (source, state, metrics) = (source.clone(), self.state.clone(), self.metrics.clone());
         let reading = move || {
             let running = state.in_force.load_full();
@@ -461,16 +486,10 @@ impl Reloader {
                     .block_on(load::prepare_others(&config, &running.config))?;
                 super::check_listeners(&config)?;
                 let before = Some((&running.config, &*running.set));
-                let beside = match files {
-                    Files::AsTheyAre => config.clone(),
-                    Files::AsInForce => {
-                        let beside = load::beside_files(&config, running.set.policy());
-                        beside.ok_or(NoneIsOther)?
-                    }
-                };
-                let wanted = load::load(&beside, &metrics, before)?;
+                let wanted = load::load(&config, &metrics, before)?;
                 Ok(Fresh {
-                    tested: tested.with(&beside)?,
+                    made: Made::OfFiles,
+                    tested: tested.with(&config, || load::sources(&config))?,
                     config,
                     wanted,
                     restart,
@@ -478,9 +497,7 @@ impl Reloader {
             };
             fresh().map_err(|error| hidden.error(error))
         };
-        off_thread(reading)
-            .await
-            .unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
+        off_thread(reading).await.unwrap_or_else(by_a_fault)
     }
 
     /// Certificates come last: they are in force as soon as they are read.
@@ -511,8 +528,12 @@ impl Reloader {
         let renewed = off_thread(renewing).await;
         // Also where the second of them is refused: the first is in force.
         shown::certificates(&self.metrics, &self.tls);
-        renewed.unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
+        renewed.unwrap_or_else(by_a_fault)
     }
+}
+
+fn by_a_fault<T>() -> anyhow::Result<T> {
+    bail!("reading the files ended by a fault of the program")
 }
 
 /// Runs what reads and computes where it stops nobody. `None`: it panicked, and that is logged.

@@ -64,7 +64,13 @@ impl Who {
         };
         let is_counted = match (&self.claims, &self.certificate) {
             (Some(claims), _) => is_text(claims, "sub"),
-            (None, Some(certificate)) => is_text(certificate, "fingerprint"),
+            // As the gate names its holder. A fingerprint alone is no name where the certificate has others.
+            (None, Some(certificate)) => {
+                let is_named = ["issuer", "subject"]
+                    .iter()
+                    .all(|it| is_text(certificate, it));
+                is_named || is_text(certificate, "spiffe_id")
+            }
             (None, None) => false,
         };
         if is_counted {

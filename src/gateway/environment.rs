@@ -91,11 +91,11 @@ pub struct Environment {
     strip: bool,
 }
 
-/// The environments of this gate.
-#[derive(Debug)]
+/// The environments of this gate. Clones share them.
+#[derive(Clone, Debug)]
 pub struct Environments(Table);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Table {
     /// Any host, any path.
     One(Arc<Environment>),

@@ -276,11 +276,11 @@ impl Identity {
         proven.or_else(|| guard::credential_name(parts, key))
     }
 
-    /// Who that is, in one text that nobody else has.
+    /// Who that is, in one text that nobody else has, and that stays when a proof is renewed.
     pub(super) fn name(&self) -> Option<TokenSecret> {
         let name = match (&self.jwt, &self.certificate) {
             (Some(jwt), _) => format!("jwt {:?} {:?}", jwt.issuer, jwt.subject),
-            (None, Some(certificate)) => format!("certificate {}", certificate.fingerprint),
+            (None, Some(certificate)) => certificate.holder().to_string(),
             (None, None) => return None,
         };
         Some(TokenSecret::new(name))

@@ -191,6 +191,15 @@ impl Lookup {
         })
     }
 
+    /// The same lookup for other policies.
+    #[must_use]
+    pub fn of(&self, policy: &Policy) -> Self {
+        Self {
+            wanted: policy.reads_the_token(),
+            ..self.clone()
+        }
+    }
+
     /// The same lookup, where whoever has the turn of a token in this gate may have to wait so long for that of all gates.
     #[must_use]
     pub fn behind(mut self, others: Duration) -> Self {

@@ -143,6 +143,10 @@ impl Set {
         self.grants.as_ref()
     }
 
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
     }

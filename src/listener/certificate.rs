@@ -18,7 +18,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
 
-use crate::value::Visible;
+use crate::value::{Holder, Visible};
 
 /// Who a client is, by the certificate that it has proved to hold. Text of a client: it may hold anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -60,6 +60,16 @@ pub(super) struct Server {
 }
 
 impl Certificate {
+    /// Whose it is.
+    pub fn holder(&self) -> Holder<'_> {
+        Holder {
+            spiffe_id: self.spiffe_id.as_deref().unwrap_or_default(),
+            issuer: &self.issuer,
+            subject: &self.subject,
+            fingerprint: &self.fingerprint,
+        }
+    }
+
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         let read = parse(bytes)?;
         let held = read.tbs_certificate();

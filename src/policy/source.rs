@@ -4,6 +4,7 @@ pub(in crate::policy) mod about;
 pub(in crate::policy) mod data;
 pub(in crate::policy) mod exceptions;
 pub(in crate::policy) mod files;
+pub(in crate::policy) mod held;
 pub(in crate::policy) mod kept;
 pub(in crate::policy) mod modes;
 pub(in crate::policy) mod older;

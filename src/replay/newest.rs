@@ -15,6 +15,7 @@ use super::{Options, Report, Wanted};
 use crate::audit::lines::{Lines, Place};
 use crate::audit::{first_record, segments};
 use crate::policy::{Policy, Verdict};
+use crate::value::Holder;
 
 /// Judges the newest decisions of a journal again, so many at most: those that a policy has judged before, and that
 /// Dynatrace did not turn away for their credential. On this thread: it is for a gate that serves meanwhile.
@@ -289,6 +290,27 @@ struct Asked {
     requested_by: String,
     #[serde(default)]
     caller: Caller,
+    #[serde(default)]
+    input: Seen,
+}
+
+/// What policies saw of who has asked: the record in short has no issuer of a certificate.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Seen {
+    caller: SeenCaller,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SeenCaller {
+    certificate: SeenCertificate,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SeenCertificate {
+    issuer: String,
 }
 
 impl Asked {
@@ -305,7 +327,13 @@ impl Asked {
             return format!("jwt {} {}", jwt.issuer, jwt.subject);
         }
         if !certificate.fingerprint.is_empty() {
-            return format!("certificate {}", certificate.fingerprint);
+            let holder = Holder {
+                spiffe_id: &certificate.spiffe_id,
+                issuer: &self.input.caller.certificate.issuer,
+                subject: &certificate.subject,
+                fingerprint: &certificate.fingerprint,
+            };
+            return holder.to_string();
         }
         if self.verdict == Some(Verdict::Allow) && !id.is_empty() {
             return format!("token {id}");

@@ -876,6 +876,24 @@ fn one_who_asks_without_end_does_not_fill_the_newest() {
         let journal = Journal::of(flood(address));
         assert_eq!(newest_of(&journal, &new, &old).replayed, 10);
     }
+    // Nor does one whose certificate is another one each time: a workload gets a new one every hour.
+    for by in ["spiffe_id", "subject"] {
+        let certified = |operation: &str, name: &str, n: usize| {
+            let names = json!({(by): name, "fingerprint": format!("{n:064x}")});
+            let mut certificate = names.clone();
+            certificate["issuer"] = json!("CN=CA");
+            let caller = json!({"address": "10.0.0.1", "certificate": certificate});
+            let seen = input(json!({"operation": operation, "caller": caller}));
+            let mut record = decided(&old, &seen);
+            record["caller"] = json!({"certificate": names});
+            record
+        };
+        let others = (0..5).map(|n| certified("token.update", &format!("spiffe://x/{n}"), n));
+        let one = (10..110).map(|n| certified("token.create", "spiffe://x/one", n));
+        let journal = Journal::of(others.chain(one));
+        let report = newest_of(&journal, &new, &old);
+        assert_eq!((report.replayed, report.new_denials), (10, 5), "{by}");
+    }
     // The same of one caller who may do what is asked.
     let one = (0..100).map(|n| asked("token.update", "dt0c01.A".to_owned(), format!("10.1.0.{n}")));
     let journal = Journal::of(others("token.create").chain(one));

@@ -23,7 +23,7 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 29] = [
+const CAUSES: [(&str, Cause); 30] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
@@ -56,6 +56,10 @@ const CAUSES: [(&str, Cause); 29] = [
     (
         "DtgateBundleNotFetched",
         crate::bundles::remote::bundle_not_fetched,
+    ),
+    (
+        "DtgateBundlesUnremembered",
+        crate::bundles::bundles_unremembered,
     ),
     ("DtgateCertificateEndsSoon", || {
         crate::status::certificate_exchanged([30, 10])

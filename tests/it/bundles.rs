@@ -13,6 +13,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::alerts::{Scrape, look};
 use crate::harness::{Gate, TOKEN, Upstream, eventually, exchange, program, serving, verify};
 
 /// Objects to every name but this one.
@@ -426,6 +427,21 @@ fn a_state_that_is_older_than_the_journal_opens_no_way_back() {
     let command = works.serving(&upstream, &directory);
     let gate = Gate::spawn(tempfile::tempdir().unwrap(), command);
     assert_eq!(named(&gate, "b"), 204);
+}
+
+/// For the alarm.
+pub(crate) fn bundles_unremembered() -> [Scrape; 2] {
+    let works = Works::new();
+    works.put("platform.tar.gz", &works.bundle("names", "a", 1));
+    works.configuration(&["platform"]);
+    let (upstream, directory) = (Upstream::lenient(), tempfile::tempdir().unwrap());
+    let command = works.serving(&upstream, &directory);
+    let gate = Gate::spawn(directory, command);
+    let before = (look(gate.admin), status(&gate));
+    std::fs::create_dir(works.path("state/platform.new")).unwrap();
+    works.put("platform.tar.gz", &works.bundle("names", "a", 2));
+    assert_eq!(after(&gate, &before.1)["reload"]["last"]["ok"], true);
+    [before.0, look(gate.admin)]
 }
 
 #[test]

@@ -91,3 +91,48 @@ fn an_exception_lets_pass_what_it_is_for_and_every_use_is_seen_until_it_ends() {
     assert!(said.contains("it lets nothing pass; remove it"), "{said}");
     verify(&gate.journal());
 }
+
+/// The same of a mode: until then it only warns, and nobody has to do anything for it to end.
+#[test]
+fn a_mode_that_lets_pass_ends_when_the_clock_is_past_its_until() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("policies");
+    copy(&policies(), &place);
+    let data = place.join("data.yaml");
+    let shipped = std::fs::read_to_string(&data).unwrap();
+    let modes = "modes: {}\n";
+    assert!(shipped.contains(modes), "{shipped}");
+    let until = dtgate::app::now() + jiff::SignedDuration::from_secs(20);
+    let wanted = format!("modes:\n  forbidden_scopes: {{mode: warn, until: \"{until:.0}\"}}\n");
+    std::fs::write(&data, shipped.replace(modes, &wanted)).unwrap();
+    let upstream = Upstream::lenient();
+    let folder = place.to_str().unwrap().to_owned();
+    let gate = Gate::start(
+        tempfile::tempdir().unwrap(),
+        upstream.address,
+        &["--policies", &folder],
+    );
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
+    eventually("it ends", || {
+        (gate.send("PUT", TOKEN, BAD).status == 403).then_some(())
+    });
+    assert!(dtgate::app::now() >= until.round(jiff::Unit::Second).unwrap());
+    // The journal is the witness: the same policies, one request before and one after.
+    let all = gate.decisions();
+    let (first, last) = (&all[0], all.last().unwrap());
+    let told = |record: &serde_json::Value| {
+        let mode = record["result"]["violations"][0]["mode"].clone();
+        [record["verdict"].clone(), mode]
+    };
+    assert_eq!(told(first), [json!("allow"), json!("warn")]);
+    assert_eq!(told(last), [json!("deny"), json!("enforce")]);
+    assert_eq!(first["bundles"], last["bundles"]);
+    let time = |record: &serde_json::Value| -> jiff::Timestamp {
+        record["timestamp"].as_str().unwrap().parse().unwrap()
+    };
+    assert!(
+        time(last) >= until.round(jiff::Unit::Second).unwrap(),
+        "{last}"
+    );
+    verify(&gate.journal());
+}

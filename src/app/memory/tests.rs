@@ -146,8 +146,8 @@ fn what_was_gone_back_from_on_purpose_counts_no_more() {
         let folder = generations::folder(&place.path("journal"));
         for (number, (path, ..)) in generations::list(&folder).unwrap().into_iter().enumerate() {
             let file = std::fs::File::options().write(true).open(path).unwrap();
-            let later = std::time::Duration::from_hours(number as u64 + 1);
-            file.set_modified(std::time::SystemTime::now() + later)
+            let later = std::time::Duration::from_hours(600_000 + number as u64);
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH + later)
                 .unwrap();
         }
         assert_eq!(taken(&config), "");
@@ -428,8 +428,8 @@ proptest! {
                     let folder = generations::folder(&place.path("journal"));
                     for (number, (path, ..)) in generations::list(&folder).into_iter().flatten().enumerate() {
                         let file = std::fs::File::options().write(true).open(path).unwrap();
-                        let age = std::time::Duration::from_hours(number as u64);
-                        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+                        let age = std::time::Duration::from_hours(600_000 + number as u64);
+                        file.set_modified(std::time::SystemTime::UNIX_EPOCH + age).unwrap();
                     }
                     (Vec::new(), false, false)
                 }

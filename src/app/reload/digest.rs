@@ -14,9 +14,6 @@ use crate::value::read_file;
 pub(in crate::app) struct Digest([u8; 32]);
 
 impl Digest {
-    /// Of no files at all: whatever is there is something else.
-    pub(in crate::app) const NONE: Self = Self([0xff; 32]);
-
     /// Of files, and of what policies are made of below directories. What cannot be read counts by the reason.
     pub(in crate::app) fn of<P: AsRef<Path>>(paths: &[P]) -> Self {
         let mut look = Look {

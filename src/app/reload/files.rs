@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::app::activation;
 use crate::config::Config;
 
-/// Files, and directories of policies.
+/// Files, and directories of policies, but for those that were fetched.
 pub(super) fn of(config: &Config, file: Option<&Path>) -> Vec<PathBuf> {
     let mut files = config.files_of_policies();
+    let fetched = fetched(config);
+    files.retain(|file| !fetched.contains(file));
     files.extend(file.map(Path::to_owned));
     for tls in [&config.listener.tls, &config.admin.tls]
         .into_iter()
@@ -29,4 +31,14 @@ pub(super) fn of(config: &Config, file: Option<&Path>) -> Vec<PathBuf> {
     files.extend(config.lookup.token_file.clone());
     files.extend(config.identity.files().map(Path::to_owned));
     files
+}
+
+/// The bundles that servers have, where they are read.
+pub(super) fn fetched(config: &Config) -> Vec<PathBuf> {
+    let policies = &config.policies;
+    let bundles = policies.bundles.iter();
+    let fetched = bundles.filter(|(_, bundle)| bundle.remote().is_some());
+    fetched
+        .map(|(name, bundle)| bundle.path(&policies.state, name))
+        .collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::state::{InForce, Last, Trigger};
-use super::{Fresh, Reloader, off_thread};
+use super::{Fresh, Made, Reloader, off_thread};
 use crate::app::prove::prove;
 use crate::app::{configured, export, generations, load, memory, now, say_bundles};
 use crate::audit;
@@ -13,7 +13,7 @@ use crate::audit::pseudonym::Pseudonyms;
 use crate::bundles;
 use crate::config::Config;
 use crate::gateway::Set;
-use crate::policy::{AnswersFor, Policy, suite};
+use crate::policy::{AnswersFor, Policy, Release, suite};
 use crate::telemetry::Limit;
 use crate::value::rfc3339_millis;
 
@@ -31,11 +31,11 @@ impl Reloader {
             wanted,
             restart,
             tested: _,
+            made,
         } = fresh;
         let overridden = load::overridden(&config, wanted.catalogue());
         let set = Set::new(wanted, Some(&running.set));
         let changed = changed(&running, &config, &set, renewed);
-        let gone = gone(running.set.policy(), set.policy());
         let without = without_memory(&config, &set, &running.set).await;
         let kept = keep_generation(&config, &set).await;
         // Before it judges: whatever happens then, a start knows it.
@@ -48,7 +48,7 @@ impl Reloader {
             configured::say(&configured);
         }
         let at = now();
-        let event = Event::Reload(event::Reload {
+        let record = Event::Reload(event::Reload {
             timestamp: rfc3339_millis(at),
             trigger: trigger.as_str(),
             ok: true,
@@ -57,11 +57,11 @@ impl Reloader {
             to: Some(set.policy().revision().to_owned()),
             changed: changed.clone(),
             restart: restart.clone(),
-            gone: gone.clone(),
+            gone: say_what_goes(running.set.policy(), set.policy()),
             configured,
             error: None,
-        });
-        let record = event.record();
+        })
+        .record();
         let limits = (config.limits != running.config.limits).then_some(config.limits);
         let by = audit::InForce {
             generation: set.generation(),
@@ -83,11 +83,8 @@ impl Reloader {
         if let Some(limits) = limits {
             self.ledger.renew(&limits);
         }
-        self.state.keep_keys();
-        self.metrics.policies_loaded(set.policy().revision());
-        self.metrics.reloaded(set.generation(), at);
-        say_what_is_in_force(trigger, &set, &changed);
-        say_what_is_gone(&gone);
+        self.is_placed(&set, at);
+        say_what_is_in_force(made, trigger, &set, &changed);
         if changed.contains(&"policies") {
             say_bundles(&config, set.policy());
         }
@@ -107,6 +104,12 @@ impl Reloader {
             tracing::error!(%error, "the reload is in force and not recorded yet");
             record
         })
+    }
+
+    fn is_placed(&self, set: &Set, at: jiff::Timestamp) {
+        self.state.keep_keys();
+        self.metrics.policies_loaded(set.policy().revision());
+        self.metrics.reloaded(set.generation(), at);
     }
 
     /// Compares the engines, unless the policies are those that were in force before.
@@ -204,8 +207,8 @@ impl Reloader {
         tracing::info!("the files are as they are in force again: what was refused is gone");
     }
 
-    /// Nothing changes, and everybody is told why.
-    pub(super) async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
+    /// Nothing changes but what was put in force since `before`, and everybody is told why.
+    pub(super) async fn refuse(&self, error: &anyhow::Error, trigger: Trigger, before: &InForce) {
         let running = self.state.in_force.load_full();
         if let Some(suite::Error::OutOfTime { .. }) = error.downcast_ref() {
             self.metrics.reached(Limit::Tests);
@@ -219,7 +222,8 @@ impl Reloader {
         tracing::error!(
             trigger = trigger.as_str(),
             generation = running.set.generation(),
-            "what was read again is refused, and everything stays as it is: {}",
+            "what was read again is refused, and {}: {}",
+            what_stays(before.set.policy(), running.set.policy()),
             error.lines().next().unwrap_or_default()
         );
         // A line of its own for each: the log writes no line end within one.
@@ -294,30 +298,48 @@ async fn keep_generation(config: &Config, set: &Arc<Set>) -> Option<String> {
     off_thread(keeping).await
 }
 
-fn say_what_is_in_force(trigger: Trigger, set: &Set, changed: &[&str]) {
+fn say_what_is_in_force(made: Made, trigger: Trigger, set: &Set, changed: &[&str]) {
+    let what = match made {
+        Made::OfFiles => "files were read again and are in force",
+        Made::BesideFiles => "what servers have is in force, beside all else as it was",
+    };
     tracing::info!(
         trigger = trigger.as_str(),
         generation = set.generation(),
         changed = %changed.join(", "),
         revision = set.policy().revision(),
-        "files were read again and are in force"
+        "{what}"
     );
 }
 
-/// The policies that judge no more.
-fn gone(before: &Policy, policy: &Policy) -> Vec<String> {
+/// Says which policies judge no more, and gives their names.
+fn say_what_goes(before: &Policy, policy: &Policy) -> Vec<String> {
     let is_gone = |name: &&str| policy.names().all(|other| other != *name);
-    let gone = before.names().filter(is_gone).take(MOST_GONE);
-    gone.map(str::to_owned).collect()
-}
-
-fn say_what_is_gone(policies: &[String]) {
-    if !policies.is_empty() {
+    let gone: Vec<&str> = before.names().filter(is_gone).take(MOST_GONE).collect();
+    if !gone.is_empty() {
         tracing::warn!(
-            policies = %policies.join(", "),
+            policies = %gone.join(", "),
             "policies that judged before are gone: none of these refuses anything any more"
         );
     }
+    gone.into_iter().map(str::to_owned).collect()
+}
+
+/// What is as it was although files are others, and what is not.
+fn what_stays(before: &Policy, now: &Policy) -> String {
+    let is_new = |release: &&Release| !before.releases().any(|it| it == *release);
+    let new: Vec<&str> = now.releases().filter(is_new).map(|it| &*it.name).collect();
+    if new.is_empty() {
+        return "everything stays as it is".to_owned();
+    }
+    let (noun, verb) = match new.len() {
+        1 => ("bundle", "is"),
+        _ => ("bundles", "are"),
+    };
+    format!(
+        "everything stays as it is but for the {noun} {} of a server, which {verb} in force now",
+        new.join(", ")
+    )
 }
 
 fn say_what_needs_a_restart(keys: &[&str]) {

@@ -3,6 +3,7 @@
 use super::digest::Digest;
 use crate::app::load;
 use crate::config::Config;
+use crate::policy::Sources;
 
 /// The files of policies that are in force, those of their tests among them.
 #[derive(Clone, Copy)]
@@ -25,13 +26,17 @@ impl Tested {
         self.files != other.files
     }
 
-    /// What this configuration puts in force. Whatever has not passed yet has to, where that is wanted: also policies
+    /// What this configuration puts in force, of these sources. Whatever has not passed yet has to, where that is wanted: also policies
     /// of which only the tests are others, and those that came when it was not wanted.
-    pub(super) fn with(self, config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn with(
+        self,
+        config: &Config,
+        sources: impl FnOnce() -> anyhow::Result<Sources>,
+    ) -> anyhow::Result<Self> {
         let files = Digest::of(&config.files_of_policies());
         let has_passed = self.passed && self.files == files;
         if config.reload.require_tests && !has_passed {
-            load::pass_their_tests(&load::sources(config)?, config)?;
+            load::pass_their_tests(&sources()?, config)?;
         }
         Ok(Self {
             files,

@@ -20,6 +20,7 @@ use crate::policy::entrypoint::Entrypoint;
 use crate::policy::problem::Problem;
 use crate::value::{read_file, unread};
 
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::policy) struct File {
     /// As the user would write it: the given directory, then the way down.
     pub(in crate::policy) path: String,
@@ -215,12 +216,16 @@ impl Tree {
             whole_name.push('/');
         }
         whole_name.push_str(name);
-        let file = File {
+        self.add(File {
             path: path.display().to_string(),
             name: whole_name,
             text,
-        };
-        match kind {
+        });
+    }
+
+    /// Puts in one file that was read.
+    pub(super) fn add(&mut self, file: File) {
+        match Kind::of(&file.name) {
             Kind::Policy => self.policies.push(file),
             Kind::Test => self.tests.push(file),
             Kind::Data => {

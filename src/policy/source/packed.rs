@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::files::{File, Kind, Tree};
+use super::held::Held;
 use super::older::{Before, content, has_rego, permit};
 use super::{data, kept, roots};
 use crate::policy::archive::manifest::{self, Manifest};
@@ -22,6 +23,8 @@ use crate::policy::problem::Problem;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sources {
     pub directory: Option<PathBuf>,
+    /// What the directory is taken to hold, whatever stands there now.
+    pub held: Option<Held>,
     pub bundles: Vec<Packed>,
     /// Rules that judge besides all policies, as those of OPA's Envoy plugin do.
     pub entrypoints: Vec<Entrypoint>,
@@ -159,9 +162,10 @@ pub(in crate::policy) fn is_bundle(path: &Path) -> bool {
 impl Tree {
     /// Reads all sources. The directory has to be one.
     pub(in crate::policy) fn of(sources: &Sources) -> Self {
-        let mut tree = match &sources.directory {
-            Some(directory) => Self::read_directory(directory),
-            None => Self::default(),
+        let mut tree = match (&sources.directory, &sources.held) {
+            (Some(_), Some(held)) => Self::holding(held),
+            (Some(directory), None) => Self::read_directory(directory),
+            (None, _) => Self::default(),
         };
         tree.own_data.clone_from(&tree.data);
         tree.entrypoints.clone_from(&sources.entrypoints);

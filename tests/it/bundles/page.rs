@@ -1,5 +1,6 @@
 //! The commands of docs/rollout.md, as somebody pastes them.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::pages::{JOBS, commands, paste, statuses};
@@ -38,4 +39,24 @@ fn needs_openssl_the_page_about_rolling_out_does_what_it_says() {
     ] {
         assert!(told.contains(said), "{said}: {told}");
     }
+}
+
+#[test]
+#[ignore = "needs OPA, OpenSSL and curl"]
+fn needs_opa_the_page_about_rolling_out_says_what_opa_does_with_a_bundle() {
+    let page = "docs/rollout.md";
+    let made = (
+        "## Build, sign, serve",
+        "\nTest the policies and make the bundle",
+    );
+    let script = commands(page, made.0, made.1, &[]);
+    let more = commands(page, "## With OPA", "\n`dtgate test`", &["8181"]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut bash = Command::new("bash");
+    bash.current_dir(folder.path());
+    let opa = std::env::var("OPA").ok();
+    let opa = opa.as_deref().and_then(|opa| Path::new(opa).parent());
+    let told = paste(bash, &(script + &more), JOBS, opa);
+    assert_eq!(told.matches("PASS: 1/1").count(), 2, "{told}");
+    assert!(told.contains("{\"result\":{\"deny\":[]}}"), "{told}");
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Works, after, in_force, named, status};
+use super::{Works, after, faults, in_force, named, names_are, status};
 use crate::alerts::{Scrape, look};
-use crate::harness::{Gate, Seen, TOKEN, Upstream, eventually, gate, program, verify};
+use crate::harness::{Gate, Seen, TOKEN, Upstream, copy, eventually, gate, program, verify};
 use crate::reload::{Load, decided_by_what_is_in_force};
 use crate::tls::clients::metric;
 
@@ -260,6 +260,94 @@ fn a_start_without_network_takes_what_was_in_force_last_and_says_so() {
     });
 }
 
+/// A state that was set back, as by a backup, while no server can be asked; and one as an earlier build has left it.
+#[test]
+fn a_start_without_network_takes_no_state_that_was_set_back_and_one_that_knows_less() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"3\"");
+    server.configure(&works, "");
+    let (upstream, directory) = (Upstream::lenient(), tempfile::tempdir().unwrap());
+    let start = || {
+        let command = works.serving(&upstream, &directory);
+        Gate::spawn(tempfile::tempdir().unwrap(), command)
+    };
+    let down = || Shown::Raw(b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let gate = start();
+    let (state, older) = (works.path("state"), works.path("older"));
+    copy(&state, &older);
+    let next = works.bundle("names", "b", 5);
+    server.show(Shown::Bundle(next.clone(), "\"5\""));
+    eventually("the next one is in force", || {
+        (named(&gate, "b") == 204).then_some(())
+    });
+    let second = status(&gate);
+    drop(gate);
+
+    // All that an earlier build knew.
+    let known = state.join("platform.json");
+    let mut told: Value = serde_json::from_slice(&std::fs::read(&known).unwrap()).unwrap();
+    let members = told.as_object_mut().unwrap();
+    members.retain(|name, _| ["digest", "sequence"].contains(&name.as_str()));
+    std::fs::write(&known, told.to_string()).unwrap();
+    server.show(down());
+    let gate = start();
+    assert_eq!(in_force(&status(&gate)), in_force(&second));
+    assert_eq!((named(&gate, "a"), named(&gate, "b")), (403, 204));
+    drop(gate);
+
+    std::fs::remove_dir_all(&state).unwrap();
+    copy(&older, &state);
+    let refused = works.serving(&upstream, &directory).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        said.contains("its sequence is 3, and 5 was in force already"),
+        "{said}"
+    );
+    server.show(Shown::Bundle(next, "\"5\""));
+    let gate = start();
+    assert_eq!(in_force(&status(&gate)), in_force(&second));
+    assert_eq!((named(&gate, "a"), named(&gate, "b")), (403, 204));
+}
+
+/// What can be wrong with one in a file can be wrong with one of a server.
+#[test]
+fn a_bundle_of_a_server_that_is_wrong_changes_nothing_and_the_status_says_why() {
+    let works = Works::new();
+    let good = works.bundle("names", "a", 3);
+    let server = Server::new(good.clone(), "\"good\"");
+    let other = Server::new(works.bundle("team", "a", 1), "\"team\"");
+    configure_two(&works, [&server, &other], "");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let first = status(&gate);
+    let next = works.bundle("names", "b", 4);
+    let mut faults = faults(&works, &next);
+    // Roots of the other one.
+    faults.push((works.bundle("team", "b", 4), "dtgate/team"));
+    for (number, (bundle, said)) in faults.into_iter().enumerate() {
+        let etag: &'static str = format!("\"{number}\"").leak();
+        server.show(Shown::Bundle(bundle, etag));
+        let told = eventually("the status says why", || {
+            let told = status(&gate);
+            let its = told["bundles"].as_array().unwrap().iter();
+            let mut its = its.filter(|it| it["name"] == "platform");
+            let error = its.next()?["error"].as_str()?.to_owned();
+            error.contains(said).then_some(told)
+        });
+        assert_eq!(in_force(&told), in_force(&first), "{said}");
+        assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403), "{said}");
+        let before = server.upstream.seen().len();
+        eventually("it is asked for again", || {
+            (server.upstream.seen().len() > before).then_some(())
+        });
+        let seen = server.upstream.seen();
+        let shown = |seen: &&Seen| seen.header("if-none-match") == Some(etag);
+        assert_eq!(seen.iter().filter(shown).count(), 0, "{said}");
+    }
+    verify(&gate.journal());
+}
+
 #[test]
 fn a_check_fetches_what_no_gate_has_fetched_yet_and_keeps_nothing() {
     let works = Works::new();
@@ -464,6 +552,11 @@ fn no_request_sees_half_a_set_while_bundles_are_fetched_under_load() {
             (&last["ok"], &last["trigger"]),
             (&json!(true), &json!("bundle"))
         );
+        // One that cannot be in force changes nothing meanwhile, and the status says why.
+        let broken = works.bundle("names", "\" + \"", sequence + 10);
+        server.show(Shown::Bundle(broken, "\"bad\""));
+        before = refused(&gate, "names.rego");
+        assert_eq!(before["policies"]["bundles"][0]["revision"], name);
     }
     let statuses = load.end();
     for statuses in &statuses {
@@ -645,33 +738,104 @@ fn what_is_put_back_behind_a_bundle_that_came_beside_is_in_force_again() {
     verify(&gate.journal());
 }
 
+/// Until all files are right, of each kind: a policy that cannot be read, one that does not pass its test, and the
+/// configuration itself.
 #[test]
-fn a_bundle_that_came_while_another_file_was_wrong_is_in_force_when_that_is_put_back() {
+fn files_that_are_wrong_hold_up_nothing_that_a_server_has() {
     let works = Works::new();
     let server = Server::new(works.bundle("names", "a", 1), "\"one\"");
+    works.write("own/own.rego", &names_are("own", "a"));
+    let own_test = "package dtgate.own_test\n\nimport data.dtgate.own\n\ntest_it if count(own.deny) == 0 with input as {\"change\": {\"name\": {\"requested\": \"a\"}}}\n";
+    works.write("own/own_test.rego", own_test);
     server.configure(&works, "");
+    let configured = std::fs::read_to_string(works.path("dtgate.toml")).unwrap();
+    let own = works.path("own").display().to_string();
+    let configured = format!("policies.directory = \"{own}\"\n{configured}");
+    works.write("dtgate.toml", &configured);
     let upstream = Upstream::lenient();
     let gate = serve(&works, &upstream);
-    let right = std::fs::read_to_string(works.path("dtgate.toml")).unwrap();
-    works.write("dtgate.toml", &format!("{right}no_such_key = 1\n"));
-    server.show(Shown::Bundle(works.bundle("names", "b", 2), "\"two\""));
-    refused(&gate, "no_such_key");
-    eventually("it is put aside", || {
-        let error = download(&gate)["error"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        error.contains("was refused: ").then_some(())
-    });
-    assert_eq!(named(&gate, "a"), 204);
-    works.write("dtgate.toml", &right);
-    gate.signal("HUP");
-    eventually("the bundle is in force", || {
-        (named(&gate, "b") == 204).then_some(())
-    });
-    eventually("nothing is refused any more", || {
-        (status(&gate)["reload"]["refused"] == false).then_some(())
-    });
+    let right = names_are("own", "a");
+    let sequence = || status(&gate)["policies"]["bundles"][0]["sequence"].clone();
+    let wrong = [
+        (
+            "own/own.rego",
+            "package dtgate.own\n\ndeny contains x if {\n".to_owned(),
+            "own.rego",
+        ),
+        (
+            "own/own.rego",
+            names_are("own", "b"),
+            "do not pass their tests",
+        ),
+        ("own/more.yaml", "a: [".to_owned(), "more.yaml"),
+        // What is right of it is not in force either.
+        (
+            "dtgate.toml",
+            format!("unknown_writes = \"reject\"\n{configured}no_such_key = 1\n"),
+            "no_such_key",
+        ),
+    ];
+    for (number, (name, text, said)) in (2_u32..).zip(wrong) {
+        works.write(name, &text);
+        gate.signal("HUP");
+        refused(&gate, said);
+        assert!(
+            gate.log()
+                .contains("is refused, and everything stays as it is: ")
+        );
+        let before = status(&gate);
+        let next = works.bundle("names", "a", number);
+        let etag: &'static str = format!("\"{number}\"").leak();
+        server.show(Shown::Bundle(next, etag));
+        eventually("what the server has is in force", || {
+            (sequence() == json!(number)).then_some(())
+        });
+        let told = eventually("the file is named, and not the server", || {
+            let told = status(&gate);
+            let last = &told["reload"]["last"];
+            let is_told = last["ok"] == false && last["at"] != before["reload"]["last"]["at"];
+            (is_told && told["reload"]["refused"] == true).then_some(told)
+        });
+        let error = told["reload"]["last"]["error"].as_str().unwrap();
+        assert!(error.contains(said), "{error}");
+        assert_eq!(told["bundles"][0]["error"], Value::Null, "{told}");
+        assert_eq!(told["policies"]["names"], json!(["names", "own"]));
+        assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403), "{said}");
+        let last = gate
+            .records()
+            .into_iter()
+            .rfind(|it| it["kind"] == "reload" && it["ok"] == true);
+        // Another number, the same policies; and nothing else.
+        assert_eq!(last.unwrap()["changed"], json!([]), "{said}");
+        // One that is wrong as well is blamed, and nothing comes in force.
+        server.show(Shown::Bundle(
+            works.bundle("names", "\" + \"", number + 10),
+            "\"bad\"",
+        ));
+        eventually("it is put aside", || {
+            let error = download(&gate)["error"].as_str()?.to_owned();
+            error.contains("was refused").then_some(())
+        });
+        assert_eq!(sequence(), json!(number));
+        match name {
+            "dtgate.toml" => works.write(name, &configured),
+            "own/more.yaml" => std::fs::remove_file(works.path(name)).unwrap(),
+            _ => works.write(name, &right),
+        }
+        let next = works.bundle("names", "a", number);
+        server.show(Shown::Bundle(next, etag));
+        gate.signal("HUP");
+        eventually("nothing is refused any more", || {
+            (status(&gate)["reload"]["refused"] == false).then_some(())
+        });
+        assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403));
+    }
+    let log = gate.log();
+    assert!(log.contains("what servers have is in force, beside all else as it was"));
+    assert!(log.contains(
+        "everything stays as it is but for the bundle platform of a server, which is in force now: "
+    ));
+    verify(&gate.journal());
 }
 
 #[test]

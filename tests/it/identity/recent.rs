@@ -103,7 +103,7 @@ fn a_caller_with_a_certificate_has_one_budget_whatever_credential_it_shows() {
         let stand = stand(status);
         let known = client(&stand.gate, Some(stand.authority.issue(super::of_payments)));
         let renewed = client(&stand.gate, Some(stand.authority.issue(super::of_payments)));
-        let create_by = |client, number: usize| {
+        let create_by = |client: &std::sync::Arc<rustls::ClientConfig>, number: usize| {
             let secret = "B".repeat(64);
             let credential = format!("Api-Token dt0c01.AAAAAAAAAAAAAAAAAAAAAAA{number}.{secret}");
             let request = create(&[("Authorization", &credential)]);
@@ -113,9 +113,23 @@ fn a_caller_with_a_certificate_has_one_budget_whatever_credential_it_shows() {
         };
         let statuses = [0, 1, 2].map(|number| create_by(&known, number));
         assert_eq!(statuses, [wanted, wanted, 403]);
-        // A renewed one is another, as the page says.
-        assert_eq!(create_by(&renewed, 2), wanted);
-        assert_eq!(recent(&stand), [0, 1, 2, 0]);
+        // A renewed one is the same caller's, by its SPIFFE id, or else by issuer and subject.
+        assert_eq!(create_by(&renewed, 2), 403);
+        assert_eq!(recent(&stand), [0, 1, 2, 2]);
+        let of_ops = || client(&stand.gate, Some(stand.authority.issue(|_| {})));
+        assert_eq!(
+            [0, 1, 2].map(|number| create_by(&of_ops(), number)),
+            statuses
+        );
+        let named = |name: &str| {
+            let issued = stand.authority.issue(|params| {
+                params
+                    .distinguished_name
+                    .push(rcgen::DnType::CommonName, name);
+            });
+            client(&stand.gate, Some(issued))
+        };
+        assert_eq!(create_by(&named("other"), 2), wanted);
     }
 }
 
@@ -219,6 +233,11 @@ fn a_question_about_a_proven_caller_has_its_counts() {
             true,
         ),
         (json!({"type": "team", "id": "payments"}), true, true),
+        (
+            json!({"type": "spiffe", "id": "spiffe://example/ns/a"}),
+            true,
+            false,
+        ),
     ] {
         let answer = evaluate(subject.clone());
         assert_eq!(answer["decision"], decision, "{subject}: {answer}");
