@@ -15,5 +15,5 @@ pub use challenger::Challenger;
 pub use config::{Config, Name, Remote, Source, WhenStale};
 pub use fetch::FetchError;
 pub use keep::{Downloads, Missing, in_force, prepare};
-pub use remembered::{Remembered, StateError, Vouched, copy_state, replace};
+pub use remembered::{Remembered, StateError, Vouched, WentBack, copy_state, replace};
 pub use stored::good;

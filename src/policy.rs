@@ -63,7 +63,7 @@ pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
 pub use source::files::LONGEST_FILE;
 pub use source::held::Held;
-pub use source::older::{Former, Least};
+pub use source::older::{Before, Least};
 pub use source::packed::{Packed, Release, Signature, Sources};
 pub use source::texts::Text;
 pub use trust::Trusted;

@@ -23,7 +23,7 @@ use crate::audit::pseudonym::{Said, differing};
 use crate::policy::Policy;
 use compare::Candidate;
 pub use given::given;
-pub use newest::newest;
+pub use newest::{Bound, newest};
 pub use record::cut;
 pub use tally::{Affected, Change, Example, Group, Moment, Report};
 pub use wanted::{Field, Met, Wanted, Where, WhereError};

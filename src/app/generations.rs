@@ -3,20 +3,23 @@
 //!
 //! It is written before the first request is judged by it. That it cannot be written is said, and stops nobody.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use jiff::Timestamp;
+use memchr::memmem;
+use serde::Deserialize;
 
 use super::now;
+use crate::audit::lines::{Lines, Place};
+use crate::audit::{first_record, segments};
 use crate::bundles;
 use crate::config::Config;
-use crate::policy::{Generation, Least, Policy, Release};
-use crate::value::{Size, absolute, read_file};
+use crate::policy::{Generation, Policy, Release};
+use crate::value::{Size, absolute, read_file, unread};
 
 /// Below the journal's directory.
 const FOLDER: &str = "policies";
@@ -36,46 +39,110 @@ pub fn challengers(journal: &Path) -> PathBuf {
     folder(journal).join("challengers")
 }
 
-/// Whether sets of policies were in force here, and not this one.
-pub(super) fn are_others(journal: &Path, revision: &str) -> bool {
-    let kept = list(&folder(journal)).unwrap_or_default();
-    !kept.is_empty() && !path(journal, revision).exists()
+/// Whether others were in force here, and never this one, as far as the kept sets and the journal know.
+pub(super) fn is_new(journal: &Path, revision: &str) -> anyhow::Result<bool> {
+    let path = path(journal, revision);
+    let is_kept = path.try_exists();
+    if is_kept.with_context(|| format!("journal.directory: {}", path.display()))? {
+        return Ok(false);
+    }
+    let are_any_kept = !listed(journal)?.is_empty();
+    // Sets can be lost, and there are some that could not be kept.
+    let last = last_revision(journal).map_err(|error| {
+        anyhow!(
+            "journal.directory: {}: {}",
+            journal.display(),
+            unread(&error)
+        )
+    })?;
+    Ok(match last {
+        Some(last) => last != revision,
+        None => are_any_kept,
+    })
 }
 
-/// The set that was in force last.
-pub(super) fn newest(journal: &Path) -> Option<PathBuf> {
-    let kept = list(&folder(journal)).ok()?;
-    kept.into_iter().next().map(|(path, ..)| path)
-}
-
-/// Of each bundle the one with the highest number that was in force here, by its name.
-pub(super) fn newest_releases(journal: &Path) -> BTreeMap<String, Least> {
-    let mut newest: BTreeMap<String, Least> = BTreeMap::new();
-    // Of those with the same number the one that was in force last.
-    for (path, ..) in list(&folder(journal)).unwrap_or_default() {
-        for release in Generation::bundles_of(&path).into_iter().flatten() {
-            let before = newest.remove(&release.name);
-            if let Some(least) = Least::of(before, release.least()) {
-                newest.insert(release.name, least);
+/// By which policies the journal was written last; none where no record says it. `None`: it has no records.
+fn last_revision(journal: &Path) -> io::Result<Option<String>> {
+    let segments = match segments(journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        segments => segments?,
+    };
+    let mut is_any = false;
+    for segment in segments.iter().rev().filter_map(|path| first_record(path)) {
+        let mut lines = Lines::from(journal, Place { segment, offset: 0 }).over_damage();
+        let mut last = None;
+        while let Some(line) = lines.next_line()?
+            && line.place.segment == segment
+        {
+            is_any = true;
+            let is = |kind: &[u8]| memmem::find(&line.bytes, kind).is_some();
+            let tells =
+                is(DECISION) || is(START) || (is(RELOAD) && revision_of(&line.bytes).is_some());
+            if tells {
+                last = Some(line.bytes);
             }
         }
+        if let Some(last) = last.as_deref().and_then(revision_of) {
+            return Ok(Some(last));
+        }
     }
-    newest
+    Ok(is_any.then(String::new))
 }
 
-/// The bundles of the set that was in force last.
-pub(super) fn last_releases(journal: &Path) -> Vec<Release> {
-    let newest = newest(journal).and_then(|path| Generation::bundles_of(&path));
-    newest.unwrap_or_default()
+/// By which policies something was decided, or was to be from then on.
+fn revision_of(line: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Told {
+        kind: String,
+        revision: Option<String>,
+        to: Option<String>,
+        bundles: Option<serde_json::Value>,
+    }
+    let told: Told = serde_json::from_slice(line).ok()?;
+    match told.kind.as_str() {
+        "start" => told.revision,
+        "reload" => told.to,
+        "decision" => {
+            let revision = told.bundles?;
+            let revision = revision.pointer("/policies/revision")?.as_str()?;
+            Some(revision.to_owned())
+        }
+        _ => None,
+    }
 }
 
-/// What of a bundle was in force last, whatever sets without it were in force since.
-pub(super) fn last_release(journal: &Path, name: &str) -> Option<Release> {
-    let kept = list(&folder(journal)).unwrap_or_default();
+const DECISION: &[u8] = b"\"kind\":\"decision\"";
+const START: &[u8] = b"\"kind\":\"start\"";
+const RELOAD: &[u8] = b"\"kind\":\"reload\"";
+
+/// The set that was in force last.
+pub(super) fn newest(journal: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let kept = listed(journal)?;
+    Ok(kept.into_iter().next().map(|(path, ..)| path))
+}
+
+/// All bundles of the sets that are kept; those of the newest set first.
+pub(super) fn releases(journal: &Path) -> anyhow::Result<Vec<Release>> {
+    let kept = listed(journal)?;
     let releases = kept
         .iter()
         .filter_map(|(path, ..)| Generation::bundles_of(path));
-    releases.flatten().find(|release| release.name == name)
+    Ok(releases.flatten().collect())
+}
+
+/// All kept sets, the newest first. None, where none was ever kept; what cannot be read is not none.
+fn listed(journal: &Path) -> anyhow::Result<Vec<(PathBuf, u64, SystemTime)>> {
+    let folder = folder(journal);
+    match list(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        kept => kept.map_err(|error| {
+            anyhow!(
+                "journal.directory: {}: the policies that were in force cannot be read: {}",
+                folder.display(),
+                unread(&error)
+            )
+        }),
+    }
 }
 
 /// Behind the revision.
@@ -194,11 +261,12 @@ mod tests {
             );
             write(&path, &policy).unwrap();
         }
-        assert!(!are_others(folder.path(), "a"));
+        let is_new = |revision: &str| is_new(folder.path(), revision).unwrap();
+        assert!(!is_new("a"));
         fs::create_dir(super::folder(folder.path())).unwrap();
-        assert!(!are_others(folder.path(), "a"));
+        assert!(!is_new("a"));
         fs::write(super::path(folder.path(), "b"), "").unwrap();
-        assert!(are_others(folder.path(), "a") && !are_others(folder.path(), "b"));
+        assert!(is_new("a") && !is_new("b"));
     }
 
     #[test]
@@ -213,13 +281,47 @@ mod tests {
         let kept = challengers(folder.path()).join(format!("{revision}{ENDING}"));
         keep_challenger(&config, &policy);
         assert_eq!(Generation::open(&kept).unwrap().revision, revision);
-        assert!(!are_others(folder.path(), "a") && newest(folder.path()).is_none());
-        assert!(newest_releases(folder.path()).is_empty());
+        assert!(!is_new(folder.path(), "a").unwrap());
+        assert!(newest(folder.path()).unwrap().is_none());
+        assert!(releases(folder.path()).unwrap().is_empty());
         // What was in force is kept once.
         fs::remove_file(&kept).unwrap();
         keep(&config, &policy);
         keep_challenger(&config, &policy);
-        assert!(!kept.exists() && !are_others(folder.path(), revision));
+        assert!(!kept.exists() && !is_new(folder.path(), revision).unwrap());
+    }
+
+    /// Whoever took the kept sets away started what a reload had refused.
+    #[test]
+    fn the_journal_knows_what_was_in_force_where_the_kept_sets_are_gone() {
+        let journal = tempfile::tempdir().unwrap();
+        let segment = |number: u64, lines: &[&str]| {
+            let path = journal.path().join(format!("{number:020}.jsonl"));
+            fs::write(path, format!("{}\n", lines.join("\n"))).unwrap();
+        };
+        let is_new = |revision: &str| is_new(journal.path(), revision).unwrap();
+        assert!(!is_new("a"));
+        segment(1, &["{\"kind\":\"start\",\"revision\":\"a\"}"]);
+        assert!(!is_new("a") && is_new("b"));
+        let refused = "{\"kind\":\"reload\",\"ok\":false,\"from\":\"a\"}";
+        segment(2, &[refused, "{\"kind\":\"stop\"}"]);
+        assert!(!is_new("a") && is_new("b"));
+        segment(
+            4,
+            &[
+                "{\"kind\":\"reload\",\"ok\":true,\"from\":\"a\",\"to\":\"b\"}",
+                refused,
+            ],
+        );
+        assert!(is_new("a") && !is_new("b"));
+        let decided = "{\"kind\":\"decision\",\"bundles\":{\"policies\":{\"revision\":\"c\"}}}";
+        segment(9, &[decided, "{\"kind\":\"outcome\"}"]);
+        assert!(is_new("b") && !is_new("c"));
+        // What cannot be read is not none.
+        fs::write(folder(journal.path()), "").unwrap();
+        let said = format!("{:#}", super::is_new(journal.path(), "b").unwrap_err());
+        assert!(said.starts_with("journal.directory: "), "{said}");
+        assert!(releases(journal.path()).is_err() && newest(journal.path()).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::memory::{self, Known, Memory};
+use super::memory;
 use super::{activation, generations};
 use crate::bundles;
 use crate::config::Config;
@@ -105,7 +105,7 @@ fn checked(
         Some(set) if set.policy().revision() != policy.revision() => {
             activation::replay(config, &policy, Some(set.policy()))?;
         }
-        None if generations::are_others(&config.journal.directory, policy.revision()) => {
+        None if generations::is_new(&config.journal.directory, policy.revision())? => {
             first_time(config, &policy).context(NEVER_IN_FORCE)?;
         }
         _ => {}
@@ -131,7 +131,7 @@ fn first_time(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     if config.reload.require_tests {
         pass_their_tests(&sources(config)?, config)?;
     }
-    let last = generations::newest(&config.journal.directory);
+    let last = generations::newest(&config.journal.directory)?;
     let last =
         last.and_then(|path| policies_with_those_of(&path, &config.policies.entrypoints).ok());
     activation::replay(config, policy, last.as_ref())
@@ -146,8 +146,16 @@ pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Mis
     let (is_shared, now) = (is_shared(config), super::now());
     let none = BTreeMap::new();
     let all = &policies.bundles;
-    let known = is_start.then(|| Known::new(config).all());
-    bundles::prepare(&policies.state, all, is_shared, known.as_ref(), &none, now).await
+    let known = is_start.then(|| memory::known_or_nothing(config));
+    bundles::prepare(
+        &policies.state,
+        all,
+        is_shared,
+        known.as_deref(),
+        &none,
+        now,
+    )
+    .await
 }
 
 /// The same while a gate runs: it fetches those `running` by itself.
@@ -172,9 +180,12 @@ fn policies(
     config: &Config,
     in_force: Option<&Policy>,
 ) -> anyhow::Result<Policy> {
-    if config.policies.allow_rollback.is_none() {
-        let mut releases = in_force.into_iter().flat_map(Policy::releases);
-        memory::add(&mut sources.bundles, &mut releases);
+    if let Some(in_force) = in_force
+        && config.policies.allow_rollback.is_none()
+    {
+        for bundle in &mut sources.bundles {
+            memory::add(&mut bundle.before, in_force);
+        }
     }
     // What is wrong with them says where; nothing has to stand before it.
     Ok(Policy::load_all(
@@ -254,12 +265,11 @@ fn load_at(sources: &Sources) -> anyhow::Result<Policy> {
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     let policies = &config.policies;
     let is_shared = is_shared(config);
-    let mut known = Known::new(config);
+    let before = match policies.allow_rollback {
+        None if !policies.bundles.is_empty() => memory::known(config)?,
+        _ => Vec::new(),
+    };
     let bundles = policies.bundles.iter().map(|(name, bundle)| {
-        let memory = match policies.allow_rollback {
-            Some(_) => Memory::default(),
-            None => known.of(name)?,
-        };
         let file = bundle.path(&policies.state, name);
         if let Some(remote) = bundle.remote()
             && !file.exists()
@@ -271,8 +281,7 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
         }
         anyhow::Ok(Packed {
             is_shared,
-            least: memory.least,
-            formers: memory.formers,
+            before: before.clone(),
             ..bundle.packed(name, file)
         })
     });

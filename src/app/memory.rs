@@ -1,110 +1,94 @@
 //! What was in force of each bundle: told to those who load them, and kept for the next start.
 //!
-//! Two places know it: `policies.state`, and the sets of policies that are kept beside the journal. The one that knows the
-//! later bundle counts, so that neither can be set back alone. What was gone back to on purpose stands in the newest set.
-
-use std::collections::BTreeMap;
+//! Of each name it is known what was in force under it last, and where in `data` that was: in the policies of a gate that
+//! runs, else in `policies.state`, else in the sets of policies that are kept beside the journal. What the sets know beyond
+//! the state counts, too, so that neither can be set back alone; but not what somebody went back from on purpose, which
+//! stands in the state. What is in force is refused by nothing that is known: whatever would do so was gone back from.
 
 use anyhow::Context;
 
 use super::generations;
-use crate::bundles::{self, Name, Remembered};
+use crate::bundles::{self, Remembered, WentBack};
 use crate::config::Config;
-use crate::policy::{Former, Least, Packed, Policy, Release};
+use crate::policy::{Before, Policy, Release};
 use crate::value::rfc3339_millis;
 
-/// What may not be older of one bundle.
-#[derive(Default)]
-pub(super) struct Memory {
-    /// `None`: nobody knows any of it.
-    pub(super) least: Option<Least>,
-    /// Others that have no place in the configuration, where nothing is known of this one.
-    pub(super) formers: Vec<Former>,
+/// All that is known.
+pub(super) fn known(config: &Config) -> anyhow::Result<Vec<Before>> {
+    let state = &config.policies.state;
+    let (remembered, went_back) = (remembered(config)?, WentBack::read(state)?);
+    match went_back {
+        // The state of a build that did not write what was gone back from: it says alone what was in force.
+        None if !remembered.is_empty() => Ok(remembered),
+        went_back => with_kept(config, remembered, &went_back.unwrap_or_default()),
+    }
 }
 
-/// What is known of them.
-pub(super) struct Known<'a> {
-    config: &'a Config,
-    /// Of each the highest that is kept, once it is asked for.
-    highest: Option<BTreeMap<String, Least>>,
-    formers: Option<Vec<Former>>,
+/// The same, as far as it can be read, and nothing where older ones may be taken: whoever reads them says why.
+pub(super) fn known_or_nothing(config: &Config) -> Vec<Before> {
+    match config.policies.allow_rollback {
+        Some(_) => Vec::new(),
+        None => known(config).unwrap_or_default(),
+    }
 }
 
-impl<'a> Known<'a> {
-    pub(super) fn new(config: &'a Config) -> Self {
-        Self {
-            config,
-            highest: None,
-            formers: None,
+/// What the state says.
+fn remembered(config: &Config) -> anyhow::Result<Vec<Before>> {
+    let bundles = &config.policies.bundles;
+    let all = Remembered::all(&config.policies.state)?;
+    let all = all.into_iter().map(|(name, remembered)| {
+        let mut before = remembered.before(&name);
+        // Of a bundle that has its place nobody needs to know more than its name. Another may be anywhere.
+        if before.roots.is_empty() && !bundles.contains_key(&name) {
+            before.roots = vec![String::new()];
         }
-    }
-
-    /// Of one bundle.
-    pub(super) fn of(&mut self, name: &Name) -> anyhow::Result<Memory> {
-        let least = self.least(name)?;
-        let formers = match least {
-            Some(_) => Vec::new(),
-            None => self.formers().to_vec(),
-        };
-        Ok(Memory { least, formers })
-    }
-
-    /// Of all, as far as it can be read; nothing where older ones may be taken.
-    pub(super) fn all(mut self) -> BTreeMap<Name, Least> {
-        let policies = &self.config.policies;
-        let is_wanted = policies.allow_rollback.is_none();
-        let names = policies.bundles.keys().filter(|_| is_wanted);
-        let known = names.filter_map(|name| Some((name.clone(), self.least(name).ok()??)));
-        known.collect()
-    }
-
-    fn least(&mut self, name: &Name) -> anyhow::Result<Option<Least>> {
-        let journal = &self.config.journal.directory;
-        let remembered = Remembered::read(&self.config.policies.state, name)?;
-        let Some(remembered) = remembered else {
-            let highest = self
-                .highest
-                .get_or_insert_with(|| generations::newest_releases(journal));
-            return Ok(highest.get(name.as_str()).cloned());
-        };
-        let last = generations::last_release(journal, name.as_str());
-        let last = last.as_ref().and_then(Release::least);
-        Ok(Least::of(remembered.least(), last))
-    }
-
-    fn formers(&mut self) -> &[Former] {
-        let config = self.config;
-        self.formers.get_or_insert_with(|| {
-            let names: Vec<&Name> = config.policies.bundles.keys().collect();
-            let mut formers = Remembered::others(&config.policies.state, &names);
-            let kept = generations::last_releases(&config.journal.directory);
-            let is_other = |it: &&Release| !names.iter().any(|name| name.as_str() == it.name);
-            let others = kept.iter().filter(is_other);
-            formers.extend(others.filter_map(former));
-            formers
-        })
-    }
+        before
+    });
+    Ok(all.collect())
 }
 
-fn former(release: &Release) -> Option<Former> {
-    Some(Former {
-        name: release.name.clone(),
-        roots: release.roots.clone(),
-        least: release.least()?,
-    })
-}
-
-/// Bundles are no older than those that are in force, whatever is remembered.
-pub(super) fn add(bundles: &mut [Packed], in_force: &mut dyn Iterator<Item = &Release>) {
-    for release in in_force {
-        if let Some(bundle) = bundles.iter_mut().find(|it| it.name == release.name) {
-            bundle.least = Least::of(release.least(), bundle.least.take());
+/// And what the sets know that are kept, beyond what was gone back from.
+fn with_kept(
+    config: &Config,
+    mut known: Vec<Before>,
+    went_back: &WentBack,
+) -> anyhow::Result<Vec<Before>> {
+    for release in generations::releases(&config.journal.directory)? {
+        let from = went_back.0.get(&release.name);
+        if release
+            .sequence
+            .is_none_or(|it| from.is_some_and(|from| it <= *from))
+        {
             continue;
         }
-        for bundle in bundles.iter_mut().filter(|it| it.least.is_none()) {
-            bundle.formers.extend(former(release));
+        let mut kept = Before::of(&release);
+        kept.is_in_force = false;
+        let sequence = |it: &Before| it.least.as_ref().map(|it| it.sequence);
+        let mut is_known = false;
+        for it in known.iter_mut().filter(|it| it.name == kept.name) {
+            // It was set back: what it says was in force last was not.
+            it.is_in_force &= sequence(it) >= sequence(&kept);
+            if it.roots == kept.roots {
+                is_known = true;
+                if sequence(it) < sequence(&kept) {
+                    it.least.clone_from(&kept.least);
+                }
+            }
+        }
+        if !is_known {
+            known.push(kept);
         }
     }
+    Ok(known)
+}
+
+/// What a gate has in force it knows better than anybody.
+pub(super) fn add(known: &mut Vec<Before>, in_force: &Policy) {
+    for before in &mut *known {
+        before.is_in_force = false;
+    }
+    known.retain(|it| in_force.releases().all(|release| release.name != it.name));
+    known.extend(in_force.releases().map(Before::of));
 }
 
 /// The bundles with a sequence of which nobody knows an earlier one: an older one would have been taken as well.
@@ -114,26 +98,16 @@ pub(super) fn without(
     policy: &Policy,
     in_force: Option<&Policy>,
 ) -> anyhow::Result<Vec<String>> {
-    let mut known = Known::new(config);
-    let mut without = Vec::new();
-    for release in policy.releases().filter(|it| it.sequence.is_some()) {
-        let mut names = config.policies.bundles.keys();
-        let Some(name) = names.find(|name| name.as_str() == release.name) else {
-            continue;
-        };
-        // What may be gone behind is known all the same.
-        let memory = known.of(name)?;
-        let is_measured = |former: Former| former.overlaps(&release.roots);
-        let before = in_force.into_iter().flat_map(Policy::releases);
-        let mut before = before.filter(|it| it.sequence.is_some());
-        let is_known = memory.least.is_some()
-            || memory.formers.into_iter().any(is_measured)
-            || before.any(|it| it.name == release.name || former(it).is_some_and(is_measured));
-        if !is_known {
-            without.push(release.name.clone());
-        }
+    let mut known = known(config)?;
+    if let Some(in_force) = in_force {
+        add(&mut known, in_force);
     }
-    Ok(without)
+    let is_unknown = |release: &&Release| {
+        let mut known = known.iter().filter(|it| it.least.is_some());
+        release.sequence.is_some() && !known.any(|it| it.concerns(&release.name, &release.roots))
+    };
+    let without = policy.releases().filter(is_unknown);
+    Ok(without.map(|release| release.name.clone()).collect())
 }
 
 /// Right when a gate starts for the first time, or has a new bundle, and never again.
@@ -150,12 +124,43 @@ pub(super) fn say_without(names: &[String], policy: &Policy) {
 /// Remembers which bundles are in force: after this, older ones are refused. One that cannot be remembered keeps no
 /// other from it; the first of them is told.
 pub(super) fn remember(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+    go_back(config, policy)?;
     let remembered: Vec<_> = policy
         .releases()
         .map(|release| remember_one(config, release))
         .collect();
     remembered.into_iter().collect::<anyhow::Result<()>>()?;
     forget(config, policy)
+}
+
+/// Remembers what would refuse what is in force now: it was gone back from, whether the state says why or a build before
+/// did not know it.
+fn go_back(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+    let policies = &config.policies;
+    let (remembered, before) = (remembered(config)?, WentBack::read(&policies.state)?);
+    let is_remote = |name: &str| {
+        let mut bundles = policies.bundles.iter();
+        bundles.any(|(it, bundle)| it.as_str() == name && bundle.remote().is_some())
+    };
+    let mut releases = policy.releases();
+    if remembered.is_empty() && !releases.any(|it| it.sequence.is_some() || is_remote(&it.name)) {
+        return Ok(());
+    }
+    let is_first = before.is_none();
+    let before = before.unwrap_or_default();
+    let mut now = before.clone();
+    for known in with_kept(config, remembered, &before)? {
+        if let Some(least) = &known.least
+            && policy.releases().any(|release| known.refuses(release))
+        {
+            let from = now.0.entry(known.name.clone()).or_default();
+            *from = least.sequence.max(*from);
+        }
+    }
+    if is_first || now != before {
+        now.write(&policies.state)?;
+    }
+    Ok(())
 }
 
 fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
@@ -171,6 +176,7 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
         sequence: release.sequence,
         content: release.content.clone(),
         roots: release.roots.clone(),
+        rego: release.has_rego,
         ..Remembered::default()
     };
     // First what the next start takes: it must not be older than what is remembered.
@@ -191,20 +197,26 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Forgets bundles that others have taken the place of: what owns all that they owned and is no older, or what somebody
-/// went back to on purpose.
+/// Bundles that are not in force any more: nothing older may come in their place, however late. What somebody went back from
+/// is forgotten.
 fn forget(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     let policies = &config.policies;
-    let names: Vec<&Name> = policies.bundles.keys().collect();
-    for former in Remembered::others(&policies.state, &names) {
-        let is_replaced = |release: &Release| match &policies.allow_rollback {
-            Some(_) => former.overlaps(&release.roots),
-            None => {
-                former.is_within(&release.roots) && release.sequence >= Some(former.least.sequence)
-            }
-        };
-        if policy.releases().any(is_replaced) {
-            Remembered::forget(&policies.state, &former.name).context("policies.state")?;
+    let known = remembered(config)?;
+    for (name, last) in Remembered::all(&policies.state)? {
+        if policies.bundles.contains_key(&name) {
+            continue;
+        }
+        let its = known.iter().find(|it| it.name == name.as_str());
+        if its.is_some_and(|its| policy.releases().any(|release| its.refuses(release))) {
+            Remembered::forget(&policies.state, &name).context("policies.state")?;
+        } else if !last.gone {
+            let gone = |last: Option<Remembered>| {
+                Some(Remembered {
+                    gone: true,
+                    ..last?
+                })
+            };
+            Remembered::change(&policies.state, &name, gone)?;
         }
     }
     Ok(())

@@ -78,6 +78,8 @@ struct PutAside {
     are_others: bool,
     /// The files are as they are in force.
     are_back: bool,
+    /// What servers have is in force, beside files as they were.
+    is_beside: bool,
 }
 
 /// What was read, and cannot be put in force.
@@ -246,6 +248,9 @@ impl Reloader {
                     let aside;
                     (aside, unrecorded) = Box::pin(self.refused(&source, of, unrecorded)).await;
                     again = aside.are_others.then_some(Trigger::Bundle);
+                    if aside.is_beside {
+                        loaded.fetched = seen.fetched;
+                    }
                     // What comes again is tried again, also where nobody looks at files meanwhile.
                     refused = refused.filter(|_| !aside.are_back);
                 }
@@ -278,11 +283,12 @@ impl Reloader {
     ) -> (PutAside, Option<Record>) {
         let Refused { error, trigger, .. } = &refused;
         let before = self.state.in_force.load_full();
-        let (mut why, mut waiting) = (None, &*refused.waiting);
+        let (mut why, mut waiting, mut is_beside) = (None, &*refused.waiting, false);
         match self.read_beside(source, &refused).await {
             Some(Ok(fresh)) => {
                 unrecorded = Box::pin(self.put_in_force(fresh, Vec::new(), *trigger)).await;
                 waiting = &[];
+                is_beside = true;
             }
             Some(Err(error)) => why = Some(error),
             None => {}
@@ -291,7 +297,11 @@ impl Reloader {
         self.refuse(error, *trigger, &before).await;
         let why = why.as_ref().unwrap_or(error);
         let aside = self.put_all_aside(source, waiting, why, refused.loaded);
-        (aside.await, unrecorded)
+        let aside = PutAside {
+            is_beside,
+            ..aside.await
+        };
+        (aside, unrecorded)
     }
 
     /// Waits until there is something to look at, at once where that has to be done `again`, and until the gate has rested.
@@ -381,6 +391,7 @@ impl Reloader {
         PutAside {
             are_others,
             are_back,
+            is_beside: false,
         }
     }
 

@@ -359,6 +359,10 @@ fn unsaid(what: Unknown) -> &'static str {
             "caller.recent: zeros stand for it, and policies judge by it; give it as subject.properties.recent, or who calls \
              by type jwt or spiffe, or by issuer and subject of a certificate"
         }
+        Unknown::Team => {
+            "caller.teams: data.callers has no team of a name that is said, so nobody belongs to it; policies, modes and \
+             exceptions that name it apply as if it were there"
+        }
         Unknown::Token => {
             "token.current: the token was not looked up, and policies judge by it; give it as resource.properties.current"
         }

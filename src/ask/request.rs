@@ -192,6 +192,9 @@ impl Entities<'_> {
                 ("teams", Value::Array(teams)) => {
                     for team in teams {
                         let team = team.as_str().ok_or_else(|| wrong(name, "list of texts"))?;
+                        if team.trim().is_empty() {
+                            return Err(wrong(name, "list of names: one is empty"));
+                        }
                         who.teams.push(team.to_owned());
                     }
                 }
@@ -424,6 +427,11 @@ fn certificate(members: Value, now: Timestamp) -> Result<crate::listener::Certif
         )
     };
     let members: supposed::Members = serde_json::from_value(members).map_err(|_other| wrong())?;
+    if !members.has_name() {
+        let message = "subject.properties.certificate says nobody: give its subject, spiffe_id, fingerprint, or a name in dns, \
+                       uris or emails";
+        return Err(Flaw::new(400, message));
+    }
     members.certificate(&text, now).map_err(|_no_time| wrong())
 }
 

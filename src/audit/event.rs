@@ -316,6 +316,9 @@ pub struct Reload {
     /// What changed in the configuration and needs a restart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restart: Vec<&'static str>,
+    /// Policies that were in force before and are no more, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
     #[serde(flatten)]
     pub configured: Configured,
     /// Why it is not in force.

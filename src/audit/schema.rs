@@ -103,7 +103,8 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("from", text.clone()),
         ("to?", text.clone()),
         ("changed", texts.clone()),
-        ("restart?", texts),
+        ("restart?", texts.clone()),
+        ("gone?", texts),
         ("error?", text.clone()),
     ];
     vec![

@@ -62,8 +62,7 @@ impl Challenger {
                         signature: signer.map_or(Signature::None, Signature::By),
                         roots: None,
                         is_shared: false,
-                        least: None,
-                        formers: Vec::new(),
+                        before: Vec::new(),
                     }],
                     ..Sources::default()
                 }

@@ -227,8 +227,7 @@ impl Config {
             signature: signer.map_or(Signature::None, Signature::By),
             roots: self.roots.clone(),
             is_shared: false,
-            least: None,
-            formers: Vec::new(),
+            before: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What of each bundle was in force last, in a file each, so that it is known after a restart: an older one is refused.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::Name;
-use crate::policy::{Former, Least};
+use crate::policy::{Before, Least};
 use crate::value::{unread, unwritten};
 
 /// What was in force last.
@@ -26,12 +27,51 @@ pub struct Remembered {
     /// What it owned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roots: Vec<String>,
+    /// Whether it had policies, or what they share.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub rego: bool,
+    /// Another set is in force since, without a bundle of this name.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub gone: bool,
     /// When it was put in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// When its server last said that this is the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vouched: Option<Vouched>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
+fn is_not(is: &bool) -> bool {
+    !is
+}
+
+/// The highest sequences that somebody went back from on purpose, by the names of the bundles: of the sets that are kept,
+/// only those beyond count.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct WentBack(pub BTreeMap<String, u64>);
+
+impl WentBack {
+    /// `None`: nobody has written it yet.
+    pub fn read(state: &Path) -> Result<Option<Self>, StateError> {
+        let path = state.join(WENT_BACK);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StateError::Read { path, error }),
+        };
+        let read = serde_json::from_str(&text).map_err(|error| StateError::Damaged {
+            path,
+            reason: error.to_string(),
+        });
+        read.map(Some)
+    }
+
+    pub fn write(&self, state: &Path) -> Result<(), StateError> {
+        let text = serde_json::json!(self).to_string();
+        replace(&state.join(WENT_BACK), format!("{text}\n").as_bytes()).map_err(StateError::Write)
+    }
 }
 
 /// A server's word for a bundle.
@@ -102,30 +142,46 @@ impl Remembered {
         replace(&path, format!("{text}\n").as_bytes()).map_err(StateError::Write)
     }
 
-    /// What is remembered of bundles under other names than these, as far as it can be read.
-    pub fn others(state: &Path, names: &[&Name]) -> Vec<Former> {
-        let entries = fs::read_dir(state).into_iter().flatten().flatten();
-        let found = entries.filter_map(|entry| {
-            let file = entry.file_name();
-            let name = file.to_str()?.strip_suffix(ENDING)?;
-            let name = Name::try_from(name.to_owned()).ok()?;
-            if names.contains(&&name) {
-                return None;
+    /// All that is remembered, by name.
+    pub fn all(state: &Path) -> Result<Vec<(Name, Self)>, StateError> {
+        let unread = |error| StateError::Read {
+            path: state.to_owned(),
+            error,
+        };
+        let entries = match fs::read_dir(state) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(unread)?,
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let file = entry.map_err(unread)?.file_name();
+            let name = file.to_str().and_then(|file| file.strip_suffix(ENDING));
+            let Some(name) = name.and_then(|name| Name::try_from(name.to_owned()).ok()) else {
+                continue;
+            };
+            if let Some(remembered) = Self::read(state, &name)? {
+                all.push((name, remembered));
             }
-            let remembered = Self::read(state, &name).ok()??;
-            Some(Former {
-                name: name.to_string(),
-                least: remembered.least()?,
-                roots: remembered.roots,
-            })
-        });
-        found.collect()
+        }
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(all)
+    }
+
+    /// What may not be older, of a bundle that has this name.
+    pub fn before(&self, name: &Name) -> Before {
+        Before {
+            name: name.to_string(),
+            roots: self.roots.clone(),
+            least: self.least(),
+            has_rego: self.rego,
+            is_in_force: !self.gone,
+        }
     }
 
     /// Forgets one.
-    pub fn forget(state: &Path, name: &str) -> io::Result<()> {
+    pub fn forget(state: &Path, name: &Name) -> io::Result<()> {
         let _one = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        match fs::remove_file(state.join(format!("{name}{ENDING}"))) {
+        match fs::remove_file(path(state, name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -175,6 +231,8 @@ fn replace_by<'a>(
 
 /// Of a file, behind the name of its bundle.
 const ENDING: &str = ".json";
+/// No bundle has such a name.
+const WENT_BACK: &str = "went.back.json";
 static WRITING: Mutex<()> = Mutex::new(());
 static CHANGING: Mutex<()> = Mutex::new(());
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::remembered::replace;
 use super::{Config, Name, Remembered, Vouched};
-use crate::policy::{Least, Packed};
+use crate::policy::{Before, Packed};
 use crate::value::Sha256Hex;
 
 /// What a server said of what was fetched.
@@ -210,16 +210,20 @@ impl Stored {
     }
 
     /// Only what is no older than that may be read.
-    pub(super) fn not_older(&mut self, least: Option<Least>) {
-        self.packed.least = least;
+    pub(super) fn not_older(&mut self, before: &[Before]) {
+        self.packed.before = before.to_vec();
     }
 
     /// For a start: what was in force last, and nothing that came later. What is known to have been in force stays, though
     /// that could not be kept.
     pub(super) fn restore(&self) -> io::Result<()> {
         let current = fs::read(&self.current).unwrap_or_default();
-        let least = self.packed.least.as_ref();
-        if least.is_some_and(|least| least.digest == Sha256Hex::of(&current).as_str()) {
+        let before = self.packed.before.iter();
+        let own = before.filter(|it| it.name == self.packed.name);
+        let highest = own
+            .filter_map(|it| it.least.as_ref())
+            .max_by_key(|it| it.sequence);
+        if highest.is_some_and(|it| it.digest == Sha256Hex::of(&current).as_str()) {
             return Ok(());
         }
         match fs::read(self.good()) {

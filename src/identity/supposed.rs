@@ -26,6 +26,14 @@ pub struct Members {
 }
 
 impl Members {
+    /// Whether it names somebody.
+    pub fn has_name(&self) -> bool {
+        let one = [&self.subject, &self.spiffe_id, &self.fingerprint];
+        let many = [&self.dns, &self.uris, &self.emails, &self.addresses];
+        let mut all = one.into_iter().chain(many.into_iter().flatten());
+        all.any(|name| !name.is_empty())
+    }
+
     /// A certificate that says no more than this, and that is good today; `text` has all of it.
     pub fn certificate(self, text: &str, now: Timestamp) -> Result<Certificate, jiff::Error> {
         let spiffe_id = Some(self.spiffe_id).filter(|id| !id.is_empty());

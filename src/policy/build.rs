@@ -166,8 +166,7 @@ fn read_back(bytes: &[u8], name: &Path) -> Result<String, LoadError> {
         signature: Signature::Unchecked,
         roots: None,
         is_shared: false,
-        least: None,
-        formers: Vec::new(),
+        before: Vec::new(),
     };
     tree.add_archive(Archive::read(bytes), &bundle);
     let mut problems = std::mem::take(&mut tree.unread);

@@ -18,14 +18,39 @@ use crate::policy::{Policy, Verdict};
 use crate::value::Holder;
 
 /// Judges the newest decisions of a journal again, so many at most: those that a policy has judged before, and that
-/// Dynatrace did not turn away for their credential. Decisions beyond 64 MiB, and what is older than 1 GiB of records, are
-/// not looked at. On this thread: it is for a gate that serves meanwhile.
+/// Dynatrace did not turn away for their credential. On this thread: it is for a gate that serves meanwhile.
 ///
 /// Of one caller, or one address of those who have proven nothing, there is no more than a tenth, as long as there are
-/// others: nobody fills the place of all by asking again and again.
+/// others: nobody fills the place of all by asking again and again. The same holds for what the look costs: of the 64 MiB
+/// that are held of one segment, and of the 1 GiB of records after which the look ends, each caller fills a tenth at
+/// most. Where a bound ended the look all the same, the report says so.
 ///
 /// Also compared is what becomes of them from `now` on, by the candidate and by what is `in_force`.
 pub fn newest(
+    journal: &Path,
+    candidate: &Policy,
+    in_force: Option<&Policy>,
+    now: Timestamp,
+    decisions: usize,
+) -> io::Result<Report> {
+    newest_within(MOST, journal, candidate, in_force, now, decisions)
+}
+
+/// What a look may cost, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    /// Of lines that are held at once.
+    pub(super) held: usize,
+    /// Of those beyond a share.
+    pub(super) spare: usize,
+    /// Of records that are read: of one no more than its part counts.
+    pub(super) read: usize,
+    /// And whoever they are of.
+    pub(super) read_at_all: usize,
+}
+
+pub(super) fn newest_within(
+    most: Most,
     journal: &Path,
     candidate: &Policy,
     in_force: Option<&Policy>,
@@ -41,15 +66,17 @@ pub fn newest(
     let mut report = Report::new(candidate.policy().revision());
     let wanted = u64::try_from(decisions).unwrap_or(u64::MAX);
     let mut look = Look {
-        room: MOST_BYTES,
-        left: MOST_READ,
+        most,
+        left: most.read,
+        read: BTreeMap::new(),
         share: (decisions / SHARES).max(1),
-        most: decisions,
+        wanted: decisions,
         taken: BTreeMap::new(),
         spare: Held::default(),
         turned_away: BTreeSet::new(),
     };
-    for path in segments(journal)?.iter().rev() {
+    let segments = segments(journal)?;
+    for path in segments.iter().rev() {
         let Some(segment) = first_record(path) else {
             continue;
         };
@@ -57,39 +84,55 @@ pub fn newest(
         for (seq, (who, line)) in judged.lines.into_iter().rev() {
             let taken = look.taken.entry(who.clone()).or_default();
             if *taken >= look.share {
-                look.spare(seq, who, line);
+                if look.spare(seq, who, line) {
+                    report.ended_by = Some(Bound::Held);
+                }
                 continue;
             }
             *taken += 1;
-            look.room = look.room.saturating_sub(line.len());
             candidate.judge(&line, &options, &mut report);
             if report.replayed >= wanted {
+                report.ended_by = None;
                 return Ok(report);
             }
         }
-        if look.room == 0 || look.left == 0 {
+        let has_read_all = look.read.values().sum::<usize>() >= most.read_at_all;
+        if (look.left == 0 || has_read_all) && segments.first() != Some(path) {
+            report.ended_by = Some(Bound::Read);
             break;
         }
     }
     // There are not as many others.
     for (_who, line) in look.spare.lines.into_values().rev() {
-        if look.room == 0 || report.replayed >= wanted {
-            break;
+        if report.replayed >= wanted {
+            report.ended_by = None;
+            return Ok(report);
         }
-        look.room = look.room.saturating_sub(line.len());
         candidate.judge(&line, &options, &mut report);
     }
     Ok(report)
 }
 
+/// What ended a look at the newest decisions before there were enough.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Bound {
+    /// As many records were read as are read at most.
+    Read,
+    /// Decisions were too large to be held.
+    Held,
+}
+
 /// How much may still be looked at, and what was seen behind it.
 struct Look {
-    room: usize,
+    most: Most,
+    /// Bytes of records that may still be read.
     left: usize,
+    /// What was read of each, in bytes: the rest of a journal has one part together.
+    read: BTreeMap<Who, usize>,
     /// Decisions of one, before those of others.
     share: usize,
     /// Decisions that are wanted.
-    most: usize,
+    wanted: usize,
     taken: BTreeMap<Who, usize>,
     /// The newest beyond a share.
     spare: Held,
@@ -107,6 +150,31 @@ struct Held {
     bytes: usize,
 }
 
+/// What is held of one in a segment: numbers, and their bytes.
+#[derive(Default)]
+struct Mine {
+    numbers: VecDeque<(u64, usize)>,
+    bytes: usize,
+}
+
+impl Mine {
+    fn push(&mut self, number: u64, bytes: usize) {
+        self.numbers.push_back((number, bytes));
+        self.bytes += bytes;
+    }
+
+    /// The oldest, where there are more than its share; the newest stays.
+    fn beyond(&mut self, share: usize, bytes: usize) -> Option<u64> {
+        let is_beyond = self.numbers.len() > share || self.bytes > bytes;
+        if !is_beyond || self.numbers.len() < 2 {
+            return None;
+        }
+        let (number, bytes) = self.numbers.pop_front()?;
+        self.bytes -= bytes;
+        Some(number)
+    }
+}
+
 impl Held {
     fn insert(&mut self, seq: u64, who: Who, line: Vec<u8>) {
         self.bytes += line.len();
@@ -121,22 +189,38 @@ impl Held {
         removed
     }
 
-    /// Takes away the oldest, until the rest fits.
-    fn fit(&mut self, most: usize, bytes: usize) {
+    /// Takes away the oldest, until the rest fits. Whether any were for their size.
+    fn fit(&mut self, most: usize, bytes: usize) -> bool {
+        let mut is_any = false;
         while self.lines.len() > most || self.bytes > bytes {
+            is_any |= self.lines.len() <= most;
             let Some((_, (_, line))) = self.lines.pop_first() else {
-                return;
+                break;
             };
             self.bytes -= line.len();
         }
+        is_any
     }
 }
 
 impl Look {
     /// Keeps one that is beyond a share.
-    fn spare(&mut self, seq: u64, who: Who, line: Vec<u8>) {
+    fn spare(&mut self, seq: u64, who: Who, line: Vec<u8>) -> bool {
         self.spare.insert(seq, who, line);
-        self.spare.fit(self.most, MOST_SPARE);
+        self.spare.fit(self.wanted, self.most.spare)
+    }
+
+    /// Counts what was read of one, as far as it has not filled its part already.
+    fn has_read(&mut self, who: &str, bytes: usize) {
+        let part = self.most.read / SHARES;
+        let Some(read) = self.read.get_mut(who) else {
+            self.left = self.left.saturating_sub(bytes.min(part));
+            self.read.insert(who.to_owned(), bytes);
+            return;
+        };
+        let rest = part.saturating_sub(*read);
+        *read += bytes;
+        self.left = self.left.saturating_sub(bytes.min(rest));
     }
 
     /// The newest decisions of policies in one segment, by their numbers: those that have an input and a verdict. What was
@@ -146,11 +230,11 @@ impl Look {
         let from = Place { segment, offset: 0 };
         let mut lines = Lines::from(journal, from).over_damage();
         let mut found = Held::default();
-        let mut of: BTreeMap<Who, VecDeque<u64>> = BTreeMap::new();
+        let mut of: BTreeMap<Who, Mine> = BTreeMap::new();
+        let mut is_cut = false;
         while let Some(line) = lines.next_line()?
             && line.place.segment == segment
         {
-            self.left = self.left.saturating_sub(line.bytes.len());
             // In a text of somebody else, the quotation marks would have backslashes.
             let has = |member: &[u8]| memmem::find(&line.bytes, member).is_some();
             if has(OUTCOME)
@@ -165,28 +249,32 @@ impl Look {
                 }
             }
             if !(has(DECISION) && has(INPUT)) {
+                self.has_read(OTHERS, line.bytes.len());
                 continue;
             }
             let Ok(asked) = serde_json::from_slice::<Asked>(&line.bytes) else {
                 report.damaged += 1;
+                self.has_read(OTHERS, line.bytes.len());
                 continue;
             };
-            let seq = asked.seq;
+            let (seq, who) = (asked.seq, asked.who());
+            self.has_read(&who, line.bytes.len());
             if self.turned_away.remove(&seq) {
                 continue;
             }
-            let who = asked.who();
             // Here already: many of one would else push out those of others that are older.
             let mine = of.entry(who.clone()).or_default();
-            mine.push_back(seq);
+            mine.push(seq, line.bytes.len());
             found.insert(seq, who, line.bytes);
-            if mine.len() > self.share
-                && let Some(oldest) = mine.pop_front()
-                && let Some((who, line)) = found.remove(oldest)
-            {
-                self.spare(oldest, who, line);
+            while let Some(oldest) = mine.beyond(self.share, self.most.held / SHARES) {
+                if let Some((who, line)) = found.remove(oldest) {
+                    is_cut |= self.spare(oldest, who, line);
+                }
             }
-            found.fit(usize::MAX, self.room);
+            is_cut |= found.fit(usize::MAX, self.most.held);
+        }
+        if is_cut {
+            report.ended_by = Some(Bound::Held);
         }
         Ok(found)
     }
@@ -276,11 +364,13 @@ fn turned_away(line: &[u8]) -> Option<u64> {
 const DECISION: &[u8] = b"\"kind\":\"decision\"";
 const OUTCOME: &[u8] = b"\"kind\":\"outcome\"";
 const INPUT: &[u8] = b"\"input\":{";
-/// Of lines that are held at once.
-const MOST_BYTES: usize = 64 << 20;
-/// Of those beyond a share.
-const MOST_SPARE: usize = 32 << 20;
+/// Who has asked for what no policy has judged: nobody.
+const OTHERS: &str = "";
+const MOST: Most = Most {
+    held: 64 << 20,
+    spare: 32 << 20,
+    read: 1 << 30,
+    read_at_all: 8 << 30,
+};
 /// Each who asks has one of so many, before others.
 const SHARES: usize = 10;
-/// Of records that are read.
-const MOST_READ: usize = 1 << 30;

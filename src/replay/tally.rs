@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::newest::Bound;
 use super::wanted::Met;
 use crate::audit::lines::Unreadable;
 use crate::audit::pseudonym::{Differing, Said};
@@ -33,6 +34,9 @@ pub struct Report {
     /// Of the newest, how many are left out: Dynatrace has turned them away for their credential.
     #[serde(skip)]
     pub turned_away: u64,
+    /// Of the newest, what left out others that are there.
+    #[serde(skip)]
+    pub ended_by: Option<Bound>,
     /// Lines that are no records.
     pub damaged: u64,
     /// The rest of each compressed segment that cannot be read.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::newest::{Most, newest_within};
 use super::*;
 use crate::policy::{AnswersFor, Input, Trusted, Verdict};
 
@@ -898,6 +899,100 @@ fn one_who_asks_without_end_does_not_fill_the_newest() {
     let journal = Journal::of(others("token.create").chain(one));
     let lenient = of("deny contains \"no\" if input.operation == \"nothing\"");
     assert_eq!(newest_of(&journal, &lenient, &old).new_allows, 5);
+}
+
+/// A few callers who send much filled the room of all, or the look ended behind their records.
+#[test]
+fn those_who_send_much_leave_room_for_others() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let asked = |operation: &str, token: &str, junk: usize| {
+        let caller = json!({"address": "10.0.0.1", "token": {"id": token, "kind": "api-token"}});
+        let mut record = decided(
+            &old,
+            &input(json!({"operation": operation, "caller": caller})),
+        );
+        record["junk"] = json!("x".repeat(junk));
+        record
+    };
+    let normal = (0..30).map(|n| asked("token.create", &format!("dt0c01.B{}", n % 5), 0));
+    let fresh = (0..140).map(|n| asked("token.update", &format!("dt0c01.A{}", n % 7), 2000));
+    let journal = Journal::of(normal.chain(fresh));
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    let look =
+        |most: Most| newest_within(most, journal.0.path(), &new, Some(&old), now, 200).unwrap();
+    let wide = Most {
+        held: 100_000,
+        spare: 50_000,
+        read: 1 << 20,
+        read_at_all: 1 << 30,
+    };
+    // Of 140 long ones there is room for less than a third, and no short one is left out for them.
+    let report = look(wide);
+    assert_eq!(report.new_denials, 30, "{report:#?}");
+    assert!(report.replayed < 100, "{report:#?}");
+    assert_eq!(report.ended_by, Some(Bound::Held));
+    let report = look(Most {
+        held: 1 << 20,
+        spare: 1 << 20,
+        ..wide
+    });
+    assert_eq!((report.replayed, report.ended_by), (170, None));
+}
+
+#[test]
+fn a_look_goes_on_behind_the_records_of_one_who_sends_much() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let asked = |operation: &str, token: &str, junk: usize| {
+        let caller = json!({"address": "10.0.0.1", "token": {"id": token, "kind": "api-token"}});
+        let mut record = decided(
+            &old,
+            &input(json!({"operation": operation, "caller": caller})),
+        );
+        record["junk"] = json!("x".repeat(junk));
+        record
+    };
+    let journal = Journal::of([asked("token.create", "dt0c01.B", 0)]);
+    // Segments behind it: by one, then by as many as there are parts.
+    let add = |number: u64, token: &str| {
+        let mut record = asked("token.update", token, 20_000);
+        record["seq"] = json!(number);
+        let path = journal.0.path().join(format!("{number:020}.jsonl"));
+        std::fs::write(path, format!("{record}\n")).unwrap();
+    };
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    let most = Most {
+        held: 1 << 20,
+        spare: 1 << 20,
+        read: 50_000,
+        read_at_all: 1 << 20,
+    };
+    let look =
+        |most: Most| newest_within(most, journal.0.path(), &new, Some(&old), now, 100).unwrap();
+    (2..=7).for_each(|number| add(number, "dt0c01.A"));
+    let report = look(most);
+    assert_eq!(
+        (report.new_denials, report.ended_by),
+        (1, None),
+        "{report:#?}"
+    );
+    let report = look(Most {
+        read_at_all: 60_000,
+        ..most
+    });
+    assert_eq!(
+        (report.new_denials, report.ended_by),
+        (0, Some(Bound::Read)),
+        "{report:#?}"
+    );
+    (8..=20).for_each(|number| add(number, &format!("dt0c01.A{number}")));
+    let report = look(most);
+    assert_eq!(
+        (report.new_denials, report.ended_by),
+        (0, Some(Bound::Read)),
+        "{report:#?}"
+    );
 }
 
 /// As `audit query` means `--caller`, `--certificate`, `--claim`, `--client` and `--token`.

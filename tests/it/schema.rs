@@ -326,6 +326,7 @@ fn events() -> Vec<Value> {
             to: full.then(text),
             changed: vec!["policies"],
             restart: if full { vec!["listener"] } else { Vec::new() },
+            gone: if full { vec![text()] } else { Vec::new() },
             configured: if full {
                 configured()
             } else {

@@ -5,7 +5,7 @@ use anyhow::{anyhow, bail};
 use crate::app::now;
 use crate::config::Config;
 use crate::policy::Policy;
-use crate::replay::{self, Change, Report};
+use crate::replay::{self, Bound, Change, Report};
 use crate::value::unread;
 
 /// Judges the newest decisions of the journal again, and refuses policies that would have decided too many otherwise.
@@ -123,13 +123,27 @@ fn callers(report: &Report, change: Change) -> String {
 /// What was not looked at may be decided otherwise.
 fn say_what_was_not_judged(report: &Report, wanted: usize) {
     let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
-    if report.replayed < wanted {
-        tracing::warn!(
+    let (judged, damaged) = (report.replayed, report.damaged);
+    match report.ended_by {
+        _ if judged >= wanted => {}
+        None => tracing::warn!(
             wanted,
-            judged = report.replayed,
-            damaged = report.damaged,
+            judged,
+            damaged,
             "the journal has fewer decisions that policies can judge again than policies.activation.replay asks for"
-        );
+        ),
+        Some(Bound::Read) => tracing::warn!(
+            wanted,
+            judged,
+            damaged,
+            "the journal has older decisions that the new policies did not judge: newer records are too many to be read"
+        ),
+        Some(Bound::Held) => tracing::warn!(
+            wanted,
+            judged,
+            damaged,
+            "the journal has more decisions that the new policies did not judge: they are too large to be held at once"
+        ),
     }
     for (policy, reasons) in &report.not_by {
         for (reason, decisions) in reasons {

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -41,6 +42,22 @@ impl Place {
         };
         let built = build(&[source], &recipe, Path::new("b")).unwrap();
         std::fs::write(self.path("b.tar.gz"), built.bytes).unwrap();
+    }
+
+    /// One without policies.
+    fn put_data(&self, sequence: u64, root: &str) {
+        let manifest = format!(
+            "{{\"roots\": [\"dtgate/{root}\"], \"metadata\": {{\"dtgate\": {{\"sequence\": {sequence}}}}}}}"
+        );
+        let file = std::fs::File::create(self.path("b.tar.gz")).unwrap();
+        let packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        let mut archive = tar::Builder::new(packed);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(manifest.len() as u64);
+        header.set_mode(0o600);
+        let added = archive.append_data(&mut header, ".manifest", manifest.as_bytes());
+        added.unwrap();
+        archive.into_inner().unwrap().finish().unwrap();
     }
 }
 
@@ -87,7 +104,6 @@ fn a_state_that_was_set_back_opens_no_way_back() {
     // Sets without the bundle change nothing.
     place.put(Some(7), "b");
     assert_eq!(taken(&place.config("other", "")), "");
-    std::fs::write(&state, &old).unwrap();
     place.put(Some(0), "a");
     assert!(taken(&config).contains("its sequence is 0, and 1 was"));
 }
@@ -100,7 +116,7 @@ fn the_set_that_is_put_in_force_is_the_newest_whatever_the_clock_says() {
     for sequence in [1, 2, 1, 2, 1] {
         place.put(Some(sequence), "a");
         assert_eq!(taken(&config), "");
-        let newest = generations::last_releases(&journal);
+        let newest = generations::releases(&journal).unwrap();
         assert_eq!(newest[0].sequence, Some(sequence));
         // Somebody sets the clock back an hour.
         for (path, _, modified) in generations::list(&generations::folder(&journal)).unwrap() {
@@ -109,6 +125,71 @@ fn the_set_that_is_put_in_force_is_the_newest_whatever_the_clock_says() {
             file.set_modified(later).unwrap();
         }
     }
+}
+
+/// What somebody went back to on purpose was refused again where its set could not be kept, or the journal was copied.
+#[test]
+fn what_was_gone_back_from_on_purpose_counts_no_more() {
+    for is_kept in [false, true] {
+        let place = Place::new();
+        let config = place.config("platform", "");
+        let back = place.config("platform", "allow_rollback = 'incident 4711'");
+        place.put(Some(9), "a");
+        assert_eq!(taken(&config), "");
+        place.put(Some(7), "a");
+        let policy = load(&back).unwrap();
+        if is_kept {
+            generations::keep(&back, &policy);
+        }
+        remember(&back, &policy).unwrap();
+        // Copied, and the older one first.
+        let folder = generations::folder(&place.path("journal"));
+        for (number, (path, ..)) in generations::list(&folder).unwrap().into_iter().enumerate() {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            let later = std::time::Duration::from_hours(600_000 + number as u64);
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH + later)
+                .unwrap();
+        }
+        assert_eq!(taken(&config), "");
+        place.put(Some(6), "a");
+        assert!(taken(&config).contains("its sequence is 6, and 7 was"));
+        // What came behind it counts, also for a state that was set back.
+        let old = std::fs::read(place.path("state/platform.json")).unwrap();
+        place.put(Some(10), "a");
+        assert_eq!(taken(&config), "");
+        std::fs::write(place.path("state/platform.json"), old).unwrap();
+        place.put(Some(8), "a");
+        assert!(taken(&config).contains("its sequence is 8, and 10 was"));
+    }
+}
+
+/// A build before wrote nothing of what was gone back from: what it says was in force is believed.
+#[test]
+fn a_state_of_the_build_before_is_taken_as_it_is() {
+    let place = Place::new();
+    let config = place.config("platform", "");
+    for sequence in [9, 7] {
+        place.put(Some(sequence), "a");
+        let policy = load(&place.config("platform", "allow_rollback = 'a test'")).unwrap();
+        generations::keep(&config, &policy);
+        remember(&config, &policy).unwrap();
+    }
+    std::fs::remove_file(place.path("state/went.back.json")).unwrap();
+    assert_eq!(taken(&config), "");
+    assert!(place.path("state/went.back.json").exists());
+    assert_eq!(taken(&config), "");
+    // It did not say what a bundle owned: it may be anything.
+    let unknown = |name: &str, sequence: u64| {
+        let text = format!("{{\"digest\": \"00\", \"sequence\": {sequence}}}");
+        std::fs::write(place.path(&format!("state/{name}.json")), text).unwrap();
+    };
+    unknown("team", 5);
+    assert_eq!(taken(&config), "");
+    place.put(Some(3), "b");
+    assert!(taken(&place.config("team", "")).contains("its sequence is 3, and 5 was"));
+    unknown("old", 20);
+    place.put(Some(9), "a");
+    assert!(taken(&config).contains("the bundle old, which"));
 }
 
 #[test]
@@ -139,7 +220,7 @@ fn a_bundle_under_another_name_is_measured_by_what_it_takes_the_place_of() {
     let in_force = load(&one).unwrap();
     place.put(Some(6), "a");
     let mut packed = sources(&two).unwrap();
-    add(&mut packed.bundles, &mut in_force.releases());
+    add(&mut packed.bundles[0].before, &in_force);
     let limit = two.policies.time_limit.into();
     assert!(Policy::load_all(&packed, limit).is_err());
     let fresh = load(&two).unwrap();
@@ -152,6 +233,249 @@ fn a_bundle_under_another_name_is_measured_by_what_it_takes_the_place_of() {
     assert!(!place.path("state/one.json").exists());
     place.put(Some(6), "a");
     assert_eq!(taken(&two), "");
+}
+
+/// It was measured by what had that name long ago.
+#[test]
+fn a_bundle_that_gets_an_old_name_back_is_measured_by_what_was_in_force_last() {
+    let place = Place::new();
+    let (one, two) = (place.config("one", ""), place.config("two", ""));
+    place.put(Some(7), "a");
+    assert_eq!(taken(&one), "");
+    place.put(Some(9), "a");
+    assert_eq!(taken(&two), "");
+    for sequence in [7, 8] {
+        place.put(Some(sequence), "a");
+        let refused = taken(&one);
+        assert!(
+            refused.contains("the bundle two, which owned") && refused.contains("and 9 was"),
+            "{refused}"
+        );
+    }
+    place.put(Some(9), "a");
+    assert_eq!(taken(&one), "");
+}
+
+/// All policies of a bundle went away, and nobody said a word.
+#[test]
+fn a_bundle_that_loses_all_its_policies_needs_a_reason() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("policies")).unwrap();
+    let beside = "package dtgate.beside\n\ndeny contains \"x\" if false\n";
+    std::fs::write(place.path("policies/a.rego"), beside).unwrap();
+    let more = |more: &str| {
+        let directory = place.path("policies");
+        format!("directory = '{}'\n{more}", directory.display())
+    };
+    let config = place.config("one", &more(""));
+    place.put(Some(1), "a");
+    assert_eq!(taken(&config), "");
+    place.put_data(2, "a");
+    let refused = taken(&config);
+    assert!(
+        refused.contains("it has no Rego, and what was in force had some"),
+        "{refused}"
+    );
+    assert_eq!(
+        taken(&place.config("one", &more("allow_rollback = 'a test'"))),
+        ""
+    );
+    place.put_data(3, "a");
+    assert_eq!(taken(&config), "");
+}
+
+/// What the model knows of a bundle.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    name: &'static str,
+    root: &'static str,
+    sequence: u64,
+}
+
+/// What happens to a gate with two bundles.
+#[derive(Clone, Debug)]
+enum Happens {
+    /// Bundles are given under these names, and taken or not, by a start or by a gate that runs.
+    Given(Vec<Told>, Option<()>, bool),
+    StateIsLost,
+    KeptAreLost,
+    /// All kept sets get another age.
+    KeptAreCopied,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let told = |name: &'static str| {
+        let some = (prop::sample::select(vec!["a", "b"]), 1_u64..6);
+        prop::option::weighted(0.8, some).prop_map(move |some| {
+            some.map(|(root, sequence)| Told {
+                name,
+                root,
+                sequence,
+            })
+        })
+    };
+    let given = (
+        told("one"),
+        told("two"),
+        prop::option::weighted(0.15, Just(())),
+        any::<bool>(),
+    );
+    let given = given.prop_filter_map("roots overlap", |(one, two, back, runs)| {
+        let given: Vec<Told> = one.into_iter().chain(two).collect();
+        let is_one = matches!(given.as_slice(), [_]);
+        let holds = is_one || matches!(given.as_slice(), [one, two] if one.root != two.root);
+        holds.then_some(Happens::Given(given, back, runs))
+    });
+    prop_oneof![
+        12 => given,
+        1 => Just(Happens::StateIsLost),
+        1 => Just(Happens::KeptAreLost),
+        1 => Just(Happens::KeptAreCopied),
+    ]
+}
+
+/// What a plain list says: what was in force under each name last, since somebody went back from it on purpose.
+#[derive(Default)]
+struct Model {
+    last: Vec<Told>,
+    in_force: Vec<Told>,
+    kept: Vec<Told>,
+    /// The highest sequence of all.
+    highest: u64,
+    has_state: bool,
+    /// Something is in force that is older than what was.
+    went_back: bool,
+}
+
+impl Model {
+    fn is_in_force(&self, told: &Told) -> bool {
+        let mut in_force = self.in_force.iter();
+        in_force.any(|it| (it.root, it.sequence) == (told.root, told.sequence))
+    }
+
+    fn is_older(&self, told: &Told) -> bool {
+        self.last.iter().any(|it| {
+            let concerns = it.name == told.name || it.root == told.root;
+            let is_other = it.sequence == told.sequence && it.root != told.root;
+            concerns && (it.sequence > told.sequence || is_other)
+        })
+    }
+
+    fn take(&mut self, given: &[Told]) {
+        let is_left = |it: &Told| {
+            let mut given = given.iter();
+            !given.any(|told| {
+                let is_older = it.root == told.root && it.sequence > told.sequence;
+                it.name == told.name || is_older
+            })
+        };
+        self.last.retain(is_left);
+        self.last.extend_from_slice(given);
+        self.in_force = given.to_vec();
+        let highest = given.iter().map(|it| it.sequence).max().unwrap_or_default();
+        self.highest = self.highest.max(highest);
+        self.kept.extend_from_slice(given);
+        self.has_state = true;
+    }
+}
+
+fn config_of(place: &Place, given: &[Told], back: bool) -> Config {
+    let mut text = format!(
+        "upstream.url = 'http://127.0.0.1:1'\njournal.directory = '{}'\n[policies]\nstate = '{}'\n",
+        place.path("journal").display(),
+        place.path("state").display()
+    );
+    if back {
+        text.push_str("allow_rollback = 'a test'\n");
+    }
+    for told in given {
+        place.put(Some(told.sequence), told.root);
+        let file = place.path(&format!("{}.tar.gz", told.name));
+        std::fs::rename(place.path("b.tar.gz"), &file).unwrap();
+        text.push_str(&format!(
+            "bundles.{}.file = '{}'\n",
+            told.name,
+            file.display()
+        ));
+    }
+    toml::from_str(&text).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn nothing_older_is_in_force_and_what_is_stays_whatever_happens(all in prop::collection::vec(happens(), 1..14)) {
+        let place = Place::new();
+        let mut model = Model::default();
+        let mut running: Option<Policy> = None;
+        for one in all {
+            let (given, back, runs) = match one {
+                Happens::StateIsLost => {
+                    let _none = std::fs::remove_dir_all(place.path("state"));
+                    model.has_state = false;
+                    running = None;
+                    let kept = model.kept.clone();
+                    model.last.retain(|it| kept.contains(it));
+                    model.in_force.retain(|it| kept.contains(it));
+                    (Vec::new(), false, false)
+                }
+                Happens::KeptAreLost => {
+                    let _none = std::fs::remove_dir_all(place.path("journal"));
+                    model.kept.clear();
+                    (Vec::new(), false, false)
+                }
+                Happens::KeptAreCopied => {
+                    let folder = generations::folder(&place.path("journal"));
+                    for (number, (path, ..)) in generations::list(&folder).into_iter().flatten().enumerate() {
+                        let file = std::fs::File::options().write(true).open(path).unwrap();
+                        let age = std::time::Duration::from_hours(600_000 + number as u64);
+                        file.set_modified(std::time::SystemTime::UNIX_EPOCH + age).unwrap();
+                    }
+                    (Vec::new(), false, false)
+                }
+                Happens::Given(given, back, runs) => (given, back.is_some(), runs),
+            };
+            if !model.has_state {
+                model.last.retain(|it| model.kept.contains(it));
+                model.in_force.retain(|it| model.kept.contains(it));
+            }
+            let in_force = model.in_force.clone();
+            // What is in force stays, with a restart or without.
+            if !in_force.is_empty() && (model.has_state || !model.went_back) {
+                let again = load(&config_of(&place, &in_force, false));
+                prop_assert!(again.is_ok(), "{in_force:?} {again:?}");
+            }
+            if given.is_empty() {
+                continue;
+            }
+            let config = config_of(&place, &given, back);
+            let mut packed = sources(&config).unwrap();
+            if let Some(running) = running.as_ref().filter(|_| runs && !back) {
+                for bundle in &mut packed.bundles {
+                    add(&mut bundle.before, running);
+                }
+            }
+            let loaded = Policy::load_all(&packed, config.policies.time_limit.into());
+            let is_older = given.iter().any(|told| model.is_older(told));
+            let is_refused = |told: &Told| model.is_older(told) && !model.is_in_force(told);
+            let is_refused = !back && given.iter().any(is_refused);
+            match loaded {
+                Ok(policy) => {
+                    prop_assert!(!is_refused, "{given:?} after {:?}", model.last);
+                    model.went_back |= is_older;
+                    remember(&config, &policy).unwrap();
+                    generations::keep(&config, &policy);
+                    model.take(&given);
+                    running = Some(policy);
+                }
+                Err(error) => {
+                    prop_assert!(!back, "{given:?}: {error}");
+                    let is_newer = given.iter().all(|told| told.sequence > model.highest);
+                    prop_assert!(!is_newer, "{given:?}: {error}");
+                }
+            }
+        }
+    }
 }
 
 /// The message named the file that could not be replaced, and not what stood in its way.

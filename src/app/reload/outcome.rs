@@ -48,7 +48,7 @@ impl Reloader {
             configured::say(&configured);
         }
         let at = now();
-        let event = Event::Reload(event::Reload {
+        let record = Event::Reload(event::Reload {
             timestamp: rfc3339_millis(at),
             trigger: trigger.as_str(),
             ok: true,
@@ -57,10 +57,11 @@ impl Reloader {
             to: Some(set.policy().revision().to_owned()),
             changed: changed.clone(),
             restart: restart.clone(),
+            gone: say_what_goes(running.set.policy(), set.policy()),
             configured,
             error: None,
-        });
-        let record = event.record();
+        })
+        .record();
         let limits = (config.limits != running.config.limits).then_some(config.limits);
         let by = audit::InForce {
             generation: set.generation(),
@@ -82,9 +83,7 @@ impl Reloader {
         if let Some(limits) = limits {
             self.ledger.renew(&limits);
         }
-        self.state.keep_keys();
-        self.metrics.policies_loaded(set.policy().revision());
-        self.metrics.reloaded(set.generation(), at);
+        self.is_placed(&set, at);
         say_what_is_in_force(made, trigger, &set, &changed);
         if changed.contains(&"policies") {
             say_bundles(&config, set.policy());
@@ -105,6 +104,12 @@ impl Reloader {
             tracing::error!(%error, "the reload is in force and not recorded yet");
             record
         })
+    }
+
+    fn is_placed(&self, set: &Set, at: jiff::Timestamp) {
+        self.state.keep_keys();
+        self.metrics.policies_loaded(set.policy().revision());
+        self.metrics.reloaded(set.generation(), at);
     }
 
     /// Compares the engines, unless the policies are those that were in force before.
@@ -245,6 +250,7 @@ impl Reloader {
             to: None,
             changed: Vec::new(),
             restart: Vec::new(),
+            gone: Vec::new(),
             configured: audit::Configured::default(),
             error: Some(error.clone()),
         });
@@ -323,6 +329,19 @@ fn say_what_is_in_force(made: Made, trigger: Trigger, set: &Set, changed: &[&str
     }
 }
 
+/// Says which policies judge no more, and gives their names.
+fn say_what_goes(before: &Policy, policy: &Policy) -> Vec<String> {
+    let is_gone = |name: &&str| policy.names().all(|other| other != *name);
+    let gone: Vec<&str> = before.names().filter(is_gone).take(MOST_GONE).collect();
+    if !gone.is_empty() {
+        tracing::warn!(
+            policies = %gone.join(", "),
+            "policies that judged before are gone: none of these refuses anything any more"
+        );
+    }
+    gone.into_iter().map(str::to_owned).collect()
+}
+
 /// The bundles that are in force now and were not before.
 fn new_bundles(before: &Policy, now: &Policy) -> String {
     let is_new = |release: &&Release| !before.releases().any(|it| it == *release);
@@ -341,3 +360,5 @@ fn say_what_needs_a_restart(keys: &[&str]) {
 
 /// Of what is wrong with them, in bytes: it is in a record of the journal.
 const LONGEST: usize = 4096;
+/// Names of policies in one record.
+const MOST_GONE: usize = 100;

@@ -1,6 +1,5 @@
 //! What has to be on disk before the gate reads it, and what a start will find there.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use super::{Bundles, said};
 use crate::bundles::fetch::Answer;
 use crate::bundles::stored::Stored;
 use crate::bundles::{Name, Vouched};
-use crate::policy::{Least, Release};
+use crate::policy::{Before, Release};
 use crate::value::unwritten;
 
 /// Why a bundle that has to be there before the gate reads is not there.
@@ -23,13 +22,13 @@ pub struct Missing {
 }
 
 /// Sees to it that each bundle is there: what was in force last, or, where none was, what the server has now. `running`:
-/// those that are fetched again and again already. `at_start`: what of each must not be older, as far as anybody knows;
+/// those that are fetched again and again already. `at_start`: what was in force before, as far as anybody knows;
 /// `None`: it is no start.
 pub async fn prepare(
     state: &Path,
     bundles: &Bundles,
     is_shared: bool,
-    at_start: Option<&BTreeMap<Name, Least>>,
+    at_start: Option<&[Before]>,
     running: &Bundles,
     now: Timestamp,
 ) -> Result<(), Missing> {
@@ -44,7 +43,7 @@ pub async fn prepare(
         };
         let mut stored = Stored::new(state, name, config, is_shared);
         if let Some(known) = at_start {
-            stored.not_older(known.get(name).cloned());
+            stored.not_older(known);
             stored
                 .restore()
                 .map_err(|error| missing(unwritten(&error)))?;

@@ -52,7 +52,8 @@ pub struct Supposition {
 
 impl Supposition {
     fn who(&self) -> Who {
-        let is_proven = self.certificate.is_some() || self.jwt.is_some();
+        let has_subject = self.jwt.as_ref().is_some_and(|it| !it.subject.is_empty());
+        let is_proven = self.certificate.is_some() || has_subject;
         if is_proven || self.token.is_some() || !self.teams.is_empty() {
             Who::Somebody
         } else {
@@ -104,15 +105,25 @@ pub enum Unknown {
     Token,
     /// What the caller did within the last hour.
     Recent,
+    /// Nobody belongs to a team that is said: the data have none of that name.
+    Team,
 }
 
 /// What a question says of these.
 struct Said {
     address: bool,
     who: Who,
+    teams: Belongs,
     headers: bool,
     host: bool,
     before: Before,
+}
+
+/// Whether the data have all teams that are said.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Belongs {
+    ToKnown,
+    ToUnknown,
 }
 
 /// Whether a question says who calls.
@@ -189,6 +200,7 @@ impl Set {
         let said = Said {
             address: supposition.address.is_some(),
             who: supposition.who(),
+            teams: self.belongs(&supposition.teams),
             headers: supposition.headers.is_some(),
             host: supposition.host.is_some() || entrance.host.is_some(),
             before,
@@ -249,6 +261,14 @@ impl Set {
         Ok(Supposal::Open(operation))
     }
 
+    fn belongs(&self, teams: &[String]) -> Belongs {
+        if teams.iter().all(|team| self.teams.ways(team).is_some()) {
+            Belongs::ToKnown
+        } else {
+            Belongs::ToUnknown
+        }
+    }
+
     /// What the policies ask about and nobody has said.
     fn unknown(&self, said: &Said, input: &Input) -> Vec<Unknown> {
         let policy = &self.policy;
@@ -257,6 +277,7 @@ impl Set {
             (Unknown::Address, !said.address && reads(&OF_ADDRESS)),
             // Whatever they read: modes and exceptions are for callers, too.
             (Unknown::Caller, said.who == Who::Nobody),
+            (Unknown::Team, said.teams == Belongs::ToUnknown),
             (Unknown::Headers, !said.headers && reads(&[HEADERS])),
             (Unknown::Host, !said.host && reads(&[HOST_MEMBER])),
             (

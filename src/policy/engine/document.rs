@@ -81,7 +81,13 @@ fn json(value: &Value) -> Result<Option<Json>, String> {
         return Ok(None);
     }
     extent::recordable(value)?;
-    if let Some(number) = extent::too_long(value) {
+    let long = extent::too_long(value);
+    if long.is_some()
+        && let Some(json) = with_exponents(value)
+    {
+        return Ok(Some(json));
+    }
+    if let Some(number) = long {
         return Err(format!(
             "the document has the integer {number}, which JSON is not written with here: 64 bits hold no such; let the rule give it \
              as a text, as sprintf(\"%d\", [number]) does"
@@ -89,6 +95,31 @@ fn json(value: &Value) -> Result<Option<Json>, String> {
     }
     let json = serde_json::to_value(value).map_err(|error| error.to_string())?;
     Ok(Some(json))
+}
+
+/// The same with integers that are too long for 64 bits, as far as an exponent says all their digits: `1e21`.
+fn with_exponents(value: &Value) -> Option<Json> {
+    let number = match value {
+        Value::Number(number) => number,
+        Value::Array(members) => return members.iter().map(with_exponents).collect(),
+        Value::Set(members) => return members.iter().map(with_exponents).collect(),
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| {
+                let name = match with_exponents(name)? {
+                    Json::String(name) => name,
+                    other => other.to_string(),
+                };
+                Some((name, with_exponents(value)?))
+            });
+            return members.collect::<Option<Map<_, _>>>().map(Json::Object);
+        }
+        other => return serde_json::to_value(other).ok(),
+    };
+    let Some(digits) = extent::too_long(value) else {
+        return serde_json::to_value(number).ok();
+    };
+    let float: f64 = digits.parse().ok()?;
+    (float.to_string() == digits).then(|| Json::from(float))
 }
 
 /// What is at these steps in the value of a rule.
@@ -171,7 +202,7 @@ mod tests {
     /// OPA has all digits: another number would be a wrong answer.
     #[test]
     fn an_integer_that_would_lose_digits_is_refused() {
-        let rules = "package dtgate.a\n\ndeny contains \"x\" if input.operation == \"a\"\n\nsmall := 9223372036854775807 + 1\n\nlarge := {\"a\": [18446744073709551615 + 1]}\n";
+        let rules = "package dtgate.a\n\ndeny contains \"x\" if input.operation == \"a\"\n\nsmall := 9223372036854775807 + 1\n\nlarge := {\"a\": [18446744073709551615 + 1]}\n\nmillion := [1e21, -1e25, 1e100, 1, {\"x\": 1.5}]\n";
         let directory = directory(&[("a.rego", rules)]);
         let policy = Policy::load(directory.path(), DEFAULT_LIMIT).unwrap();
         let ask = |rule: &str| {
@@ -179,6 +210,8 @@ mod tests {
             policy.document(&path, None, jiff::Timestamp::UNIX_EPOCH)
         };
         assert_eq!(ask("small"), Ok(Some(json!(9_223_372_036_854_775_808_u64))));
+        let million = json!([1e21, -1e25, 1e100, 1, {"x": 1.5}]);
+        assert_eq!(ask("million"), Ok(Some(million)));
         let error = ask("large").unwrap_err();
         assert!(
             error.contains("the integer 18446744073709551616"),

@@ -11,7 +11,7 @@ use serde_json::Map;
 
 use super::files::{File, Kind, Tree};
 use super::held::Held;
-use super::older::{Former, Least, content};
+use super::older::{Before, content, has_rego, permit};
 use super::{data, kept, roots};
 use crate::policy::archive::manifest::{self, Manifest};
 use crate::policy::archive::signature::{self, Signer};
@@ -42,10 +42,8 @@ pub struct Packed {
     pub roots: Option<Vec<String>>,
     /// Whether there are other sources beside it.
     pub is_shared: bool,
-    /// What was in force: nothing older may take its place.
-    pub least: Option<Least>,
-    /// Others that were in force and have no place now, where nothing is known of this one.
-    pub formers: Vec<Former>,
+    /// What was in force, under this name and others: nothing older may take its place.
+    pub before: Vec<Before>,
 }
 
 /// How a bundle has to be signed.
@@ -75,6 +73,9 @@ pub struct Release {
     /// What it owns.
     #[serde(skip)]
     pub roots: Vec<String>,
+    /// Whether it has policies, or what they share.
+    #[serde(skip)]
+    pub has_rego: bool,
     /// The archive: what is put in force is kept as it was judged, and another may have come into its place meanwhile.
     #[serde(skip)]
     pub packed: Arc<[u8]>,
@@ -121,8 +122,7 @@ impl Sources {
                     signature: Signature::Unchecked,
                     roots: None,
                     is_shared: false,
-                    least: None,
-                    formers: Vec::new(),
+                    before: Vec::new(),
                 }],
                 ..Self::default()
             }
@@ -200,7 +200,7 @@ impl Tree {
             Ok(read) => read,
             Err(refusal) => return self.unread.push(problem(&place, &refusal)),
         };
-        let content = content(&archive);
+        let (content, has_rego) = (content(&archive), has_rego(&archive));
         let manifest_text = archive.text(manifest::NAME).ok().flatten();
         let manifest_text = manifest_text.map(str::to_owned);
         let mut own = (Map::new(), Vec::new());
@@ -219,6 +219,7 @@ impl Tree {
                 content,
                 sequence: manifest.sequence,
                 roots: manifest.shown_roots(),
+                has_rego,
                 packed: archive.packed,
             },
             place,
@@ -320,12 +321,7 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
         );
         return Err(Refusal::of_file(manifest::NAME, message));
     }
-    if let Some(least) = &bundle.least {
-        least.permit(archive, &manifest)?;
-    }
-    for former in &bundle.formers {
-        former.permit(archive, &manifest)?;
-    }
+    permit(&bundle.name, &bundle.before, archive, &manifest)?;
     Ok(manifest)
 }
 

@@ -702,6 +702,41 @@ fn a_bundle_in_a_file_that_is_refused_holds_up_none_that_a_server_has() {
     verify(&gate.journal());
 }
 
+/// The files were again as they had been in force once, and something else was.
+#[test]
+fn what_is_put_back_behind_a_bundle_that_came_beside_is_in_force_again() {
+    let works = Works::new();
+    let first = works.bundle("names", "a", 1);
+    let server = Server::new(first.clone(), "\"one\"");
+    let right = works.bundle("team", "a", 5);
+    works.put("team.tar.gz", &right);
+    let (file, key) = (works.path("team.tar.gz"), works.path("public.pem"));
+    let (file, key) = (file.display(), key.display());
+    let team = format!(
+        "signature = {{ key_file = \"{key}\", algorithm = \"ES256\" }}\n[policies.bundles.team]\nfile = \"{file}\"\n"
+    );
+    server.configure(&works, &team);
+    let text = std::fs::read_to_string(works.path("dtgate.toml")).unwrap();
+    let any_age = "policies.allow_rollback = \"a test\"\npolicies.state";
+    works.write("dtgate.toml", &text.replace("policies.state", any_age));
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    works.put("team.tar.gz", b"no bundle");
+    server.show(Shown::Bundle(works.bundle("names", "b", 2), "\"two\""));
+    eventually("it is in force beside what the file was", || {
+        let is_refused = status(&gate)["reload"]["refused"] == true;
+        (is_refused && named(&gate, "b") == 204).then_some(())
+    });
+    // Nobody looks at the file before the server has its first one again.
+    works.put("team.tar.gz", &right);
+    server.show(Shown::Bundle(first, "\"one\""));
+    eventually("what was put back is in force", || {
+        let is_well = status(&gate)["reload"]["refused"] == false;
+        (is_well && named(&gate, "a") == 204).then_some(())
+    });
+    verify(&gate.journal());
+}
+
 /// A server's bundle beside a directory with a policy and its test; the configuration.
 fn beside_a_directory() -> (Works, Server, String) {
     let works = Works::new();

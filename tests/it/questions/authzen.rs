@@ -540,6 +540,10 @@ deny contains \"header\" if not input.attributes.request.http.headers[\"x-team\"
         ("user", json!({"teams": ["payments"]}), false),
         ("user", json!({"token": CALLER}), false),
         ("team", json!({}), false),
+        // Somebody has a name.
+        ("user", json!({"claims": {"iss": "x"}}), true),
+        ("user", json!({"claims": {"iss": "x", "sub": ""}}), true),
+        ("user", json!({"certificate": {"subject": "CN=a"}}), false),
     ] {
         nobody["subject"] = json!({"type": kind, "id": "payments", "properties": properties});
         let unknown = evaluate(&gate, &nobody)["context"]["unknown"].to_string();
@@ -563,6 +567,21 @@ deny contains \"header\" if not input.attributes.request.http.headers[\"x-team\"
             "{nobody}: {answer}"
         );
     }
+    for properties in [
+        json!({"certificate": {}}),
+        json!({"certificate": {"subject": "", "dns": [""]}}),
+        json!({"teams": [""]}),
+    ] {
+        nobody["subject"] = json!({"type": "user", "id": "a", "properties": properties});
+        let answer = evaluate(&gate, &nobody);
+        assert_eq!(
+            answer["context"]["error"]["status"], 400,
+            "{nobody}: {answer}"
+        );
+    }
+    nobody["subject"] = json!({"type": "team", "id": "no-such-team"});
+    let unknown = evaluate(&gate, &nobody)["context"]["unknown"].to_string();
+    assert!(unknown.contains("\"caller.teams: "), "{unknown}");
     let answer = evaluate(&gate, &question);
     assert_eq!(answer["decision"], false, "{answer}");
     let unknown = answer["context"]["unknown"].to_string();

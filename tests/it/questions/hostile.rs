@@ -69,8 +69,7 @@ fn a_secret_in_a_question_is_written_nowhere() {
         for value in [json!(token), json!([token]), json!({token.as_str(): token})] {
             let mut question = update(GOOD);
             question["context"] = json!({});
-            question["subject"]["properties"] =
-                json!({"claims": {"iss": "https://a"}, "certificate": {}});
+            question["subject"]["properties"] = json!({"claims": {"iss": "https://a"}, "certificate": {"spiffe_id": "spiffe://a/b"}});
             question["resource"]["properties"]["current"] = json!({"name": "a", "scopes": []});
             let (parent, name) = place.rsplit_once('/').unwrap();
             let parent = question.pointer_mut(parent).unwrap();

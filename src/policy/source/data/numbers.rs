@@ -34,34 +34,47 @@ pub(super) fn refuse(file: &File) -> Result<(), Problem> {
 }
 
 /// Refuses a text in YAML that stands there without quotation marks and is a number to OPA: `1_000`, `0755`. Who wrote it
-/// meant a number, or one means it who reads it.
+/// meant a number, or one means it who reads it. The same of keys, which OPA writes anew: `0x10` is `16` to it.
 pub(super) fn refuse_texts(file: &File, value: &Json) -> Result<(), Problem> {
     let mut found = Vec::new();
     texts(value, &mut Vec::new(), &mut found);
-    for (way, text) in found {
-        let Some(number) = of_opa(text) else {
-            continue;
-        };
+    for (way, doubt) in found {
         let below = super::directories(file).map(str::to_owned);
         let way: Vec<String> = below.chain(way).collect();
         let way: Vec<&str> = way.iter().map(String::as_str).collect();
         let Some((_, line, column)) = place(std::slice::from_ref(file), &way) else {
             continue;
         };
-        if is_plain(file, line, column, text) {
-            let message = format!(
-                "{text} is a number to OPA and a text to dtgate, as YAML 1.2 has it: write {number}, or \"{text}\" for the text"
-            );
-            return Err(Problem::new(&file.path, line, column, message));
-        }
+        let message = match doubt {
+            Doubt::Value(text) if is_plain(file, line, column, text) => {
+                let number = of_opa(text).unwrap_or_default();
+                format!(
+                    "{text} is a number to OPA and a text to dtgate, as YAML 1.2 has it: write {number}, or \"{text}\" for the text"
+                )
+            }
+            Doubt::Key(text) if is_plain_key(file, line, column, text) => format!(
+                "the key {text} is another one to OPA, which reads it as a number, a truth value or nothing before it makes a \
+                 text of it: write \"{text}\", in quotation marks"
+            ),
+            Doubt::Value(_) | Doubt::Key(_) => continue,
+        };
+        return Err(Problem::new(&file.path, line, column, message));
     }
-    Ok(())
+    refuse_binary(file)
 }
 
-/// All texts that begin like numbers, with the way to each.
-fn texts<'a>(value: &'a Json, way: &mut Vec<String>, found: &mut Vec<(Vec<String>, &'a str)>) {
+/// What OPA may read otherwise.
+enum Doubt<'a> {
+    Value(&'a str),
+    Key(&'a str),
+}
+
+/// All texts and keys that OPA would read as something else, if they are without quotation marks, with the way to each.
+fn texts<'a>(value: &'a Json, way: &mut Vec<String>, found: &mut Vec<(Vec<String>, Doubt<'a>)>) {
     match value {
-        Json::String(text) if of_opa(text).is_some() => found.push((way.clone(), text)),
+        Json::String(text) if of_opa(text).is_some() => {
+            found.push((way.clone(), Doubt::Value(text)));
+        }
         Json::Array(items) => {
             for (number, item) in items.iter().enumerate() {
                 way.push(number.to_string());
@@ -72,12 +85,71 @@ fn texts<'a>(value: &'a Json, way: &mut Vec<String>, found: &mut Vec<(Vec<String
         Json::Object(members) => {
             for (name, member) in members {
                 way.push(name.clone());
+                if !is_the_same_key(name) {
+                    found.push((way.clone(), Doubt::Key(name)));
+                }
                 texts(member, way, found);
                 way.pop();
             }
         }
         _ => {}
     }
+}
+
+/// Whether OPA makes the same text of a key without quotation marks: it has numbers of 32 bits there, and writes large and
+/// small ones with an exponent.
+fn is_the_same_key(text: &str) -> bool {
+    const OTHERS: [&str; 9] = [
+        "", "~", "null", "Null", "NULL", "True", "TRUE", "False", "FALSE",
+    ];
+    if OTHERS.contains(&text) {
+        return false;
+    }
+    if of_opa(text).is_none() {
+        return true;
+    }
+    let is_whole = |it: String| it == text;
+    let whole = text.parse::<i64>().map(|it| it.to_string());
+    let whole = whole.or_else(|_| text.parse::<u64>().map(|it| it.to_string()));
+    if let Ok(whole) = whole {
+        return is_whole(whole);
+    }
+    let float = text.parse::<f32>().unwrap_or(f32::NAN);
+    (1e-4..1e6).contains(&float.abs()) && float.to_string() == text
+}
+
+/// Whether a key stands there without quotation marks.
+fn is_plain_key(file: &File, line: usize, column: usize, text: &str) -> bool {
+    let line = file.text.lines().nth(line.saturating_sub(1));
+    let rest: String = line
+        .unwrap_or_default()
+        .chars()
+        .skip(column.saturating_sub(1))
+        .collect();
+    // An anchor may stand before it.
+    let rest = match rest.split_once(' ') {
+        Some((anchor, rest)) if anchor.starts_with('&') => rest.trim_start(),
+        _ => rest.as_str(),
+    };
+    rest.starts_with(text) && !rest.starts_with(['"', '\'', '!'])
+}
+
+/// OPA unpacks what has this tag, and here it would be the text as it stands there.
+fn refuse_binary(file: &File) -> Result<(), Problem> {
+    const TAG: &str = "!!binary";
+    for (number, line) in file.text.lines().enumerate() {
+        let Some((before, behind)) = line.split_once(TAG) else {
+            continue;
+        };
+        let begins = before.is_empty() || before.ends_with([' ', '[', '{', ',', ':', '-', '\t']);
+        let ends = behind.is_empty() || behind.starts_with([' ', '\t']);
+        if begins && ends && !before.contains('#') {
+            let column = before.chars().count() + 1;
+            let message = "!!binary is not read: write the text that is meant";
+            return Err(Problem::new(&file.path, number + 1, column, message));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the text stands there without quotation marks: as an element of a list, or behind its key.

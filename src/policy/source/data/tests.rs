@@ -206,3 +206,66 @@ fn what_is_a_number_to_opa_and_a_text_here_is_refused_with_the_number() {
     let texts = "a: \"1_000\"\nb: '017' # not 017\nc: [\"08\", _1, 1:30, 2026-11-29, 1_x, \"1_0\"]\nd: |-\n  1_000\n";
     assert!(data(&[("data.yaml", texts)]).is_ok());
 }
+
+/// Checked with OPA 1.22: `opa eval -d DIR data`.
+#[test]
+fn a_key_that_opa_would_write_anew_is_refused() {
+    for key in [
+        "0x10",
+        "017",
+        "0o17",
+        "0b11",
+        "1_000",
+        "1.0",
+        "1e3",
+        "1E3",
+        ".5",
+        "-.5",
+        "5.",
+        "-0",
+        "+5",
+        "00",
+        "08",
+        "1.50",
+        "1e30",
+        "1e-7",
+        "123456789.5",
+        "100000000000000000000",
+        "True",
+        "TRUE",
+        "False",
+        "~",
+        "null",
+        "Null",
+        "&a 0x10",
+    ] {
+        for text in [
+            format!("m:\n  {key}: v\n"),
+            format!("m: {{a: 1, {key}: [v]}}\n"),
+        ] {
+            let problems = data(&[("data.yaml", &text)]).unwrap_err();
+            assert!(
+                problems[0].contains("is another one to OPA")
+                    && problems[0].starts_with("data.yaml:"),
+                "{text}: {problems:?}"
+            );
+        }
+    }
+    let fine = "10: a\n-5: a\n1.5: a\n0.1: a\n18446744073709551615: a\n2001-01-01: a\n1:30: a\nyes: a\non: a\n\
+                true: a\n\"0x10\": a\n'017': a\n\"\": a\n.inf: a\n0x1p3: a\nv1.0: a\n1.2.3: a\n";
+    assert!(
+        data(&[("data.yaml", fine)]).is_ok(),
+        "{:?}",
+        data(&[("data.yaml", fine)])
+    );
+}
+
+#[test]
+fn what_opa_would_unpack_is_refused() {
+    let said = data(&[("x.yaml", "a:\n  b: !!binary aGVsbG8=\n")]).unwrap_err();
+    assert_eq!(
+        said,
+        ["x.yaml:2:6: !!binary is not read: write the text that is meant"]
+    );
+    assert!(data(&[("x.yaml", "a: b # !!binary\nc: \"x!!binary\"\n")]).is_ok());
+}

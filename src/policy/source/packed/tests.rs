@@ -53,8 +53,7 @@ impl Shelf {
             signature: Signature::None,
             roots: None,
             is_shared: false,
-            least: None,
-            formers: Vec::new(),
+            before: Vec::new(),
         }
     }
 
@@ -345,7 +344,7 @@ fn an_older_bundle_is_refused() {
         shelf.put("one", &[(manifest::NAME, &manifest), X])
     };
     let same = Archive::open(&sequence("\"sequence\": 7").file).unwrap();
-    let seven = Least {
+    let seven = crate::policy::Least {
         sequence: 7,
         // Packed by somebody else.
         digest: "00".to_owned(),
@@ -365,7 +364,13 @@ fn an_older_bundle_is_refused() {
         ("\"sequence\": 8", None),
     ] {
         let bundle = Packed {
-            least: Some(seven.clone()),
+            before: vec![Before {
+                name: "one".to_owned(),
+                roots: Vec::new(),
+                least: Some(seven.clone()),
+                has_rego: true,
+                is_in_force: true,
+            }],
             ..sequence(text)
         };
         match (shelf.load(None, vec![bundle]), said) {

@@ -197,12 +197,17 @@ fn bundles_that_opa_made_are_accepted() {
                     signature: Signature::By(Box::new(signer)),
                     roots: None,
                     is_shared: false,
-                    least: Some(Least {
-                        sequence: 6,
-                        digest: String::new(),
-                        content: String::new(),
-                    }),
-                    formers: Vec::new(),
+                    before: vec![Before {
+                        name: name.to_owned(),
+                        roots: Vec::new(),
+                        least: Some(crate::policy::Least {
+                            sequence: 6,
+                            digest: String::new(),
+                            content: String::new(),
+                        }),
+                        has_rego: true,
+                        is_in_force: true,
+                    }],
                 }],
                 ..Sources::default()
             })
