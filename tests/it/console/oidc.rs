@@ -143,7 +143,15 @@ fn value(url: &str, name: &str) -> String {
 }
 
 fn begin(gate: &Gate, next: &str) -> Begun {
-    let answer = ask(gate, &format!("/console/login/oidc?next={next}"), "");
+    begun(&ask(gate, &format!("/console/login/oidc?next={next}"), ""))
+}
+
+/// In a browser that shows this cookie.
+fn again(gate: &Gate, cookie: &str) -> Begun {
+    begun(&ask(gate, "/console/login/oidc?next=", cookie))
+}
+
+fn begun(answer: &Answered) -> Begun {
     assert_eq!(answer.status, 303, "{answer:?}");
     let to = answer.header("location").unwrap().to_owned();
     let cookie = answer.header("set-cookie").unwrap();
@@ -176,8 +184,8 @@ fn with_token(issuer: &Issuer, gate: &Gate, token: impl FnOnce(&Begun) -> String
 
 fn session(answer: &Answered) -> Option<String> {
     let mut cookies = answer.headers.iter();
-    let set =
-        cookies.find(|(name, value)| name == "set-cookie" && value.starts_with("dtgate-console="));
+    let set = cookies
+        .find(|(name, value)| name == "set-cookie" && value.starts_with("dtgate-console-8081="));
     set.map(|(_, value)| format!("Cookie: {}\r\n", value.split(';').next().unwrap()))
 }
 
@@ -266,7 +274,7 @@ fn who_has_logged_in_at_the_issuer_is_let_in_with_the_roles_of_the_token() {
 #[test]
 fn who_has_fewer_roles_at_the_issuer_sees_less() {
     let (issuer, upstream) = (Issuer::new(), Upstream::lenient());
-    let (_directory, gate) = issuer.gate(&upstream);
+    let (directory, gate) = issuer.gate(&upstream);
     let begun = begin(&gate, "");
     let mut claims = issuer.claims(&begun);
     claims["groups"] = "staff".into();
@@ -282,6 +290,22 @@ fn who_has_fewer_roles_at_the_issuer_sees_less() {
     assert!(text(&page).contains("0815"), "{page:?}");
     let private = ask(&gate, "/console/decisions.csv", &viewer);
     assert_eq!(private.status, 403);
+    // Another login in this browser ends the session, though the issuer leads back without its cookie.
+    let begun = again(&gate, &viewer);
+    issuer.hands_over_claims(&issuer.claims(&begun));
+    let query = format!("code=c&state={}", begun.state);
+    let later = session(&back(&gate, &query, &begun.cookie)).unwrap();
+    assert_eq!(ask(&gate, "/console/policies", &viewer).status, 303);
+    assert_eq!(ask(&gate, "/console/policies", &later).status, 200);
+    // Where files are is nothing for whoever has not logged in.
+    std::fs::remove_file(directory.path().join("secret")).unwrap();
+    let begun = again(&gate, "");
+    let query = format!("code=c&state={}", begun.state);
+    let failed = back(&gate, &query, &begun.cookie);
+    refused(&failed, 502, "the log of dtgate says why");
+    let place = directory.path().display().to_string();
+    assert!(!text(&failed).contains(&place), "{failed:?}");
+    assert!(gate.log().contains(&place), "{}", gate.log());
 }
 
 #[test]
