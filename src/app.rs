@@ -65,7 +65,7 @@ pub use load::{
 };
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
-pub use shown::program;
+pub use shown::{kept, program};
 pub use signals::{Hangup, Hangups, signals};
 pub use supervise::Ended;
 
@@ -551,6 +551,7 @@ pub fn operators(config: &admin::Config) -> listener::Config {
         header_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(10),
         stall_timeout: Duration::from_secs(10),
+        half_close_timeout: GONE,
         drain_timeout: Duration::from_secs(1),
         max_connections: NonZeroU32::new(OPERATORS).unwrap_or(NonZeroU32::MIN),
         http2: listener::Http2 {
@@ -563,6 +564,8 @@ pub fn operators(config: &admin::Config) -> listener::Config {
 
 /// Requests at once on one connection of HTTP/2.
 const STREAMS_OF_OPERATORS: u32 = 8;
+/// A browser that has closed its side has gone: nobody waits for a page any more.
+pub const GONE: Duration = Duration::from_secs(1);
 
 /// Finds what is wrong with both listeners without binding; gives what is not well, and does not stop them.
 pub fn check_listeners(config: &Config) -> anyhow::Result<Vec<String>> {

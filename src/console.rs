@@ -40,10 +40,13 @@ mod params;
 mod password;
 pub mod play;
 mod plot;
+mod reached;
 mod role;
+mod roster;
 mod row;
 mod search;
 mod session;
+mod shares;
 mod tries;
 mod viewer;
 
@@ -61,7 +64,7 @@ use tower::Service;
 
 pub use certificate::{Holder, Holders};
 pub use config::{Config, ConfigError, Login, Logins, PublicUrl};
-pub use desk::{Gate, Open};
+pub use desk::{Gate, KeptPolicies, Open};
 pub use oidc::{Configured, Oidc, OidcError};
 pub use password::{PasswordsError, line as password_line};
 pub use role::{Role, Roles};
@@ -80,6 +83,8 @@ use origin::{is_from_here, is_meant};
 use page::Page;
 use params::Params;
 use play::{Deed, Playground};
+use reached::Kept;
+use search::{CHOICES, FIELDS};
 use viewer::Viewer;
 
 /// Shows the console, and leaves every other path to `rest`.
@@ -92,6 +97,8 @@ pub struct Console<S> {
 
 struct Shared {
     desk: Arc<Desk>,
+    /// For people who log in: no page is in their way.
+    logins: Desk,
     door: Door,
     downloads: Downloads,
     hosts: Vec<String>,
@@ -102,6 +109,7 @@ struct Shared {
 /// What a page is made of.
 struct Asked<'a> {
     gate: &'a Gate,
+    kept: &'a Kept,
     viewer: &'a Viewer,
     params: &'a Params,
     now: jiff::Timestamp,
@@ -144,6 +152,7 @@ impl<S> Console<S> {
             let live = Live::new(gate.clone());
             let playground = Playground::new(gate.clone());
             let door = Door::new(&config, &gate);
+            let logins = Desk::with(LOGINS, config.page_timeout.as_std(), gate.clone());
             let desk = Arc::new(Desk::new(&config, gate));
             let shared = Arc::new(Shared {
                 live,
@@ -151,6 +160,7 @@ impl<S> Console<S> {
                 hosts: config.hosts.iter().cloned().chain(public).collect(),
                 downloads: Downloads::new(desk.clone()),
                 desk,
+                logins,
                 playground,
             });
             let asked = Arc::downgrade(&shared);
@@ -233,28 +243,37 @@ impl Shared {
                 return page::respond(Ok(Made::Page(page)), &Viewer::nobody());
             }
             LOGOUT if is_post => return self.door.leave(&parts),
-            BEGIN => return self.door.begin(&self.desk, &parts).await,
-            CALLBACK => return self.door.end(&self.desk, &parts).await,
+            BEGIN => return self.door.begin(&self.logins, &parts).await,
+            CALLBACK => return self.door.end(&self.logins, &parts).await,
             _ => {}
         }
-        let Some(viewer) = self.door.who(&parts) else {
-            return Door::ask(&parts);
+        self.door.look_again().await;
+        let viewer = match path {
+            LIVE => self.door.watcher(&parts),
+            _ => self.door.who(&parts),
+        };
+        let Some(viewer) = viewer else {
+            return self.door.ask(&parts);
         };
         if is_post && let Some(Route::Play(deed)) = Route::of(path, &parts.method) {
             let made = self.play(deed, body, viewer.clone()).await;
             return page::respond(made, &viewer);
         }
-        let params = Params::of(parts.uri.query().unwrap_or_default());
+        let route = Route::of(path, &parts.method);
+        let params = match asked(path, route.as_ref(), parts.uri.query().unwrap_or_default()) {
+            Ok(params) => params,
+            Err(fault) => return page::respond(Err(fault), &viewer),
+        };
         if path == LIVE && parts.method == Method::GET {
             let holds = self.door.watch(&parts, &viewer);
-            let live = self.live.answer(&params, viewer.clone(), holds);
+            let live = self.live.answer(&params, &parts, viewer.clone(), holds);
             return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
         if let (Some(form), &Method::GET) = (Form::of(path), &parts.method) {
             let file = self.downloads.answer(form, params, viewer.clone()).await;
             return file.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
-        let made = match (Route::of(path, &parts.method), &parts.method) {
+        let made = match (route, &parts.method) {
             // A judgement has limits of its own, and no page of another site may ask for it.
             (Some(Route::Play(_)), _) => Err(Fault::Method),
             (Some(route), &Method::GET) => self.desk.make(route, params, viewer.clone()).await,
@@ -283,7 +302,30 @@ async fn read(body: Body, longest: usize) -> Result<Params, Fault> {
             "The form is too long, or it did not come.".to_owned(),
         ));
     };
-    Ok(Params::of(&String::from_utf8_lossy(&read.to_bytes())))
+    Params::of_form(&String::from_utf8_lossy(&read.to_bytes()))
+}
+
+/// What is asked of a page: nothing that it does not know.
+fn asked(path: &str, route: Option<&Route>, query: &str) -> Result<Params, Fault> {
+    let params = Params::of_page(query)?;
+    let is_search = Form::of(path).is_some() || route == Some(&Route::Decisions);
+    match route {
+        _ if is_search => {
+            let fields: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
+            params.expect(CHOICES, &fields)
+        }
+        _ if path == LIVE => params.expect(&[live::GATES, live::FROM], &["environment"]),
+        Some(Route::Now) => params.expect(&["last"], &["environment"]),
+        Some(Route::Callers) => params.expect(&["since", "until", "order"], &["environment"]),
+        Some(Route::Decision(_) | Route::Evidence(_)) => params.expect(&["gate"], &[]),
+        Some(Route::Token(_)) => params.expect(&["all"], &[]),
+        Some(Route::Policies | Route::Policy(_)) => params.expect(&[], &[]),
+        Some(Route::Playground) => params.expect(play::ASKED, &[]),
+        Some(Route::Source) => params.expect(&["path"], &[]),
+        // There is no such page, or it is asked by a form.
+        _ => Ok(()),
+    }?;
+    Ok(params)
 }
 
 impl Route {
@@ -339,6 +381,8 @@ pub const ROOT: &str = "/console";
 const BELOW: &str = "/console/";
 const ASSETS: &str = "/console/assets/";
 const LIVE: &str = "/console/live";
+/// Logins that are looked at once.
+const LOGINS: usize = 2;
 /// Bytes of a form.
 const LONGEST_FORM: usize = 8 << 10;
 /// Bytes of a request with edited policies, as a form has them.

@@ -49,8 +49,8 @@ pub use archive::sign::SignedBy;
 pub use archive::signature::Signer;
 pub use bundle::Bundle;
 pub use decision::{
-    Answer, Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict,
-    Violation,
+    Answer, Decision, Effect, Evaluator, Exception, LOOKUP, Mode, POLICY_ERROR, Remedy, Rule,
+    Verdict, Violation,
 };
 pub use diff::{Diff, Example, Requests};
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};

@@ -7,6 +7,7 @@ pub mod csv;
 pub mod ended;
 pub mod export;
 pub mod history;
+pub mod lacking;
 mod pseudonyms;
 pub mod read;
 mod source;

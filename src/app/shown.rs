@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::now;
 use super::reload::State;
+use super::{generations, load, now};
 use crate::admin::{Check, Checks, Status};
 use crate::audit::{self, Audit, Space};
 use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::console;
 use crate::listener::TlsSwap;
-use crate::policy::Trusted;
+use crate::policy::{Entrypoint, Trusted};
 use crate::telemetry::{Evaluator, JournalKept, Metrics};
 use crate::trail::Source;
 
@@ -116,6 +116,18 @@ pub fn program() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
 
+/// Loads the sets that were in force while a journal was written, as long as they are kept.
+pub fn kept(journal: &Path, entrypoints: Vec<Entrypoint>) -> console::KeptPolicies {
+    let journal = journal.to_owned();
+    Arc::new(move |revision| {
+        let path = generations::path(&journal, revision);
+        let is_there = path.exists();
+        is_there
+            .then(|| load::policies_with_those_of(&path, &entrypoints).ok())
+            .flatten()
+    })
+}
+
 /// The console of this gate, if there is one: it reads the journal by the index that this gate keeps.
 pub(super) fn console(
     config: &Config,
@@ -129,6 +141,10 @@ pub(super) fn console(
         trail: Arc::new(move || Source::of_gate(&journal.directory, &journal.index_path())),
         status: Some(status),
         policies: Some(Arc::new(move || state.in_force.load().set.policy().clone())),
+        kept: Some(kept(
+            &config.journal.directory,
+            config.policies.entrypoints.clone(),
+        )),
         worker: program(),
         now,
         step_back: audit::yield_to_others,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use http::header::LOCATION;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -19,7 +19,7 @@ use crate::app::{self, Hangup};
 use crate::audit;
 use crate::console::{self, Gate, Login, ROOT};
 use crate::listener::{self, Body, Clients, Files, Listener, Seat, Tls, Tracker, full};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::trail;
 use crate::value::{Duration, listening};
 
@@ -90,6 +90,10 @@ impl Console {
         }
         shown.check(self.listen, tls.as_ref())?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let entrypoints = config.policies.entrypoints.clone();
+        let kept = there.journal();
+        let kept = kept.map(|journal| app::kept(journal, entrypoints));
+        let log = telemetry::init(&config.log, &metrics).context("log")?;
         let gate = Gate {
             trail: Arc::new(move || {
                 let opened = there.open();
@@ -97,6 +101,7 @@ impl Console {
             }),
             status: None,
             policies: policy.map(|policy| Arc::new(move || policy.clone()) as _),
+            kept,
             worker: app::program(),
             now: app::now,
             step_back: audit::yield_to_others,
@@ -109,6 +114,7 @@ impl Console {
             tls,
             // Whoever looks on at what comes would look on for ever.
             drain_timeout: Duration::from_secs(1),
+            half_close_timeout: app::GONE,
             ..listener::Config::default()
         };
         let listener = Listener::bind(&settings, metrics, app::now)?;
@@ -119,6 +125,7 @@ impl Console {
         let _drained = listener
             .serve(Seat::here(service), Tracker::default(), shutdown)
             .await;
+        drop(log);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,6 +4,7 @@
 //! so much memory and so much time, of this process alone: it limits itself before it reads anything, and the console
 //! ends it when it is late. It opens no file and no connection.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -288,9 +289,26 @@ fn replayed(lines: &[String], policy: &Policy) -> Replayed {
         changed: report.changed,
         failed: report.failed,
         of_other_policies: report.of_other_policies,
+        granted: report.granted,
+        damaged: report.damaged,
         groups: groups.collect(),
-        not_replayed: report.not_replayed,
+        not_replayed: reasons(report.not_replayed),
+        not_by: report
+            .not_by
+            .into_iter()
+            .map(|(policy, of_it)| (cut(&policy), reasons(of_it)))
+            .collect(),
+        beside: Vec::new(),
     }
+}
+
+/// None of them is long, however long what it names is.
+fn reasons(all: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let mut told = BTreeMap::new();
+    for (reason, count) in all {
+        *told.entry(cut(&reason)).or_default() += count;
+    }
+    told
 }
 
 fn example(example: &replay::Example) -> Example {

@@ -80,7 +80,7 @@ pub(super) fn url(name: &str) -> String {
 
 /// The file of a path below `/console/assets/`, compressed for whoever takes that.
 pub(super) fn answer(path: &str, headers: &HeaderMap) -> Response<Body> {
-    let name = path.split_once('/').map_or(path, |(_version, name)| name);
+    let (version, name) = path.split_once('/').unwrap_or(("", path));
     let mut numbered = ASSETS.iter().zip(PACKED.iter());
     let Some((asset, packed)) = numbered.find(|(asset, _)| asset.name == name) else {
         return html_response(StatusCode::NOT_FOUND, "There is no such file.\n".to_owned());
@@ -100,7 +100,12 @@ pub(super) fn answer(path: &str, headers: &HeaderMap) -> Response<Body> {
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     headers.insert(
         CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=31536000, immutable"),
+        HeaderValue::from_static(if version == *VERSION {
+            "public, max-age=31536000, immutable"
+        } else {
+            // A page of another version asks, while one is put in place of the other: this file is not the one of that URL.
+            "no-store"
+        }),
     );
     guard(headers);
     response

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
 
 use super::play::Held;
+use super::reached::Kept;
+use super::shares::Shares;
 use super::{Asked, Config, Fault, Made, Params, Route, Viewer};
 use crate::admin::Status;
 use crate::audit::Stop;
@@ -18,6 +20,9 @@ use crate::trail::{self, Source};
 /// Opens what answers come from, as new as the records are.
 pub type Open = Arc<dyn Fn() -> Result<Source, trail::Error> + Send + Sync>;
 
+/// Loads the policies that were in force under a revision.
+pub type KeptPolicies = Arc<dyn Fn(&str) -> Option<Policy> + Send + Sync>;
+
 /// What the console is beside.
 #[derive(Clone)]
 pub struct Gate {
@@ -26,6 +31,8 @@ pub struct Gate {
     pub status: Option<Status>,
     /// The policies: those in force, or those that the command line names.
     pub policies: Option<Arc<dyn Fn() -> Policy + Send + Sync>>,
+    /// The policies that were in force under a revision, if they were kept.
+    pub kept: Option<KeptPolicies>,
     /// This program, which judges for the playground; `None`: there is no playground.
     pub worker: Option<PathBuf>,
     pub now: fn() -> jiff::Timestamp,
@@ -36,8 +43,9 @@ pub struct Gate {
 
 pub(super) struct Desk {
     gate: Gate,
-    places: Arc<Semaphore>,
+    places: Shares,
     page_timeout: Duration,
+    kept: Arc<Kept>,
 }
 
 impl Gate {
@@ -65,8 +73,10 @@ impl Desk {
     pub(super) fn with(places: usize, page_timeout: Duration, gate: Gate) -> Self {
         Self {
             gate,
-            places: Arc::new(Semaphore::new(places)),
+            // With two places or more, nobody takes the last one from all others.
+            places: Shares::new(places, places.saturating_sub(1).max(1)),
             page_timeout,
+            kept: Arc::default(),
         }
     }
 
@@ -101,7 +111,8 @@ impl Desk {
         let status = self.gate.status.as_ref();
         let status = status.filter(|_| matches!(route, Route::Now));
         let status = status.map(|status| status());
-        self.think_until(move |gate, stop| {
+        let kept = self.kept.clone();
+        self.think_until(&viewer.clone(), move |gate, stop| {
             let _held = held;
             let told = status.map(|told| -> Status { Arc::new(move || told.clone()) });
             let asked = Asked {
@@ -109,6 +120,7 @@ impl Desk {
                     status: told,
                     ..gate.clone()
                 },
+                kept: &kept,
                 viewer: &viewer,
                 params: &params,
                 now: (gate.now)(),
@@ -124,16 +136,27 @@ impl Desk {
         &self,
         work: impl FnOnce(&Gate) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        self.think_until(move |gate, _stop| work(gate)).await
+        self.think_for(&Viewer::nobody(), work).await
+    }
+
+    /// The same for somebody who is known.
+    pub(super) async fn think_for<T: Send + 'static>(
+        &self,
+        viewer: &Viewer,
+        work: impl FnOnce(&Gate) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.think_until(viewer, move |gate, _stop| work(gate))
+            .await
     }
 
     /// The same for work that asks itself whether it is over.
     async fn think_until<T: Send + 'static>(
         &self,
+        viewer: &Viewer,
         work: impl FnOnce(&Gate, &Stop) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let place = timeout(PATIENCE, self.places.clone().acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
+        let until = Instant::now() + PATIENCE;
+        let Some(place) = self.places.wait(viewer, until).await else {
             self.gate.metrics.reached(Limit::ConsolePages);
             return Err(Fault::Busy);
         };
@@ -150,9 +173,10 @@ impl Desk {
         };
         // One of its own: a thread that has stepped back cannot come forward again.
         let thread = std::thread::Builder::new().name("console".to_owned());
-        thread
-            .spawn(thinking)
-            .map_err(|error| Fault::Failed(format!("no thread can be had: {error}")))?;
+        thread.spawn(thinking).map_err(|error| Fault::Broken {
+            told: "No thread can be had.",
+            error: error.to_string(),
+        })?;
         let made = match timeout(self.page_timeout, thought).await {
             Err(_late) => Err(Fault::Late),
             Ok(Err(_panic)) => Err(Fault::Failed(
@@ -172,8 +196,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Instant;
-
     use serde_json::json;
 
     use super::*;
@@ -202,6 +224,7 @@ pub(super) mod tests {
             trail: Arc::new(move || Source::of_gate(directory.path(), &path)),
             status: None,
             policies: None,
+            kept: None,
             now: || jiff::Timestamp::UNIX_EPOCH,
             step_back: || {},
             worker: None,
@@ -228,7 +251,7 @@ pub(super) mod tests {
 
     async fn is_free_again(desk: &Desk) -> bool {
         let began = Instant::now();
-        while desk.places.available_permits() < 2 {
+        while desk.places.taken() > 0 {
             if began.elapsed() > Duration::from_secs(20) {
                 return false;
             }
@@ -246,6 +269,32 @@ pub(super) mod tests {
         let text = desk.gate.metrics.encode();
         let counted = "dtgate_limit_reached_total{limit=\"console_page_timeout\"} 1";
         assert!(text.contains(counted), "{text}");
+    }
+
+    #[tokio::test]
+    async fn one_viewer_who_asks_again_and_again_leaves_a_place_to_others() {
+        let desk = Arc::new(desk(Duration::from_secs(20)));
+        let named = |name: &str| Viewer {
+            name: name.to_owned(),
+            ..Viewer::anybody()
+        };
+        let (greedy, victor) = (named("greedy"), named("victor"));
+        let tasks: Vec<_> = (0..6)
+            .map(|_| {
+                let (desk, greedy) = (desk.clone(), greedy.clone());
+                tokio::spawn(async move { desk.think_for(&greedy, heavy).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for _ in 0..3 {
+            desk.think_for(&victor, |_gate| Ok(())).await.unwrap();
+            // So does somebody who logs in.
+            desk.think(|_gate| Ok(())).await.unwrap();
+        }
+        for task in tasks {
+            task.abort();
+        }
+        assert!(is_free_again(&desk).await);
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use http::{HeaderValue, Response};
 use http_body::Frame;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::desk::{Desk, Gate};
@@ -22,6 +22,7 @@ use super::page::guard;
 use super::pages::decisions::notes;
 use super::params::Params;
 use super::search::Search;
+use super::shares::{Share, Shares};
 use super::{Fault, Viewer};
 use crate::listener::{Body, BodyError, boxed};
 use crate::telemetry::Limit;
@@ -30,7 +31,7 @@ use crate::trail::{csv, export};
 /// Makes files of decisions, a few at once.
 pub(super) struct Downloads {
     desk: Arc<Desk>,
-    places: Arc<Semaphore>,
+    places: Shares,
 }
 
 /// What a file is for.
@@ -72,7 +73,7 @@ enum Piece {
 struct Pieces {
     coming: mpsc::Receiver<Piece>,
     is_whole: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Share,
 }
 
 impl Form {
@@ -103,7 +104,7 @@ impl Downloads {
     pub(super) fn new(desk: Arc<Desk>) -> Self {
         Self {
             desk,
-            places: Arc::new(Semaphore::new(MOST)),
+            places: Shares::new(MOST, OF_ONE),
         }
     }
 
@@ -117,8 +118,7 @@ impl Downloads {
         if !viewer.is_auditor {
             return Err(Fault::NotAllowed("auditor"));
         }
-        let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_full| {
+        let place = self.places.take(&viewer).ok_or_else(|| {
             self.desk.metrics().reached(Limit::ConsoleDownloads);
             Fault::Busy
         })?;
@@ -198,8 +198,9 @@ async fn part(desk: &Desk, wanted: &Arc<Wanted>, before: Option<String>) -> Resu
     let mut again = TRIES;
     loop {
         let (wanted, before) = (wanted.clone(), before.clone());
+        let viewer = wanted.viewer.clone();
         let made = desk
-            .think(move |gate| wanted.part(gate, before.as_deref()))
+            .think_for(&viewer, move |gate| wanted.part(gate, before.as_deref()))
             .await;
         match made {
             Err(Fault::Busy) if again > 0 => again -= 1,
@@ -254,7 +255,10 @@ impl Wanted {
 }
 
 fn line(text: &mut Vec<u8>, cells: &[String]) -> Result<(), Fault> {
-    csv::line(text, cells).map_err(|error| Fault::Failed(error.to_string()))
+    csv::line(text, cells).map_err(|error| Fault::Broken {
+        told: "The file cannot be made.",
+        error: error.to_string(),
+    })
 }
 
 impl Form {
@@ -292,8 +296,9 @@ impl http_body::Body for Pieces {
 
 pub(super) const CSV: &str = "/console/decisions.csv";
 pub(super) const JSON: &str = "/console/decisions.json";
-/// Downloads at once.
+/// Downloads at once, and those of one auditor.
 const MOST: usize = 4;
+const OF_ONE: usize = 2;
 /// Decisions in one.
 const ROWS: usize = 10_000;
 /// How long one may take.
@@ -367,7 +372,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_breaks_off_is_not_taken_for_the_whole() {
         let (sender, coming) = mpsc::channel(1);
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let place = Shares::new(1, 1).take(&Viewer::anybody()).unwrap();
         let body = Pieces {
             coming,
             is_whole: false,

@@ -33,11 +33,45 @@ pub(super) enum Fault {
     Late,
     #[error("{0}")]
     Trail(#[from] trail::Error),
+    /// Something is out of order, of which the log alone says why: that may name files, hosts and users.
+    #[error("{told} ({error})")]
+    Broken { told: &'static str, error: String },
+    /// The same, as it is told to whoever asks.
     #[error("{0}")]
     Failed(String),
 }
 
 impl Fault {
+    /// What whoever asks is told.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Trail(trail::Error::Before(_)) => {
+                "before: this is no place where a page begins. Begin without it, and follow “Older”.".to_owned()
+            }
+            Self::Trail(trail::Error::Unopened(_)) => {
+                "The records cannot be opened now: the log of dtgate says why. A new journal has no index in its first \
+                 moment."
+                    .to_owned()
+            }
+            Self::Trail(_) => {
+                "The records cannot be read now: the log of dtgate says why.".to_owned()
+            }
+            Self::Broken { told, .. } => format!("{told} The log of dtgate says why."),
+            _ => self.to_string(),
+        }
+    }
+
+    /// Says in the log what nobody else is told.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Trail(trail::Error::Before(_)) => {}
+            Self::Trail(_) | Self::Broken { .. } => {
+                tracing::warn!(error = %self, "a page of the console cannot be made");
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchPage | Self::NotThere(_) => StatusCode::NOT_FOUND,
@@ -48,7 +82,10 @@ impl Fault {
             Self::Busy | Self::Late | Self::Trail(trail::Error::Unopened(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Trail(_) | Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Trail(trail::Error::Before(_)) => StatusCode::BAD_REQUEST,
+            Self::Trail(_) | Self::Broken { .. } | Self::Failed(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }

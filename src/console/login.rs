@@ -12,11 +12,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::certificate::{self, Holders};
 use super::config::{Login, Logins, PublicUrl};
-use super::cookie::Cookie;
-use super::oidc::{BEGIN, Refused, Way};
+use super::cookie::{Cookie, Jar};
+use super::oidc::{BEGIN, Landed, Refused, Way};
 use super::page::{Page, html_response, respond};
 use super::params::{Params, encoded};
 use super::password::Passwords;
+use super::roster::Roster;
 use super::session::Sessions;
 use super::tries::{Browsers, Places, Trier, Tries, Whose};
 use super::{Config, Desk, Fault, Gate, Made, ROOT, Viewer};
@@ -37,6 +38,8 @@ pub(super) struct Door {
     oidc: Option<Way>,
     public_url: Option<PublicUrl>,
     sessions: Arc<Sessions>,
+    /// Whether passwords still let in those who have logged in by one.
+    roster: Option<Arc<Roster>>,
     metrics: Metrics,
     /// For whom proxies ask.
     proxies: forwarded::Config,
@@ -53,13 +56,18 @@ impl Door {
         let is_asked = config.login.has(Login::Oidc);
         let oidc = config.oidc.as_ref().filter(|_| is_asked);
         let oidc = oidc.zip(config.public_url.as_ref());
+        let sessions = Arc::new(Sessions::new(config, metrics));
+        let has_passwords = config.login.has(Login::Password);
+        let passwords = config.passwords.clone().filter(|_| has_passwords);
+        let roster = passwords.map(|path| Arc::new(Roster::new(path, sessions.clone())));
         let door = Self {
             logins: config.login.clone(),
             passwords: config.passwords.clone(),
             holders: config.certificates.clone(),
             oidc: oidc.map(|(oidc, public_url)| Way::new(oidc, public_url)),
             public_url: config.public_url.clone(),
-            sessions: Arc::new(Sessions::new(config, metrics)),
+            sessions,
+            roster,
             metrics: metrics.clone(),
             proxies: config.forwarded.clone(),
             tries: Tries::default(),
@@ -81,8 +89,24 @@ impl Door {
         if self.logins.has(Login::None) {
             return Some(Viewer::anybody());
         }
-        let session = self.sessions.of(parts, self.is_secure(parts));
+        let session = self.sessions.of(parts, self.jar(parts));
         session.or_else(|| self.by_certificate(parts))
+    }
+
+    /// The same of somebody who looks on: that alone keeps no session.
+    pub(super) fn watcher(&self, parts: &Parts) -> Option<Viewer> {
+        if self.logins.has(Login::None) {
+            return Some(Viewer::anybody());
+        }
+        let session = self.sessions.seen(parts, self.jar(parts));
+        session.or_else(|| self.by_certificate(parts))
+    }
+
+    /// Ends sessions of those whom the file of passwords does not let in any more.
+    pub(super) async fn look_again(&self) {
+        if let Some(roster) = &self.roster {
+            roster.look().await;
+        }
     }
 
     /// Says whether a viewer whom a request shows is still let in.
@@ -90,9 +114,14 @@ impl Door {
         if !viewer.has_session {
             return Box::new(|| true);
         }
-        let known_as = Sessions::known_as(parts, self.is_secure(parts));
-        let sessions = self.sessions.clone();
-        Box::new(move || known_as.is_some_and(|it| sessions.holds(&it)))
+        let known_as = Sessions::known_as(parts, self.jar(parts));
+        let (sessions, roster) = (self.sessions.clone(), self.roster.clone());
+        Box::new(move || {
+            if let Some(roster) = &roster {
+                roster.look_soon();
+            }
+            known_as.is_some_and(|it| sessions.holds(&it))
+        })
     }
 
     fn by_certificate(&self, parts: &Parts) -> Option<Viewer> {
@@ -108,9 +137,23 @@ impl Door {
         self.sessions.count()
     }
 
-    /// Where to log in, and what to go on with.
-    pub(super) fn ask(parts: &Parts) -> Response<Body> {
+    /// Where to log in, and what to go on with. Whom a page of another site has led here may have logged in: the browser
+    /// sends no cookie of a session then, and does so when a page of ours leads on.
+    pub(super) fn ask(&self, parts: &Parts) -> Response<Body> {
         let wanted = parts.uri.path_and_query().map_or(ROOT, |it| it.as_str());
+        let wanted = if wanted.len() <= LONGEST_NEXT && is_ours(wanted) {
+            wanted
+        } else {
+            ROOT
+        };
+        let has_sessions = [Login::Oidc, Login::Password];
+        let has_sessions = has_sessions.iter().any(|login| self.logins.has(*login));
+        if has_sessions && is_led_here(parts) {
+            let body = html! { p { a.button.main href=(wanted) { "Go on" } } };
+            let mut page = Page::new("", "Going on", body);
+            page.next = Some(wanted.to_owned());
+            return respond(Ok(Made::Page(page)), &Viewer::nobody());
+        }
         see_other(&format!("{LOGIN}?next={}", encoded(wanted)))
     }
 
@@ -247,7 +290,9 @@ impl Door {
         if !self.tries.begin(&Whose::of_address(self.address(parts))) {
             return self.limited(&params, "oidc", TOO_OFTEN);
         }
-        match Box::pin(way.begin(desk, next, self.is_secure(parts))).await {
+        let jar = self.jar(parts);
+        let former = Sessions::known_as(parts, jar);
+        match Box::pin(way.begin(desk, next, jar, former)).await {
             Ok(begins) => with_cookie(see_other(&begins.to), &begins.cookie),
             Err(refused) => self.refuse(parts, &params, &refused),
         }
@@ -263,13 +308,18 @@ impl Door {
         if parts.method != Method::GET {
             return respond(Err(Fault::Method), &nobody);
         }
-        let is_secure = self.is_secure(parts);
-        let ended = Box::pin(way.end(desk, parts, is_secure, self.address(parts))).await;
+        let jar = self.jar(parts);
+        let ended = Box::pin(way.end(desk, parts, jar, self.address(parts))).await;
         let answer = match ended {
             Err(refused) => self.refuse(parts, &Params::default(), &refused),
-            Ok((viewer, next)) => match self.let_in(parts, viewer, "oidc") {
+            Ok(landed) => match self.let_in(parts, landed.viewer, "oidc") {
                 Err(fault) => respond(Err(fault), &nobody),
                 Ok(cookie) => {
+                    let Landed { next, former, .. } = landed;
+                    // The browser does not show it now: another site has led it here.
+                    if let Some(former) = former {
+                        self.sessions.end_known(&former);
+                    }
                     let body = html! {
                         h1 { "You are logged in" }
                         p { a.button.main href=(next) { "Go on" } }
@@ -280,7 +330,7 @@ impl Door {
                 }
             },
         };
-        with_cookie(answer, &Cookie::Login.unset(is_secure))
+        with_cookie(answer, &Cookie::Login.unset(jar))
     }
 
     /// What somebody is told whom the issuer did not let in.
@@ -298,7 +348,7 @@ impl Door {
             ("refused", StatusCode::FORBIDDEN)
         };
         self.metrics.console_login("oidc", result);
-        let text = format!("You are not logged in: {refused}.");
+        let text = format!("You are not logged in: {}.", refused.told());
         let page = self.page(params, Some(&text));
         let page = respond(Ok(Made::Page(page)), &Viewer::nobody());
         with_status(page, status)
@@ -306,7 +356,7 @@ impl Door {
 
     /// The cookie of a new session.
     fn let_in(&self, parts: &Parts, viewer: Viewer, way: &'static str) -> Result<String, Fault> {
-        let is_secure = self.is_secure(parts);
+        let jar = self.jar(parts);
         tracing::info!(
             name = %Visible(&viewer.name),
             address = self.address(parts).map(tracing::field::display),
@@ -315,16 +365,20 @@ impl Door {
         );
         let id = self.sessions.begin(viewer);
         let id = id.ok_or_else(|| Fault::Failed("no random number".to_owned()))?;
-        // One that was there before has ended: nobody goes on with an id that others may know.
-        self.sessions.end(parts, is_secure);
+        // The one that the browser shows has ended: nobody goes on with an id that others may know.
+        self.sessions.end(parts, jar);
         self.metrics.console_login(way, "good");
-        Ok(Cookie::Session.set(&id, is_secure))
+        Ok(Cookie::Session.set(&id, jar))
     }
 
     pub(super) fn leave(&self, parts: &Parts) -> Response<Body> {
-        let is_secure = self.is_secure(parts);
-        self.sessions.end(parts, is_secure);
-        with_cookie(see_other(LOGIN), &Cookie::Session.unset(is_secure))
+        let jar = self.jar(parts);
+        self.sessions.end(parts, jar);
+        with_cookie(see_other(LOGIN), &Cookie::Session.unset(jar))
+    }
+
+    fn jar(&self, parts: &Parts) -> Jar {
+        Jar::of(parts, self.is_secure(parts))
     }
 
     /// Whether the browser speaks TLS: with this listener, or with what stands before it under the public URL.
@@ -373,6 +427,14 @@ fn form(next: &str) -> Markup {
     }
 }
 
+/// Whether a page of another site leads somebody here.
+fn is_led_here(parts: &Parts) -> bool {
+    let site = parts.headers.get("sec-fetch-site");
+    let site = site.and_then(|site| site.to_str().ok());
+    let is_led = site.is_some_and(|site| !["none", "same-origin"].contains(&site));
+    is_led && parts.method == Method::GET
+}
+
 /// A path of the console, and of no other host.
 fn is_ours(next: &str) -> bool {
     let is_plain = next
@@ -407,6 +469,8 @@ pub(super) const LOGOUT: &str = "/console/logout";
 const WAYS: [(Login, &str); 2] = [(Login::Oidc, "oidc"), (Login::Password, "password")];
 const TOO_OFTEN: &str = "That was tried too often. Wait a minute.";
 const TOO_MANY: &str = "Many people try to log in at this moment. Try again.";
+/// Bytes of an address to go on with.
+const LONGEST_NEXT: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,7 @@ use self::issuer::Issuer;
 pub use config::{Configured, Oidc, OidcError};
 
 use super::config::PublicUrl;
-use super::cookie::Cookie;
+use super::cookie::{Cookie, Jar};
 use super::desk::Desk;
 use super::params::{Params, encoded};
 use super::session::{hash, unguessable};
@@ -45,6 +45,15 @@ pub(super) struct Way {
 pub(super) struct Begins {
     pub(super) to: String,
     pub(super) cookie: String,
+}
+
+/// Somebody whom the issuer has led back.
+pub(super) struct Landed {
+    pub(super) viewer: Viewer,
+    /// What to go on with.
+    pub(super) next: String,
+    /// The session that the browser had when the login began.
+    pub(super) former: Option<[u8; 32]>,
 }
 
 /// Why nobody is let in. What the issuer says itself is not repeated, but for words of the standard.
@@ -83,6 +92,19 @@ pub(super) enum Refused {
 }
 
 impl Refused {
+    /// What the person is told: where the issuer is asked, and files of the gate, are for the log alone.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Unreachable(_) => {
+                "the issuer cannot be asked now: the log of dtgate says why".to_owned()
+            }
+            Self::Here(_) => {
+                "this gate cannot ask the issuer now: the log of dtgate says why".to_owned()
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether it is nothing about the person: the issuer or the gate cannot do it now.
     pub(super) fn is_passing(&self) -> bool {
         match self {
@@ -116,14 +138,16 @@ impl Way {
         &self,
         desk: &Desk,
         next: &str,
-        is_secure: bool,
+        jar: Jar,
+        former: Option<[u8; 32]>,
     ) -> Result<Begins, Refused> {
         let _place = self.places.try_acquire().map_err(|_full| Refused::Busy)?;
         let issuer = self.issuer(desk).await?;
         let found = issuer.endpoints().await?;
         let random = || unguessable().ok_or_else(|| Refused::Here("no random number".to_owned()));
         let (state, browser) = (random()?, random()?);
-        let begun = Begun::new(&browser, random()?, random()?, next);
+        let mut begun = Begun::new(&browser, random()?, random()?, next);
+        begun.former = former;
         let challenge = BASE64URL_NOPAD.encode(&Sha256::digest(begun.verifier.as_bytes()));
         let mut to = found.authorization.to_string();
         to.push(if to.contains('?') { '&' } else { '?' });
@@ -143,7 +167,7 @@ impl Way {
         }
         Ok(Begins {
             to,
-            cookie: Cookie::Login.set(&browser, is_secure),
+            cookie: Cookie::Login.set(&browser, jar),
         })
     }
 
@@ -152,11 +176,11 @@ impl Way {
         &self,
         desk: &Desk,
         parts: &Parts,
-        is_secure: bool,
+        jar: Jar,
         address: Option<IpAddr>,
-    ) -> Result<(Viewer, String), Refused> {
+    ) -> Result<Landed, Refused> {
         let params = Params::of(parts.uri.query().unwrap_or_default());
-        let browser = Cookie::Login.of(parts, is_secure);
+        let browser = Cookie::Login.of(parts, jar);
         let begun = browser.zip(params.once("state"));
         let begun = begun.and_then(|(browser, state)| self.begun.take(state, browser));
         let begun = begun.ok_or(Refused::Unknown)?;
@@ -183,7 +207,11 @@ impl Way {
         };
         let claims = issuer.judge(&token, origin).await?;
         let viewer = self.viewer(&claims, &begun.nonce)?;
-        Ok((viewer, begun.next))
+        Ok(Landed {
+            viewer,
+            next: begun.next,
+            former: begun.former,
+        })
     }
 
     /// Who it is, by a token that is good.

@@ -43,10 +43,11 @@ pub(super) fn respond(made: Result<Made, Fault>, viewer: &Viewer) -> Response<Bo
         Ok(Made::Json(value)) => return json_response(&value),
         Ok(Made::Page(page)) => (StatusCode::OK, page),
         Err(fault) => {
+            fault.log();
             let title = fault.status().canonical_reason().unwrap_or("Error");
             let body = html! {
                 h1 { (title) }
-                p.fault role="alert" { (shown(&fault.to_string())) }
+                p.fault role="alert" { (shown(&fault.told())) }
             };
             (fault.status(), Page::new("", title, body))
         }
@@ -120,6 +121,14 @@ fn json_response(value: &Value) -> Response<Body> {
 /// A text of others: nothing in it is hidden, and nothing is markup.
 pub(super) fn shown(text: &str) -> String {
     Visible(text).to_string()
+}
+
+/// A note of a command, as it stands by itself.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|it| it.to_uppercase().to_string());
+    let end = if text.ends_with('.') { "" } else { "." };
+    format!("{}{}{end}", first.unwrap_or_default(), letters.as_str())
 }
 
 /// Says what a browser must not do with a page.

@@ -4,11 +4,82 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// Names and values, in their order. So many at most: the rest is not looked at.
+use super::Fault;
+use super::row::cut;
+
+/// Names and values, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// Those of a page. What is too much is refused, and not left out: an answer to less than was asked is another answer.
+    pub(super) fn of_page(query: &str) -> Result<Self, Fault> {
+        if query.len() > LONGEST {
+            return Err(too_much(format!(
+                "the address has more than {LONGEST} bytes behind its question mark"
+            )));
+        }
+        let params = Self::of_form(query)?;
+        match params
+            .0
+            .iter()
+            .find(|(name, value)| name.len().max(value.len()) > LONGEST_VALUE)
+        {
+            Some((name, _)) => Err(too_much(format!(
+                "{} has more than {LONGEST_VALUE} bytes",
+                cut(name)
+            ))),
+            None => Ok(params),
+        }
+    }
+
+    /// Those of a form, whose length somebody else has looked at.
+    pub(super) fn of_form(text: &str) -> Result<Self, Fault> {
+        if text
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .nth(MOST)
+            .is_some()
+        {
+            return Err(too_much(format!(
+                "there are more than {MOST} names and values"
+            )));
+        }
+        Ok(Self::of(text))
+    }
+
+    /// Refuses names that a page does not know, and several values of a name that takes one.
+    pub(super) fn expect(&self, once: &[&str], many: &[&str]) -> Result<(), Fault> {
+        for (name, _) in &self.0 {
+            let is_once = once.contains(&&**name);
+            if !is_once && !many.contains(&&**name) {
+                let known: Vec<&str> = once.iter().chain(many).copied().collect();
+                let known = match &*known {
+                    [] => "this page takes none".to_owned(),
+                    known => format!("there are: {}", known.join(", ")),
+                };
+                return Err(Fault::Invalid(format!(
+                    "There is no parameter {}; {known}.",
+                    cut(name)
+                )));
+            }
+            if is_once && self.all(name).nth(1).is_some() {
+                return Err(Fault::Invalid(format!("{name}: give it once.")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a switch is on: `1` says so, and nothing else is understood.
+    pub(super) fn is_on(&self, name: &str) -> Result<bool, Fault> {
+        match self.get(name) {
+            None => Ok(false),
+            Some("1") => Ok(true),
+            Some(_) => Err(Fault::Invalid(format!("{name}: write 1, or leave it out."))),
+        }
+    }
+
+    /// The first of so many: what leads on to a login, and what issuers send, may have others.
     pub(super) fn of(query: &str) -> Self {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let read = |text: &str| {
@@ -72,12 +143,43 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// Names and values that are looked at.
+fn too_much(what: String) -> Fault {
+    Fault::Invalid(format!("This is too much for a page: {what}."))
+}
+
+/// Names and values.
 const MOST: usize = 100;
+/// Bytes of a query, and of one value.
+const LONGEST: usize = 8 << 10;
+const LONGEST_VALUE: usize = 1 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_much_or_not_known_is_refused() {
+        let long = format!("token={}", "a".repeat(LONGEST_VALUE));
+        Params::of_page(&long).unwrap();
+        let many = ["a=1"; MOST].join("&");
+        Params::of_page(&format!("&{many}&")).unwrap();
+        for wrong in [
+            format!("{long}a"),
+            format!("{many}&verdict=deny"),
+            ["token=abcdefgh"; MOST].join(&"&".repeat(80)),
+        ] {
+            let fault = Params::of_page(&wrong).unwrap_err();
+            assert!(matches!(fault, Fault::Invalid(_)), "{wrong}");
+        }
+        let asked = |query: &str| Params::of(query).expect(&["verdict"], &["token"]);
+        asked("verdict=&token=a&token=b&verdict=deny").unwrap();
+        for wrong in ["verdit=deny", "verdict=deny&verdict=allow", "=x", "Token=x"] {
+            assert!(matches!(asked(wrong), Err(Fault::Invalid(_))), "{wrong}");
+        }
+        assert!(Params::of("all=1").is_on("all").unwrap());
+        assert!(!Params::of("all=").is_on("all").unwrap());
+        assert!(Params::of("all=0").is_on("all").is_err());
+    }
 
     #[test]
     fn a_query_is_read_and_written_again() {

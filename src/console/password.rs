@@ -5,12 +5,13 @@
 //! alice auditor,author $argon2id$v=19$m=19456,t=2,p=1$…
 //! ```
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 
-use super::Viewer;
+use super::{Viewer, session};
 use crate::value::{is_name, read_file};
 
 /// Why the file cannot be used.
@@ -23,6 +24,16 @@ pub enum PasswordsError {
         "{path}: line {line} is no `NAME ROLES HASH`: dtgate new console-user NAME makes such a line"
     )]
     Line { path: String, line: usize },
+    #[error(
+        "{path}: line {line} is for {name}, and so is line {first}: take one of them out, or nobody could tell which password \
+         counts"
+    )]
+    Twice {
+        path: String,
+        line: usize,
+        first: usize,
+        name: String,
+    },
 }
 
 /// Those who may log in.
@@ -44,13 +55,28 @@ impl Passwords {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let lines = text.lines().zip(1..);
         let lines = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
-        let users = lines.map(|(line, number)| {
-            User::read(line).ok_or_else(|| PasswordsError::Line {
+        let (mut users, mut names) = (Vec::new(), HashMap::new());
+        for (line, number) in lines {
+            let user = User::read(line).ok_or_else(|| PasswordsError::Line {
                 path: shown.clone(),
                 line: number,
-            })
-        });
-        Ok(Self(users.collect::<Result<_, _>>()?))
+            })?;
+            if let Some(first) = names.insert(user.viewer.name.clone(), number) {
+                return Err(PasswordsError::Twice {
+                    path: shown,
+                    line: number,
+                    first,
+                    name: user.viewer.name,
+                });
+            }
+            users.push(user);
+        }
+        Ok(Self(users))
+    }
+
+    /// Whether somebody who has logged in may go on: by a line that is still there, or by none of these.
+    pub(super) fn lets_in(&self, viewer: &Viewer) -> bool {
+        viewer.line.is_none() || self.0.iter().any(|user| user.viewer == *viewer)
     }
 
     /// Who has this name and this password. It takes as long where nobody has this name.
@@ -79,6 +105,7 @@ impl User {
             is_auditor: false,
             is_author: false,
             has_session: true,
+            line: Some(session::hash(line)),
         };
         for role in roles.split(',') {
             match role {
@@ -136,6 +163,21 @@ mod tests {
         }
         // It is read like any other hash, so that it takes as long.
         PasswordHash::new(NOBODYS).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_refused_with_both_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        let hash = NOBODYS;
+        let text = format!("alice viewer {hash}\n# new\nbob viewer {hash}\nalice auditor {hash}\n");
+        std::fs::write(&path, text).unwrap();
+        let error = Passwords::read(&path).err().unwrap().to_string();
+        let wanted = "line 4 is for alice, and so is line 1";
+        assert!(
+            error.contains(wanted) && !error.contains("argon2"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -31,6 +31,7 @@ use super::page::Page;
 use super::{Asked, Fault, Made, Params, Route, Viewer};
 use crate::audit::index::Filter;
 use crate::policy::{Policy, Text};
+use crate::trail::{Source, beside};
 use draft::Draft;
 
 /// Where authors have their policies judged.
@@ -142,6 +143,9 @@ pub(super) struct Held {
     _inside: Option<Inside>,
     _turn: Option<OwnedSemaphorePermit>,
 }
+
+/// What the address of the page may have: each once.
+pub(super) const ASKED: &[&str] = &["decision", "gate", "example", "environment", "file", "last"];
 
 /// The page as it is opened.
 pub(super) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
@@ -274,16 +278,44 @@ fn tested(asked: &Asked<'_>, draft: &Draft, sets: &Sets) -> Result<saved::Test, 
 
 fn replayed(asked: &Asked<'_>, draft: &Draft, sets: &Sets) -> Result<Answer, Fault> {
     may_see_decisions(asked)?;
-    let lines = newest(asked, draft.last)?;
-    ask(asked, draft, sets, Wanted::Replay(lines))
+    let newest = newest(asked, draft.last)?;
+    let mut answer = ask(asked, draft, sets, Wanted::Replay(newest.lines))?;
+    if let Answer::Replayed(replayed) = &mut answer {
+        replayed.damaged += newest.lost;
+        replayed.beside = newest.beside;
+    }
+    Ok(answer)
 }
 
-/// The records of the newest decisions, as many as there is room for.
-fn newest(asked: &Asked<'_>, most: usize) -> Result<Vec<String>, Fault> {
+/// The newest decisions, to be judged again.
+#[derive(Default)]
+struct Newest {
+    /// Their records.
+    lines: Vec<String>,
+    /// Those whose record is gone, or is no text.
+    lost: u64,
+    /// What of the journal they have nothing of.
+    beside: Vec<String>,
+}
+
+/// As many as there is room for.
+fn newest(asked: &Asked<'_>, most: usize) -> Result<Newest, Fault> {
     let source = asked.gate.open()?;
-    let (mut lines, mut room, mut before) = (Vec::new(), MOST_OF_RECORDS, None);
-    while lines.len() < most {
-        let wanted = PAGE.min(most - lines.len());
+    let mut newest = read(&source, most)?;
+    let mut gaps = source.gaps(None, None)?;
+    if newest.lines.len() >= most {
+        // What was deleted is older than these.
+        gaps.pruned = None;
+    }
+    newest.beside = beside::gaps(&gaps);
+    Ok(newest)
+}
+
+fn read(source: &Source, most: usize) -> Result<Newest, Fault> {
+    let mut newest = Newest::default();
+    let (mut room, mut before) = (MOST_OF_RECORDS, None);
+    while newest.lines.len() < most {
+        let wanted = PAGE.min(most - newest.lines.len());
         let page = source.find(&Filter::default(), before.as_ref(), wanted)?;
         let Some(last) = page.decisions.last() else {
             break;
@@ -291,18 +323,21 @@ fn newest(asked: &Asked<'_>, most: usize) -> Result<Vec<String>, Fault> {
         before = source.next(last).parse().ok();
         for found in source.lines(&page.decisions)? {
             let line = found.decision.and_then(|line| String::from_utf8(line).ok());
-            let Some(line) = line else { continue };
+            let Some(line) = line else {
+                newest.lost += 1;
+                continue;
+            };
             let Some(left) = room.checked_sub(line.len()) else {
-                return Ok(lines);
+                return Ok(newest);
             };
             room = left;
-            lines.push(line);
+            newest.lines.push(line);
         }
         if !page.more || before.is_none() {
             break;
         }
     }
-    Ok(lines)
+    Ok(newest)
 }
 
 /// The input document of a decision that was recorded.

@@ -4,10 +4,11 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::Viewer;
+use super::live;
 use super::page::shown;
 use super::params::encoded;
 use crate::audit::tail::{Cells, Otherwise, effect};
-use crate::store::{Found, Lines};
+use crate::store::{Found, Key, Lines};
 use crate::trail::ended::{Ended, How};
 use crate::trail::read::record;
 use crate::trail::told::{Token, Who, scopes};
@@ -59,6 +60,13 @@ impl Row {
         }
     }
 
+    pub(super) fn key(&self) -> Key {
+        Key {
+            gate: self.gate.clone(),
+            seq: self.cells.seq,
+        }
+    }
+
     /// Where its page is.
     pub(super) fn href(&self) -> String {
         decision_href(&self.gate, &self.cells)
@@ -68,15 +76,15 @@ impl Row {
         let (word, class) = self.verdict();
         let (name, id) = (&*self.token.name, self.token.any_id());
         html! {
-            tr {
+            tr data-id=(live::id(&self.key())) {
                 td.nowrap data-title="When" { a href=(self.href()) { (time(&self.cells.timestamp)) } }
-                @if has_gates { td data-title="Gate" { (shown(&self.gate)) } }
+                @if has_gates { td data-title="Gate" { (cut(&self.gate)) } }
                 td data-title="Verdict" {
                     span class={ "verdict " (class) } { (word) }
                     @if self.no_op { " " span.soft { "no change" } }
                 }
-                td data-title="Operation" { (self.cells.operation) }
-                td data-title="Environment" { (self.cells.environment) }
+                td data-title="Operation" { (cut(&self.cells.operation)) }
+                td data-title="Environment" { (cut(&self.cells.environment)) }
                 td data-title="Token" { (token(viewer, name, id)) }
                 td data-title="By" { (self.by(viewer)) }
                 td data-title="What" { (self.what(viewer)) }
@@ -102,7 +110,7 @@ impl Row {
         let is_known = !(self.added.is_empty() && self.removed.is_empty());
         html! {
             @for (policy, does) in self.objections.iter().take(SHOWN) {
-                div { a href={ "/console/policies/" (encoded(policy)) } { (cut(policy)) } " " (does) }
+                div { (link("/console/policies/", policy, &cut(policy))) " " (does) }
             }
             @if let Some(more) = self.objections.len().checked_sub(SHOWN + 1) {
                 div.soft { "and " (more + 1) " more" }
@@ -115,14 +123,29 @@ impl Row {
                     @let told = self.added.len().min(SHOWN) + self.removed.len().min(SHOWN);
                     @if all > told { li { "and " (all - told) " more" } }
                 }
-            } @else if viewer.is_auditor {
-                @for change in self.cells.changes.iter().take(SHOWN) { div { (cut(change)) } }
             }
+            @for change in self.other_changes(viewer, is_known) { div { (cut(change)) } }
             @if !self.cells.error.is_empty() && viewer.is_auditor { div { (cut(&self.cells.error)) } }
             @if let Some(otherwise) = &self.otherwise {
                 div.warn { "challenger: " (otherwise.differs) }
             }
         }
+    }
+}
+
+impl Row {
+    /// What would change besides the scopes that are shown. Who is no auditor sees no name: of the others, whether the token
+    /// is switched on or off, and until when it is good.
+    fn other_changes(&self, viewer: &Viewer, has_scopes: bool) -> impl Iterator<Item = &str> {
+        let is_auditor = viewer.is_auditor;
+        let is_seen = move |change: &&str| {
+            let is_shown = has_scopes && change.starts_with("scopes ");
+            let is_open =
+                ["enabled", "disabled"].contains(change) || change.starts_with("expires ");
+            !is_shown && (is_auditor || is_open)
+        };
+        let all = self.cells.changes.iter().map(|change| &**change);
+        all.filter(is_seen).take(SHOWN)
     }
 }
 
@@ -164,8 +187,7 @@ pub(super) fn token(viewer: &Viewer, name: &str, id: &str) -> Markup {
     };
     html! {
         @if !viewer.is_auditor { (viewer.sees(&text)) }
-        @else if id.is_empty() { (text) }
-        @else { a href={ "/console/tokens/" (encoded(id)) } title=(cut(id)) { (text) } }
+        @else { (link("/console/tokens/", id, &text)) }
     }
 }
 
@@ -183,13 +205,61 @@ pub(super) fn cut(text: &str) -> String {
 /// The same, as long as it may be elsewhere.
 pub(super) fn cut_at(text: &str, most: usize) -> String {
     let text = shown(text);
-    match text.char_indices().nth(most) {
-        None => text,
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    match beginning(&text, most) {
+        whole if whole.len() == text.len() => text,
+        part => format!("{part}…"),
     }
 }
 
-/// Letters of a text in a row.
+/// As much of a text as needs so many bytes on a page.
+pub(super) fn beginning(text: &str, most: usize) -> &str {
+    let mut room = most;
+    for (at, letter) in text.char_indices() {
+        // As markup has it.
+        let written = match letter {
+            '&' => 5,
+            '<' | '>' => 4,
+            '"' => 6,
+            other => other.len_utf8(),
+        };
+        match room.checked_sub(written) {
+            Some(left) => room = left,
+            None => return text.get(..at).unwrap_or_default(),
+        }
+    }
+    text
+}
+
+/// The way to a page, where its name is not too long for one.
+pub(super) fn link(path: &str, name: &str, text: &str) -> Markup {
+    html! {
+        @if name.is_empty() || name.len() > LONGEST_LINK { (text) }
+        @else { a href={ (path) (encoded(name)) } title=(cut(name)) { (text) } }
+    }
+}
+
+/// Bytes of a text in a row, and of what a link names.
 const LONGEST: usize = 120;
+const LONGEST_LINK: usize = 200;
 /// Objections and scopes in a row.
 const SHOWN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_by_what_it_needs_on_a_page() {
+        assert_eq!(cut(&"a".repeat(LONGEST)), "a".repeat(LONGEST));
+        for letter in ["a", "&", "<", "\"", "é", "\u{202e}"] {
+            let cut = cut(&letter.repeat(1_000));
+            let written = html! { (cut) }.into_string();
+            assert!(
+                written.len() <= LONGEST + "…".len(),
+                "{letter}: {}",
+                written.len()
+            );
+            assert!(written.len() > LONGEST - 10, "{letter}: {}", written.len());
+        }
+    }
+}

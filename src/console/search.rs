@@ -52,7 +52,7 @@ impl Search {
             Some("deny") => (Some(false), None),
             Some(other) => return Err(unknown("verdict", other, &["allow", "deny"])),
         };
-        let granted = params.get("granted").is_some();
+        let granted = params.is_on("granted")?;
         let (mut client, mut client_named) = (Vec::new(), Vec::new());
         for text in params.all("client") {
             if text.starts_with("hmac-sha256:") {
@@ -102,13 +102,24 @@ impl Search {
         };
         let filter = match source.keys() {
             None => filter,
-            Some(journal) => known_as(filter, journal)
-                .map_err(|error| Fault::Failed(format!("the keys of pseudonyms: {error}")))?,
+            Some(journal) => known_as(filter, journal).map_err(|error| Fault::Broken {
+                told: "The keys of pseudonyms cannot be read.",
+                error: error.to_string(),
+            })?,
         };
+        let words = params.get("text").unwrap_or_default();
+        let words = words.split(|letter: char| !letter.is_alphanumeric());
+        if words
+            .filter(|word| !word.is_empty())
+            .nth(MOST_WORDS)
+            .is_some()
+        {
+            return Err(Fault::Invalid(format!("text: {MOST_WORDS} words at most.")));
+        }
         let before = params.get("before").map(Before::from_str).transpose();
         Ok(Self {
             filter,
-            before: before.map_err(|error| Fault::Invalid(error.to_string()))?,
+            before: before?,
             gate: params.get("gate").map(str::to_owned),
         })
     }
@@ -169,6 +180,21 @@ fn unknown(name: &str, text: &str, known: &[&str]) -> Fault {
     let known = known.join(", ");
     Fault::Invalid(format!("{name}: there is no {text}; there are: {known}"))
 }
+
+/// What a search takes, beside its fields: each once.
+pub(super) const CHOICES: &[&str] = &[
+    "since",
+    "until",
+    "verdict",
+    "outcome",
+    "challenger",
+    "no_op",
+    "granted",
+    "before",
+    "gate",
+];
+/// Words that are looked for.
+const MOST_WORDS: usize = 50;
 
 /// In the order of the form.
 pub(super) const FIELDS: &[Field] = &[

@@ -8,7 +8,7 @@ use data_encoding::BASE64URL_NOPAD;
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
-use super::cookie::Cookie;
+use super::cookie::{Cookie, Jar};
 use super::{Config, Viewer};
 use crate::telemetry::{Limit, Metrics};
 
@@ -59,8 +59,17 @@ impl Sessions {
     }
 
     /// Whose request it is.
-    pub(super) fn of(&self, parts: &Parts, is_secure: bool) -> Option<Viewer> {
-        let id = hash(Cookie::Session.of(parts, is_secure)?);
+    pub(super) fn of(&self, parts: &Parts, jar: Jar) -> Option<Viewer> {
+        self.found(parts, jar, true)
+    }
+
+    /// The same. Who asks does not use it.
+    pub(super) fn seen(&self, parts: &Parts, jar: Jar) -> Option<Viewer> {
+        self.found(parts, jar, false)
+    }
+
+    fn found(&self, parts: &Parts, jar: Jar, is_used: bool) -> Option<Viewer> {
+        let id = hash(Cookie::Session.of(parts, jar)?);
         let now = Instant::now();
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let session = table.get_mut(&id)?;
@@ -68,13 +77,15 @@ impl Sessions {
             table.remove(&id);
             return None;
         }
-        session.used = now;
+        if is_used {
+            session.used = now;
+        }
         Some(session.viewer.clone())
     }
 
     /// By which a session is known again that a request shows.
-    pub(super) fn known_as(parts: &Parts, is_secure: bool) -> Option<[u8; 32]> {
-        Cookie::Session.of(parts, is_secure).map(hash)
+    pub(super) fn known_as(parts: &Parts, jar: Jar) -> Option<[u8; 32]> {
+        Cookie::Session.of(parts, jar).map(hash)
     }
 
     /// Whether it has not ended. Who asks does not use it.
@@ -92,11 +103,22 @@ impl Sessions {
         table.len()
     }
 
-    pub(super) fn end(&self, parts: &Parts, is_secure: bool) {
-        if let Some(id) = Cookie::Session.of(parts, is_secure) {
-            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-            table.remove(&hash(id));
+    pub(super) fn end(&self, parts: &Parts, jar: Jar) {
+        if let Some(known_as) = Self::known_as(parts, jar) {
+            self.end_known(&known_as);
         }
+    }
+
+    /// The same for one that is known.
+    pub(super) fn end_known(&self, known_as: &[u8; 32]) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.remove(known_as);
+    }
+
+    /// Ends those of viewers who may not go on.
+    pub(super) fn end_all_but(&self, may_go_on: impl Fn(&Viewer) -> bool) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.retain(|_, session| may_go_on(&session.viewer));
     }
 
     fn goes_on(&self, session: &Session, now: Instant) -> bool {
@@ -133,6 +155,33 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn plain(sessions: &Sessions, cookie: &str) -> Option<Viewer> {
+        let parts = parts(cookie);
+        sessions.of(&parts, Jar::of(&parts, false))
+    }
+
+    #[test]
+    fn who_looks_on_does_not_use_a_session() {
+        let sessions = sessions(Duration::from_mins(1));
+        let id = sessions.begin(Viewer::anybody()).unwrap();
+        let parts = parts(&format!("{PLAIN}={id}"));
+        let used = || {
+            sessions
+                .table
+                .lock()
+                .unwrap()
+                .values()
+                .map(|it| it.used)
+                .max()
+        };
+        let before = used();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(sessions.seen(&parts, Jar::of(&parts, false)).is_some());
+        assert_eq!(used(), before);
+        assert!(plain(&sessions, &format!("{PLAIN}={id}")).is_some());
+        assert!(used() > before);
+    }
+
     fn sessions(idle: Duration) -> Sessions {
         let mut sessions = Sessions::new(&Config::default(), &Metrics::new("1.2.3"));
         sessions.idle = idle;
@@ -145,28 +194,30 @@ mod tests {
         let id = sessions.begin(Viewer::anybody()).unwrap();
         for (name, is_secure) in [(PLAIN, false), ("__Host-dtgate-console", true)] {
             let parts = parts(&format!("other=1; {name}={id}"));
-            assert_eq!(sessions.of(&parts, is_secure), Some(Viewer::anybody()));
+            let jar = |is_secure| Jar::of(&parts, is_secure);
+            assert_eq!(sessions.of(&parts, jar(is_secure)), Some(Viewer::anybody()));
             // Who has a session of his own could give it to others by a cookie for a whole domain.
-            assert_eq!(sessions.of(&parts, !is_secure), None);
+            assert_eq!(sessions.of(&parts, jar(!is_secure)), None);
         }
         for wrong in ["", "dtgate-console=", "dtgate-console=guessed", "x=y"] {
-            assert_eq!(sessions.of(&parts(wrong), false), None);
+            assert_eq!(plain(&sessions, wrong), None);
         }
-        sessions.end(&parts(&format!("{PLAIN}={id}")), false);
-        assert_eq!(sessions.of(&parts(&format!("{PLAIN}={id}")), false), None);
+        let ours = parts(&format!("{PLAIN}={id}"));
+        sessions.end(&ours, Jar::of(&ours, false));
+        assert_eq!(plain(&sessions, &format!("{PLAIN}={id}")), None);
     }
 
     #[test]
     fn one_that_is_not_used_ends_and_there_are_never_too_many() {
         let quick = sessions(Duration::ZERO);
         let id = quick.begin(Viewer::anybody()).unwrap();
-        assert_eq!(quick.of(&parts(&format!("{PLAIN}={id}")), false), None);
+        assert_eq!(plain(&quick, &format!("{PLAIN}={id}")), None);
         let many = sessions(Duration::from_mins(1));
         let first = many.begin(Viewer::anybody()).unwrap();
         for _ in 0..MOST {
             many.begin(Viewer::anybody()).unwrap();
         }
         assert_eq!(many.table.lock().unwrap().len(), MOST);
-        assert_eq!(many.of(&parts(&format!("{PLAIN}={first}")), false), None);
+        assert_eq!(plain(&many, &format!("{PLAIN}={first}")), None);
     }
 }

@@ -11,6 +11,8 @@ pub(super) struct Viewer {
     pub(super) is_author: bool,
     /// Has logged in by a session, which can be ended.
     pub(super) has_session: bool,
+    /// A hash of the line that lets them in, where a file does: who has another one is somebody else.
+    pub(super) line: Option<[u8; 32]>,
 }
 
 impl Viewer {
@@ -21,6 +23,7 @@ impl Viewer {
             is_auditor: true,
             is_author: true,
             has_session: false,
+            line: None,
         }
     }
 
@@ -31,6 +34,7 @@ impl Viewer {
             is_auditor: false,
             is_author: false,
             has_session: false,
+            line: None,
         }
     }
 

@@ -19,7 +19,7 @@ pub const POLICY_ERROR: &str = "policy-error";
 const TIMED_OUT: &str = "exceeded time limit";
 
 /// Whose violation it is that a token could not be looked up. No package can have this name: it has a blank.
-pub(super) const LOOKUP: &str = "token lookup";
+pub const LOOKUP: &str = "token lookup";
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,7 @@
 //! The console of a gate: its pages show what the journal has, to whom they may, and nothing in them is anybody else's
 //! markup.
 
+mod asked;
 mod browser;
 mod certificates;
 mod chromium;
@@ -113,7 +114,7 @@ fn pages_show_what_was_decided_about_which_token_and_why() {
         "forbidden_scopes",
         "WriteConfig",
         "denies",
-        "Refused: Dynatrace was not asked",
+        "Refused: the request was not sent to Dynatrace",
         "No objection",
     ] {
         assert!(denied.contains(wanted), "{wanted}: {denied}");
@@ -277,7 +278,7 @@ fn a_denial_appears_by_itself() {
         }
     };
     assert!(
-        row.starts_with("<tr>") && row.contains("forbidden_scopes"),
+        row.starts_with("<tr data-id=") && row.contains("forbidden_scopes"),
         "{row}"
     );
 }
@@ -352,7 +353,7 @@ fn who_has_not_logged_in_sees_nothing_and_who_has_sees_what_the_role_allows() {
         assert_eq!(answer.status, 403, "{fields}");
         assert_eq!(answer.header("set-cookie"), None);
     }
-    let known = "Cookie: dtgate-console=known-to-others\r\n";
+    let known = "Cookie: dtgate-console-8081=known-to-others\r\n";
     let entered = log_in(
         gate.admin,
         "alice",

@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::bail;
 use clap::Args;
 
-use super::opened::{self, Place, note};
+use super::opened::{self, Place};
 use super::prove::gone;
 use super::store::{self as place, StoreArgs};
 use crate::audit::index::{Filter, Unnamed};
 use crate::audit::proof::Wanted;
 use crate::store::{self, Key};
 pub(in crate::cli) use crate::trail::{Before, Source};
-use crate::value::{Visible, counted};
+use crate::value::Visible;
 
 /// Which journal, or which store.
 #[derive(Clone, Debug, Args)]
@@ -50,6 +50,11 @@ impl There {
     pub(super) fn keys(&self) -> Option<&Path> {
         let journal = &*self.journal.journal;
         (self.store.is_none() || journal.is_dir()).then_some(journal)
+    }
+
+    /// The directory of the journal, where it is one.
+    pub(in crate::cli) fn journal(&self) -> Option<&Path> {
+        self.store.is_none().then_some(&*self.journal.journal)
     }
 
     pub(in crate::cli) fn open(&self) -> anyhow::Result<Source> {
@@ -128,30 +133,6 @@ impl Source {
                 anyhow::anyhow!("there is no decision {} in the store", Visible(id))
             }
         }
-    }
-
-    /// Says which gates have written more than the store has.
-    pub(super) fn say_behind(&self) -> anyhow::Result<()> {
-        let Self::Store { asked, gate, .. } = self else {
-            return Ok(());
-        };
-        let gates = asked.gates()?;
-        for it in gates
-            .iter()
-            .filter(|it| gate.as_ref().is_none_or(|gate| *gate == it.name))
-        {
-            // What a gate says of itself is some seconds old, and what it has sent is there.
-            let there = it.shipped.max(asked.last(&it.name)?);
-            let behind = it.head_seq.saturating_sub(there);
-            if behind > 0 {
-                let behind = counted(behind, "record");
-                note(&format!(
-                    "{behind} of gate {} had not come to the store when it was seen last",
-                    it.name
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

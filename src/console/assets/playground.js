@@ -106,7 +106,7 @@ function begin() {
         if (editor) editor.mark(evaluated[openPath] || []);
       }
       if (deed === "test") offer();
-      localTimes();
+      localTimes(answer);
       answer.scrollIntoView({ block: "nearest" });
     } catch (error) {
       const fault = document.createElement("p");
@@ -135,13 +135,6 @@ function begin() {
     copy.textContent = "Copy";
     copy.addEventListener("click", () => { test.select(); navigator.clipboard?.writeText(test.value); });
     place.replaceChildren(link, " ", copy);
-  }
-
-  function localTimes() {
-    for (const time of answer.querySelectorAll("time[datetime]")) {
-      const moment = new Date(time.dateTime);
-      if (!Number.isNaN(moment.getTime())) time.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
-    }
   }
 
   // The text of a file in force. A path that none of them has begins a new file.

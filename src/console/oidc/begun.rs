@@ -15,6 +15,8 @@ pub(super) struct Begun {
     pub(super) verifier: String,
     /// A page of the console.
     pub(super) next: String,
+    /// The session that the browser had.
+    pub(super) former: Option<[u8; 32]>,
     began: Instant,
 }
 
@@ -29,6 +31,7 @@ impl Begun {
             nonce,
             verifier,
             next: next.to_owned(),
+            former: None,
             began: Instant::now(),
         }
     }

@@ -198,6 +198,7 @@ impl Oidc {
         let mut viewer = Viewer {
             name: name.to_owned(),
             has_session: true,
+            line: None,
             ..Viewer::nobody()
         };
         let mut is_known = false;

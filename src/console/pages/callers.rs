@@ -7,8 +7,8 @@ use maud::{Markup, html};
 use super::decisions::counted_notes;
 use crate::audit::index::{By, Filter};
 use crate::console::page::Page;
-use crate::console::params::{Params, encoded};
-use crate::console::row::cut;
+use crate::console::params::Params;
+use crate::console::row::{self, cut};
 use crate::console::search::{patterns, span};
 use crate::console::{Asked, Fault};
 use crate::trail::Source;
@@ -41,35 +41,52 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
         environment: patterns(&params, "environment"),
         ..Filter::default()
     };
+    let by_denied = match params.get("order") {
+        None | Some("all") => false,
+        Some("denied") => true,
+        Some(_) => return Err(Fault::Invalid("order: write all or denied".to_owned())),
+    };
     let source = asked.gate.open()?;
     let (mut tables, mut left_out) = (Vec::new(), 0);
     for kind in KINDS
         .iter()
         .filter(|kind| asked.viewer.is_auditor || !kind.is_private)
     {
-        let (callers, others) = counted(&source, &filter, kind)?;
+        let (callers, more, others) = counted(&source, &filter, kind, by_denied)?;
         left_out += others;
         let is_shown = kind.field == "team" || callers.iter().any(|it| !it.name.is_empty());
         if is_shown {
-            tables.push((kind, callers));
+            tables.push((kind, callers, more));
         }
     }
     let body = html! {
         h1 { "Callers and teams" }
         form.search method="get" action="/console/callers" {
-            label { "Since" input name="since" value=(since) placeholder="7d, 2026-11-01"; }
-            label { "Until" input name="until" value=(params.get("until").unwrap_or_default()); }
+            label { "Since (UTC)" input name="since" value=(since) placeholder="7d, 2026-11-01"; }
+            label { "Until (UTC)" input name="until" value=(params.get("until").unwrap_or_default()); }
             label { "Environment" input name="environment" value=(params.get("environment").unwrap_or_default()); }
+            label { "First come"
+                select name="order" {
+                    option value="" { "those with most decisions" }
+                    option value="denied" selected[by_denied] { "those who are refused most" }
+                }
+            }
             div { button.main type="submit" { "Show" } }
         }
         @if !asked.viewer.is_auditor { p.note { "Names of callers are for people with the role auditor." } }
         (counted_notes(&source, &filter, left_out)?)
-        @for (kind, callers) in &tables { (table(kind, callers, &params)) }
+        @for (kind, callers, more) in &tables { (table(kind, callers, *more, &params)) }
     };
     Ok(Page::new("Callers", "Callers and teams", body))
 }
 
-fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<(Vec<Caller>, u64), Fault> {
+/// With how many more names there are, and how many decisions are left out.
+fn counted(
+    source: &Source,
+    filter: &Filter,
+    kind: &Kind,
+    by_denied: bool,
+) -> Result<(Vec<Caller>, usize, u64), Fault> {
     let sums = source.totals(filter, kind.by)?;
     let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for sum in sums.all {
@@ -86,7 +103,11 @@ fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<(Vec<Caller>
             objections: Vec::new(),
         })
         .collect();
-    callers.sort_by_key(|it| std::cmp::Reverse(it.allowed + it.denied));
+    callers.sort_by_key(|it| {
+        let first = if by_denied { it.denied } else { 0 };
+        std::cmp::Reverse((first, it.allowed + it.denied))
+    });
+    let more = callers.len().saturating_sub(SHOWN);
     callers.truncate(SHOWN);
     let mut looked_at: Vec<&mut Caller> = callers
         .iter_mut()
@@ -101,13 +122,14 @@ fn counted(source: &Source, filter: &Filter, kind: &Kind) -> Result<(Vec<Caller>
         caller.objections.sort_by_key(most_first);
         caller.objections.truncate(OBJECTIONS);
     }
-    Ok((callers, sums.left_out))
+    Ok((callers, more, sums.left_out))
 }
 
-fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
+fn table(kind: &Kind, callers: &[Caller], more: usize, params: &Params) -> Markup {
     let most = callers.iter().map(|it| it.allowed + it.denied).max();
     let link = |name: &str, verdict: Option<&str>| {
         let with = params.with(kind.field, Some(name)).with("verdict", verdict);
+        let with = with.with("order", None);
         format!("/console/decisions?{}", with.query())
     };
     html! {
@@ -121,7 +143,7 @@ fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
                     }
                 }
                 tbody {
-                    @for it in callers {
+                    @for (at, it) in callers.iter().enumerate() {
                         @let all = it.allowed + it.denied;
                         tr {
                             td data-title="Name" {
@@ -138,8 +160,16 @@ fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
                             }
                             td data-title="Objected when refused" {
                                 @for (policy, times) in &it.objections {
-                                    div { a href={ "/console/policies/" (encoded(policy)) } { (cut(policy)) } " " (times) "×" }
+                                    div { (row::link("/console/policies/", policy, &cut(policy))) " " (times) "×" }
                                 }
+                                @if it.denied > 0 && it.objections.is_empty() { (why_empty(it, at, &link)) }
+                            }
+                        }
+                    }
+                    @if more > 0 {
+                        tr {
+                            td colspan="5" {
+                                "and " (more) " more: a shorter time, or one environment, has fewer. dtgate audit stats --by has all."
                             }
                         }
                     }
@@ -147,6 +177,15 @@ fn table(kind: &Kind, callers: &[Caller], params: &Params) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Why nobody is named who objected.
+fn why_empty(it: &Caller, at: usize, link: &impl Fn(&str, Option<&str>) -> String) -> Markup {
+    html! {
+        @if it.name.is_empty() { span.soft { "not counted for those" } }
+        @else if at < LOOKED_AT { span.soft { "no policy: refused before they were asked" } }
+        @else { span.soft { "not counted here: " } a href=(link(&it.name, Some("deny"))) { "look at them" } }
     }
 }
 

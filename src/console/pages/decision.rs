@@ -2,6 +2,7 @@
 //! far the chain vouches for it.
 
 mod difference;
+mod lines;
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -10,9 +11,9 @@ use crate::audit::index::Filter;
 use crate::audit::proof::{self, Covered, ProveError, Wanted};
 use crate::audit::tail::effect;
 use crate::console::file::File;
-use crate::console::page::{Page, shown};
+use crate::console::page::Page;
 use crate::console::params::encoded;
-use crate::console::row::{Row, cut, cut_at, time, token};
+use crate::console::row::{Row, beginning, cut, cut_at, link, time, token};
 use crate::console::{Asked, Fault};
 use crate::store::{Found, Key, Lines};
 use crate::trail::Source;
@@ -39,8 +40,8 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
     let body = html! {
         h1 { span class={ "verdict " (class) } { (word) } " " (cells.operation) }
         p.soft {
-            (time(&cells.timestamp)) " · environment " (cells.environment) " · record " (cells.seq)
-            @if !seen.row.gate.is_empty() { " of gate " (shown(&seen.row.gate)) }
+            (time(&cells.timestamp)) " · environment " (cut(&cells.environment)) " · record " (cells.seq)
+            @if !seen.row.gate.is_empty() { " of gate " (cut(&seen.row.gate)) }
         }
         (badge(&source, asked, &seen)?)
         h2 { "Who" }
@@ -50,6 +51,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
         (difference::html(asked, &seen.record, &cells.operation))
         h2 { "What the policies said" }
         (objections(asked, &seen.record, &silent))
+        (lines::html(asked, &seen.record))
         (remedy(asked, &seen.record))
         h2 { "What became of it" }
         (ending(asked, &seen))
@@ -260,7 +262,7 @@ fn objections(asked: &Asked<'_>, record: &Value, silent: &[String]) -> Markup {
             @let what = effect(record, violation);
             section.card.objection {
                 h3 {
-                    a href={ "/console/policies/" (encoded(&policy)) } { (cut(&policy)) }
+                    (link("/console/policies/", &policy, &cut(&policy)))
                     " " span class=(if what == "denies" { "deny" } else { "warn" }) { (what) }
                 }
                 p { (cut_at(viewer.sees(&text(violation, "/message")), PARAGRAPH)) }
@@ -273,7 +275,12 @@ fn objections(asked: &Asked<'_>, record: &Value, silent: &[String]) -> Markup {
             }
         }
         @if violations(record).nth(MOST).is_some() { p { "There are more: the record below has all." } }
-        @if !silent.is_empty() { p { strong { "No objection: " } (silent.join(", ")) } }
+        @if !silent.is_empty() {
+            p {
+                strong { "No objection: " } (silent.iter().take(SILENT).cloned().collect::<Vec<_>>().join(", "))
+                @if silent.len() > SILENT { ", and " (silent.len() - SILENT) " more" }
+            }
+        }
         @if violations(record).next().is_none() && error.is_empty() && silent.is_empty() { p { "No policy objected." } }
     }
 }
@@ -293,7 +300,7 @@ fn ending(asked: &Asked<'_>, seen: &Seen) -> Markup {
         dl.card {
             dt { "Answer" }
             dd {
-                @if seen.row.cells.verdict != "allow" { "Refused: Dynatrace was not asked." }
+                @if seen.row.cells.verdict != "allow" { "Refused: the request was not sent to Dynatrace." }
                 @else if ended.how == How::InDoubt {
                     strong.warn { (ended.text) } ": Dynatrace may have carried it out. dtgate audit settle looks."
                 } @else { (ended.text) }
@@ -354,12 +361,9 @@ fn pretty(line: &[u8]) -> String {
     let text = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
     let text = text.unwrap_or_else(|| String::from_utf8_lossy(line).into_owned());
     let text = visible_json(&text);
-    match text.char_indices().nth(LONGEST) {
-        None => text.into_owned(),
-        Some((end, _)) => {
-            let beginning = text.get(..end).unwrap_or_default();
-            format!("{beginning}\n… It is longer: dtgate audit show --format json has all of it.")
-        }
+    match beginning(&text, LONGEST) {
+        whole if whole.len() == text.len() => text.into_owned(),
+        part => format!("{part}\n… It is longer: dtgate audit show --format json has all of it."),
     }
 }
 
@@ -373,7 +377,9 @@ const VIOLATION: [(&str, &str, bool); 5] = [
 ];
 /// Objections that are shown.
 const MOST: usize = 50;
-/// Letters of a record.
-const LONGEST: usize = 30_000;
-/// Letters of a message.
+/// Policies without an objection that are named.
+const SILENT: usize = 50;
+/// Bytes of a record on the page.
+const LONGEST: usize = 16_000;
+/// Bytes of a message.
 const PARAGRAPH: usize = 1_000;

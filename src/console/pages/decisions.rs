@@ -3,13 +3,13 @@
 use maud::{Markup, html};
 
 use crate::audit::index::{Filter, Otherwise, Which};
-use crate::console::page::{Page, shown};
+use crate::console::page::{Page, sentence, shown};
 use crate::console::params::Params;
 use crate::console::row::Row;
 use crate::console::search::{FIELDS, Field, Search, names};
 use crate::console::{Asked, Fault, Viewer};
 use crate::store::Found;
-use crate::trail::{Source, beside};
+use crate::trail::{Source, beside, lacking};
 
 pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let source = asked.gate.open()?;
@@ -90,7 +90,11 @@ pub(in crate::console) fn table(rows: &[Row], viewer: &Viewer, has_gates: bool) 
 
 /// What the answer to a filter does not say by itself, as `dtgate audit query` says it beside its answer.
 pub(in crate::console) fn notes(source: &Source, filter: &Filter) -> Result<Vec<String>, Fault> {
-    let mut notes = beside::missing(source, filter)?;
+    let mut notes = beside::behind(source)?;
+    notes.extend(beside::missing(source, filter)?);
+    if filter.asks_by_value() {
+        notes.extend(lacking::keys(source)?);
+    }
     notes.extend(beside::refused(source, filter)?);
     notes.extend(beside::searched(source, filter, &called)?);
     notes.extend(beside::hidden(source, filter, &called)?);
@@ -101,14 +105,6 @@ pub(in crate::console) fn notes(source: &Source, filter: &Filter) -> Result<Vec<
 fn called(name: &str) -> String {
     let label = FIELDS.iter().find(|field| field.name == name);
     format!("“{}”", label.map_or(UNCHANGING, |field| field.label))
-}
-
-/// A note of a command, as it stands by itself.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|it| it.to_uppercase().to_string());
-    let end = if text.ends_with('.') { "" } else { "." };
-    format!("{}{}{end}", first.unwrap_or_default(), letters.as_str())
 }
 
 /// The same on a page.
@@ -158,8 +154,8 @@ fn form(params: &Params, viewer: &Viewer) -> Markup {
         || is_asked("granted");
     html! {
         form.search method="get" action="/console/decisions" role="search" {
-            label { "Since" input name="since" value=(value("since")) placeholder="7d, 2026-11-01"; }
-            label { "Until" input name="until" value=(value("until")) placeholder="1h, 2026-11-02"; }
+            label { "Since (UTC)" input name="since" value=(value("since")) placeholder="7d, 2026-11-01"; }
+            label { "Until (UTC)" input name="until" value=(value("until")) placeholder="1h, 2026-11-02"; }
             @for field in fields.iter().filter(|field| FIRST.contains(&field.name)) { (input(params, field)) }
             details open[is_narrow] {
                 summary { "More filters" }

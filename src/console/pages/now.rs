@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::decisions::{counted_notes, rows, table};
 use crate::audit::index::{By, Filter, Which};
-use crate::console::live::GATES;
+use crate::console::live::{FROM, GATES, NOTHING, id};
 use crate::console::page::{Page, shown};
 use crate::console::params::Params;
 use crate::console::plot::Plot;
@@ -46,7 +46,11 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let found = source.find(&newest, None, NEWEST)?;
     let (rows, _lost) = rows(&source, &found.decisions)?;
     let has_gates = source.has_several_gates()?;
-    let live = asked.params.with(GATES, has_gates.then_some("1"));
+    let live = asked.params.with("last", None);
+    let live = live.with(GATES, has_gates.then_some("1"));
+    // What comes behind the newest of these is new.
+    let newest = found.decisions.first().map(|newest| id(&newest.key()));
+    let live = live.with(FROM, Some(newest.as_deref().unwrap_or(NOTHING)));
     let status = asked.gate.status.as_ref().map(|status| status());
     // The same time and environments as the number.
     let since = asked
@@ -59,7 +63,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
         .with("last", None)
         .with("outcome", Some("doubt"));
     let look = look.with("since", since.ok().as_deref());
-    let (cards, left_out) = cards(&source, &filter, &look)?;
+    let (cards, left_out) = cards(&source, &filter, asked.params, &look)?;
     let body = html! {
         h1 { "Now" }
         p.soft { "As of " (time(&crate::value::rfc3339_millis(asked.now))) ", over the last "
@@ -68,6 +72,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
                     aria-current=[(span.name == wanted).then_some("true")] { (span.name) } " "
             }
         }
+        (narrowed(asked.params))
         (counted_notes(&source, &filter, left_out)?)
         (cards)
         (plot.html("Decisions"))
@@ -87,8 +92,30 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     Ok(Page::new("Now", "Now", body))
 }
 
+/// Of which environments the page tells.
+fn narrowed(params: &Params) -> Markup {
+    let last = params.get("last");
+    let is_narrow = params.get("environment").is_some();
+    html! {
+        form.search method="get" action="/console" {
+            @if let Some(last) = last { input type="hidden" name="last" value=(last); }
+            label { "Environment" input name="environment" value=(params.get("environment").unwrap_or_default()) placeholder="prod, eu*"; }
+            @for more in params.all("environment").skip(1) { input name="environment" value=(more) aria-label="Environment"; }
+            div {
+                button type="submit" { "Show" }
+                @if is_narrow { " " a.button href={ "/console?" (params.with("environment", None).query()) } { "All" } }
+            }
+        }
+    }
+}
+
 /// Numbers, by environment, and how many decisions are left out of them.
-fn cards(source: &Source, filter: &Filter, look: &Params) -> Result<(Markup, u64), Fault> {
+fn cards(
+    source: &Source,
+    filter: &Filter,
+    params: &Params,
+    look: &Params,
+) -> Result<(Markup, u64), Fault> {
     let mut environments: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     let sums = source.totals(filter, By::Environment)?;
     for sum in sums.all {
@@ -110,7 +137,11 @@ fn cards(source: &Source, filter: &Filter, look: &Params) -> Result<(Markup, u64
         div.cards {
             @for (name, (allowed, denied)) in environments.iter().take(ENVIRONMENTS) {
                 div.card {
-                    div.soft { "environment " (if name.is_empty() { "not known".to_owned() } else { cut(name) }) }
+                    div.soft {
+                        "environment "
+                        @if name.is_empty() { "not known" }
+                        @else { a href={ "/console?" (params.with("environment", Some(name)).query()) } { (cut(name)) } }
+                    }
                     div.number { (allowed + denied) }
                     div { span.allow { (allowed) " allowed" } ", " span.deny { (denied) " denied" } }
                 }

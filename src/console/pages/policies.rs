@@ -1,6 +1,7 @@
 //! The policies, how often each objected, and one of them with its source and what real traffic reached of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maud::{Markup, html};
@@ -10,9 +11,11 @@ use super::decisions::counted_notes;
 use crate::audit::index::{By, Filter};
 use crate::console::page::{Page, shown};
 use crate::console::params::encoded;
+use crate::console::reached::Lines;
 use crate::console::row::cut;
 use crate::console::{Asked, Fault};
-use crate::policy::{Input, Listed, Policy};
+use crate::policy::{Input, LOOKUP, Listed, Policy};
+use crate::store::Found;
 use crate::trail::Source;
 
 /// How often a policy objected, and in how many of these the request was denied.
@@ -53,8 +56,8 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
                     @for it in &listed { (row(it, &day, &week)) }
                     @for name in &others {
                         tr {
-                            td data-title="Policy" { (link(name)) div.soft { "not in force" } }
-                            td data-title="Mode" {} td.num data-title="Tests" {}
+                            td data-title="Policy" { (link(name)) div.soft { (if *name == LOOKUP { OWN } else { "not in force" }) } }
+                            td data-title="Mode" { "–" } td.num data-title="Tests" { "–" }
                             (objected(name, &day, &week))
                         }
                     }
@@ -75,7 +78,7 @@ pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fau
     let ((day, _), (week, left_out)) = (counts(&source, asked, 1)?, counts(&source, asked, 7)?);
     let notes = counted_notes(&source, &last(asked, 7), left_out)?;
     let reached = match (&policy, &text) {
-        (Some(policy), Some((file, _))) => Some(reached(&source, policy, file)?),
+        (Some(policy), Some((file, _))) => Some(reached(asked, &source, policy, file)?),
         _ => None,
     };
     if listed.is_none() && !week.contains_key(name) {
@@ -91,7 +94,8 @@ pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fau
                 dt { "Tests" } dd { (listed.tests) }
                 dt { "File" } dd { code { (cut(&listed.file_name)) } }
             }
-        } @else { p.note { "It is not among the policies that are known here." } }
+        } @else if name == LOOKUP { p.note { "This is no policy: the gate objects by itself where " (OWN_WHY) "." } }
+        @else { p.note { "It is not among the policies that are known here." } }
         h2 { "Objections" }
         (notes)
         dl.card {
@@ -159,14 +163,34 @@ fn objected(name: &str, day: &Counts, week: &Counts) -> Markup {
 }
 
 /// Judges the newest decisions again: the rows of a file that any of them reaches.
-fn reached(source: &Source, policy: &Policy, file: &str) -> Result<Reached, Fault> {
+fn reached(
+    asked: &Asked<'_>,
+    source: &Source,
+    policy: &Policy,
+    file: &str,
+) -> Result<Reached, Fault> {
     let began = Instant::now();
     let page = source.find(&Filter::default(), None, TRAFFIC)?;
     let (mut rows, mut judged) = (BTreeSet::new(), 0);
-    for some in page.decisions.chunks(50) {
-        for lines in source.lines(some)? {
+    let mut add = |lines: &Lines| {
+        judged += 1;
+        let of_it = lines.iter().filter(|(of, _)| of == file);
+        rows.extend(of_it.flat_map(|(_, rows)| rows));
+    };
+    let mut unknown = Vec::new();
+    for found in &page.decisions {
+        match asked.kept.lines(policy, &found.key()) {
+            Some(lines) => add(&lines),
+            None => unknown.push(found.clone()),
+        }
+    }
+    asked
+        .kept
+        .keep_only(&page.decisions.iter().map(Found::key).collect());
+    'all: for some in unknown.chunks(50) {
+        for (found, lines) in some.iter().zip(source.lines(some)?) {
             if began.elapsed() > PATIENCE {
-                return Ok(Reached { rows, judged });
+                break 'all;
             }
             let record: Option<Value> = lines
                 .decision
@@ -175,12 +199,9 @@ fn reached(source: &Source, policy: &Policy, file: &str) -> Result<Reached, Faul
             let Some(Ok(input)) = input.map(serde_json::from_value::<Input>) else {
                 continue;
             };
-            judged += 1;
-            for (of, reached) in policy.explain(&input).lines {
-                if of == file {
-                    rows.extend(reached);
-                }
-            }
+            let lines = Arc::new(policy.explain(&input).lines);
+            add(&lines);
+            asked.kept.keep(policy, found.key(), lines);
         }
     }
     Ok(Reached { rows, judged })
@@ -204,6 +225,9 @@ fn source_of(text: &str, reached: Option<&Reached>) -> Markup {
     }
 }
 
+/// What is said of objections that the gate makes by itself.
+const OWN: &str = "no policy: the gate's own check";
+const OWN_WHY: &str = "Dynatrace did not tell it what the token has now";
 /// Decisions that are judged again, and for how long.
 const TRAFFIC: usize = 300;
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -21,6 +21,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
     if !asked.viewer.is_auditor {
         return Err(Fault::NotAllowed("auditor"));
     }
+    let with_all = asked.params.is_on("all")?;
     let source = asked.gate.open()?;
     let read = steps(&source, id, &[], MOST)?;
     if read.all.is_empty() {
@@ -30,7 +31,6 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
         )));
     }
     let missing = source.gaps(None, None)?;
-    let with_all = asked.params.get("all").is_some();
     let (lines, unchanging) = lines(&read.all, Tokens::new(&missing), with_all);
     let older = lines.len().saturating_sub(SHOWN);
     let has_gates = source.has_several_gates()?;
@@ -59,7 +59,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
             }
         }
     };
-    Ok(Page::new("Decisions", format!("Token {id}"), body))
+    Ok(Page::new("Decisions", format!("Token {}", cut(id)), body))
 }
 
 /// The oldest first; and how many are left out because they changed nothing.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Before, LONGEST_REQUEST, MOST_BYTES, MOST_FILES, Request, Sets, examples};
+use crate::console::row::cut;
 use crate::console::{Fault, Params};
 use crate::policy::Text;
 
@@ -102,6 +103,17 @@ impl Draft {
             Some(known) => known != text,
             None => !text.trim().is_empty(),
         });
+        if let Some((path, _)) = self
+            .changed
+            .iter()
+            .find(|(_, text)| text.len() > LONGEST_FILE)
+        {
+            return Err(Fault::Invalid(format!(
+                "{} is too long to be edited here: a file has {} KiB at most.",
+                cut(path),
+                LONGEST_FILE >> 10
+            )));
+        }
         let bytes: usize = self.changed.values().map(String::len).sum();
         if bytes > MOST_EDITED || self.changed.len() > MOST_FILES {
             return Err(Fault::Invalid(format!(
@@ -287,6 +299,8 @@ pub(super) const USUAL: usize = 500;
 pub(super) const MOST: usize = 5_000;
 /// Bytes of what is edited.
 const MOST_EDITED: usize = 1 << 20;
+/// Bytes of a file that is edited here.
+pub(super) const LONGEST_FILE: usize = 100 << 10;
 const SOME_TOKEN: &str = "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA";
 
 #[cfg(test)]

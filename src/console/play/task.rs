@@ -126,8 +126,16 @@ pub struct Replayed {
     pub changed: u64,
     pub failed: u64,
     pub of_other_policies: u64,
+    /// How many of those that were judged again had passed by a grant.
+    pub granted: u64,
+    /// Lines that are no records, and records that could not be read.
+    pub damaged: u64,
     /// Decisions that could not be judged again, by reason.
     pub not_replayed: BTreeMap<String, u64>,
+    /// Decisions that some policies could not judge again, by policy and reason.
+    pub not_by: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What of the journal it says nothing of; the process that judges does not know it.
+    pub beside: Vec<String>,
     pub groups: Vec<Group>,
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::draft::{Draft, MOST};
+use super::draft::{Draft, LONGEST_FILE, MOST};
 use super::saved::Test;
 use super::{Answer, Example, Flip, Group, Judged, Opinion, Replayed, Sets, examples};
-use crate::console::page::{Page, shown};
+use crate::console::page::{Page, sentence, shown};
 use crate::console::params::encoded;
-use crate::console::row::{cut, time};
+use crate::console::row::{cut, cut_at, time};
 use crate::console::{Asked, Viewer};
 use crate::dynatrace::redact::Redactor;
 use crate::policy::{Problem, Violation};
@@ -44,12 +44,13 @@ pub(super) fn page(asked: &Asked<'_>, draft: &Draft, sets: &Sets, said: Option<M
 }
 
 fn request(draft: &Draft) -> Markup {
-    // It is given back to whoever wrote it, and yet without the secrets that were pasted.
-    let text = Redactor::default().text(&draft.request).to_string();
+    // It is given back to whoever wrote it, and yet without the secrets that were pasted, into whichever field.
+    let redactor = Redactor::default();
+    let shown = |text: &str| redactor.text(text).to_string();
     html! {
         h2 { "Request" }
         label { "A curl line, a request as HTTP writes it, or an input document"
-            textarea id="request" name="request" rows="12" spellcheck="false" autocomplete="off" { "\n" (text) }
+            textarea id="request" name="request" rows="12" spellcheck="false" autocomplete="off" { "\n" (shown(&draft.request)) }
         }
         p.examples {
             span { "Examples: " }
@@ -68,20 +69,20 @@ fn request(draft: &Draft) -> Markup {
                         }
                     }
                 }
-                label { "Token id" input name="wish_id" value=(draft.wish.id) autocomplete="off"; }
-                label { "Name" input name="wish_name" value=(draft.wish.name) autocomplete="off"; }
-                label { "Scopes" textarea name="wish_scopes" rows="2" spellcheck="false" { "\n" (draft.wish.scopes) } }
+                label { "Token id" input name="wish_id" value=(shown(&draft.wish.id)) autocomplete="off"; }
+                label { "Name" input name="wish_name" value=(shown(&draft.wish.name)) autocomplete="off"; }
+                label { "Scopes" textarea name="wish_scopes" rows="2" spellcheck="false" { "\n" (shown(&draft.wish.scopes)) } }
                 button id="write-request" type="submit" name="do" value="write" { "Write it" }
             }
         }
         details open[!known(draft)] {
             summary { "What the gate knows about it" }
             div.search {
-                label { "Name of the token now" input id="before-name" name="before_name" value=(draft.before_name) autocomplete="off"; }
-                label { "Its scopes now" textarea id="before-scopes" name="before_scopes" rows="3" spellcheck="false" { "\n" (draft.before_scopes) } }
-                label { "Environment" input id="environment" name="environment" value=(draft.environment) placeholder="default" autocomplete="off"; }
-                label { "Caller (public id of a token)" input id="caller" name="token" value=(draft.token) placeholder="dt0c01.…" autocomplete="off"; }
-                label { "Teams of the caller" input id="teams" name="teams" value=(draft.teams) autocomplete="off"; }
+                label { "Name of the token now" input id="before-name" name="before_name" value=(shown(&draft.before_name)) autocomplete="off"; }
+                label { "Its scopes now" textarea id="before-scopes" name="before_scopes" rows="3" spellcheck="false" { "\n" (shown(&draft.before_scopes)) } }
+                label { "Environment" input id="environment" name="environment" value=(shown(&draft.environment)) placeholder="default" autocomplete="off"; }
+                label { "Caller (public id of a token)" input id="caller" name="token" value=(shown(&draft.token)) placeholder="dt0c01.…" autocomplete="off"; }
+                label { "Teams of the caller" input id="teams" name="teams" value=(shown(&draft.teams)) autocomplete="off"; }
             }
             p.soft { "An input document says all of this itself." }
         }
@@ -124,8 +125,8 @@ fn policies(draft: &Draft, sets: &Sets) -> Markup {
             button id="open-file" type="submit" name="do" value="open" { "Open" }
         }
         input type="hidden" name="path" value=(draft.path);
-        @if source.len() > LONGEST {
-            p.note { "The file is too long to be edited here: more than " (LONGEST >> 10) " KiB." }
+        @if source.len() > LONGEST_FILE {
+            p.note { "The file is too long to be edited here: more than " (LONGEST_FILE >> 10) " KiB." }
         } @else {
             div id="editor" {
                 label { "Source of " (cut(&draft.path))
@@ -143,7 +144,7 @@ fn buttons(viewer: &Viewer, draft: &Draft) -> Markup {
         div.deeds {
             button.main id="judge" type="submit" name="do" value="judge" { "Judge" }
             div.deed {
-                label { "Name of the test" input name="test_name" value=(draft.test_name) placeholder="saved" autocomplete="off"; }
+                label { "Name of the test" input name="test_name" value=(Redactor::default().text(&draft.test_name)) placeholder="saved" autocomplete="off"; }
                 button id="save-test" type="submit" name="do" value="test" { "Save as test" }
             }
             @if viewer.is_auditor {
@@ -308,16 +309,36 @@ fn changes(replayed: &Replayed) -> Markup {
             "have the same verdict and other violations",
             replayed.changed,
         ),
+        (
+            "could not be judged again",
+            replayed.not_replayed.values().sum(),
+        ),
     ];
     html! {
         h2 { "What would this change?" }
         p id="changes" { "Of the newest " (replayed.looked_at) " decisions, " (replayed.replayed) " were judged again by the edited policies:" }
         dl.card { @for (what, count) in sums { dt { (count) } dd { (what) } } }
+        @if !replayed.not_by.is_empty() {
+            h3 { "Not judged again by one policy, compared by the others" }
+            ul id="not-by" {
+                @for (policy, reasons) in replayed.not_by.iter().take(MOST_FILES) {
+                    @for (reason, count) in reasons.iter().take(REASONS) { li { (count) " " strong { (cut(policy)) } ": " (cut(reason)) } }
+                }
+            }
+        }
+        @if replayed.granted > 0 {
+            p.soft { (replayed.granted) " had passed by a one-time grant: compared is what the policies said, and they denied." }
+        }
+        @if replayed.damaged > 0 { p.note { (replayed.damaged) " could not be read as records: run dtgate audit verify." } }
+        @for text in &replayed.beside { p.note { (sentence(text)) } }
         @if replayed.failed > 0 { p.note { "A policy failed on " (replayed.failed) " of them: that denies, as in the gate." } }
         @if replayed.of_other_policies > 0 {
             p.soft { (replayed.of_other_policies) " were decided then by other policies or other data than the edited ones." }
         }
-        @for (reason, count) in replayed.not_replayed.iter().take(MOST_FILES) { p.soft { (count) " could not be judged again: " (cut(reason)) } }
+        @if !replayed.not_replayed.is_empty() {
+            h3 { "Not judged again" }
+            ul { @for (reason, count) in replayed.not_replayed.iter().take(MOST_FILES) { li { (count) " " (cut(reason)) } } }
+        }
         @for (flip, title) in [(Flip::Denial, "New denials"), (Flip::Allow, "New allows"), (Flip::Violations, "Other violations, same verdict")] {
             @let groups: Vec<&Group> = replayed.groups.iter().filter(|it| it.change == flip).collect();
             @if !groups.is_empty() {
@@ -392,11 +413,7 @@ fn ranges(rows: &[u32]) -> String {
 
 /// A text that may be a paragraph.
 fn long(text: &str) -> String {
-    let text = shown(text);
-    match text.char_indices().nth(PARAGRAPH) {
-        None => text,
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-    }
+    cut_at(text, PARAGRAPH)
 }
 
 const PATH: &str = "/console/playground";
@@ -406,11 +423,11 @@ const WISHES: [(&str, &str); 4] = [
     ("token.disable", "Disable a token"),
     ("token.delete", "Delete a token"),
 ];
-/// Bytes of a file that is edited here.
-const LONGEST: usize = 100 << 10;
 /// Bytes of an input document.
 const LONGEST_INPUT: usize = 30_000;
 /// Letters of a message.
 const PARAGRAPH: usize = 1_000;
 /// Files of which lines are told.
 const MOST_FILES: usize = 50;
+/// Reasons that are told of each policy.
+const REASONS: usize = 10;

@@ -12,7 +12,10 @@ use crate::console::Fault;
 
 /// Has a task done, as long as somebody waits for it. Whatever becomes of the process, it has ended when this returns.
 pub(super) fn ask(program: &Path, task: &Task, stop: &Stop) -> Result<Answer, Fault> {
-    let task = serde_json::to_vec(task).map_err(|error| Fault::Failed(error.to_string()))?;
+    let task = serde_json::to_vec(task).map_err(|error| Fault::Broken {
+        told: "The playground cannot be asked.",
+        error: error.to_string(),
+    })?;
     let mut command = Command::new(program);
     // It needs nothing of what this process has. Its allocator would take a gigabyte at once, of which no limit knows how
     // much is used.
@@ -20,10 +23,9 @@ pub(super) fn ask(program: &Path, task: &Task, stop: &Stop) -> Result<Answer, Fa
     let command = command.current_dir("/");
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let child = command.stderr(Stdio::null()).spawn();
-    let mut child = child.map_err(|error| {
-        Fault::Failed(format!(
-            "The playground needs a process of its own, which cannot be begun: {error}."
-        ))
+    let mut child = child.map_err(|error| Fault::Broken {
+        told: "The playground needs a process of its own, which cannot be begun.",
+        error: error.to_string(),
     })?;
     let said = talk(&mut child, &task, stop);
     // It may have ended: then this does nothing.

@@ -143,7 +143,15 @@ fn value(url: &str, name: &str) -> String {
 }
 
 fn begin(gate: &Gate, next: &str) -> Begun {
-    let answer = ask(gate, &format!("/console/login/oidc?next={next}"), "");
+    begun(&ask(gate, &format!("/console/login/oidc?next={next}"), ""))
+}
+
+/// In a browser that shows this cookie.
+fn again(gate: &Gate, cookie: &str) -> Begun {
+    begun(&ask(gate, "/console/login/oidc?next=", cookie))
+}
+
+fn begun(answer: &Answered) -> Begun {
     assert_eq!(answer.status, 303, "{answer:?}");
     let to = answer.header("location").unwrap().to_owned();
     let cookie = answer.header("set-cookie").unwrap();
@@ -176,8 +184,8 @@ fn with_token(issuer: &Issuer, gate: &Gate, token: impl FnOnce(&Begun) -> String
 
 fn session(answer: &Answered) -> Option<String> {
     let mut cookies = answer.headers.iter();
-    let set =
-        cookies.find(|(name, value)| name == "set-cookie" && value.starts_with("dtgate-console="));
+    let set = cookies
+        .find(|(name, value)| name == "set-cookie" && value.starts_with("dtgate-console-8081="));
     set.map(|(_, value)| format!("Cookie: {}\r\n", value.split(';').next().unwrap()))
 }
 
@@ -186,6 +194,17 @@ fn refused(answer: &Answered, status: u16, reason: &str) {
     assert_eq!(answer.status, status, "{reason}: {answer:?}");
     assert!(text(answer).contains(reason), "{reason}: {}", text(answer));
     assert_eq!(session(answer), None, "{reason}");
+}
+
+/// The same, where the log alone may say why.
+#[track_caller]
+fn refused_for(gate: &Gate, answer: &Answered, status: u16, reason: &str) {
+    if text(answer).contains(reason) {
+        return refused(answer, status, reason);
+    }
+    refused(answer, status, "the log of dtgate says why");
+    let log = gate.log();
+    assert!(log.contains(reason), "{reason}: {log}");
 }
 
 #[test]
@@ -266,7 +285,7 @@ fn who_has_logged_in_at_the_issuer_is_let_in_with_the_roles_of_the_token() {
 #[test]
 fn who_has_fewer_roles_at_the_issuer_sees_less() {
     let (issuer, upstream) = (Issuer::new(), Upstream::lenient());
-    let (_directory, gate) = issuer.gate(&upstream);
+    let (directory, gate) = issuer.gate(&upstream);
     let begun = begin(&gate, "");
     let mut claims = issuer.claims(&begun);
     claims["groups"] = "staff".into();
@@ -282,6 +301,22 @@ fn who_has_fewer_roles_at_the_issuer_sees_less() {
     assert!(text(&page).contains("0815"), "{page:?}");
     let private = ask(&gate, "/console/decisions.csv", &viewer);
     assert_eq!(private.status, 403);
+    // Another login in this browser ends the session, though the issuer leads back without its cookie.
+    let begun = again(&gate, &viewer);
+    issuer.hands_over_claims(&issuer.claims(&begun));
+    let query = format!("code=c&state={}", begun.state);
+    let later = session(&back(&gate, &query, &begun.cookie)).unwrap();
+    assert_eq!(ask(&gate, "/console/policies", &viewer).status, 303);
+    assert_eq!(ask(&gate, "/console/policies", &later).status, 200);
+    // Where files are is nothing for whoever has not logged in.
+    std::fs::remove_file(directory.path().join("secret")).unwrap();
+    let begun = again(&gate, "");
+    let query = format!("code=c&state={}", begun.state);
+    let failed = back(&gate, &query, &begun.cookie);
+    refused(&failed, 502, "the log of dtgate says why");
+    let place = directory.path().display().to_string();
+    assert!(!text(&failed).contains(&place), "{failed:?}");
+    assert!(gate.log().contains(&place), "{}", gate.log());
 }
 
 #[test]
@@ -451,7 +486,7 @@ fn an_issuer_that_errs_is_slow_or_does_not_end_lets_nobody_in_and_is_not_waited_
     ] {
         issuer.says(said);
         let answer = asked("code=c");
-        refused(&answer, status, reason);
+        refused_for(&gate, &answer, status, reason);
         assert!(!text(&answer).contains("<b>"), "{answer:?}");
     }
     let log = gate.log();
@@ -490,7 +525,8 @@ fn an_issuer_that_describes_itself_wrongly_is_not_believed() {
         *issuer.description.lock().unwrap() = answer("200 OK", &said.to_string());
         let (_directory, gate) = issuer.gate(&upstream);
         let answer = ask(&gate, "/console/login/oidc", "");
-        refused(&answer, 502, reason);
+        refused_for(&gate, &answer, 502, reason);
+        assert!(!text(&answer).contains(&url), "{answer:?}");
     }
     // One that says that it names itself in each answer has to.
     let issuer = Issuer::new();

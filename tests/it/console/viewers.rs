@@ -118,7 +118,7 @@ fn live_tells_nothing(gate: &Gate, viewer: &str) {
     stream.set_read_timeout(patience).unwrap();
     write!(
         stream,
-        "GET /console/live HTTP/1.1\r\nHost: localhost\r\n{viewer}\r\n"
+        "GET /console/live HTTP/1.1\r\nHost: localhost:8081\r\n{viewer}\r\n"
     )
     .unwrap();
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);

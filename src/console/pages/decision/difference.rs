@@ -22,7 +22,10 @@ enum What {
 pub(super) fn html(asked: &Asked<'_>, record: &Value, operation: &str) -> Markup {
     let change = record.pointer("/input/change").unwrap_or(&Value::Null);
     let members = members(asked, change);
-    let classes = classes(asked, &found(record, operation));
+    let mut found = found(record, operation);
+    let more = found.len().saturating_sub(MOST);
+    found.truncate(MOST);
+    let classes = classes(asked, &found);
     html! {
         @if !members.is_empty() {
             div.wide role="region" aria-label="What would change" tabindex="0" {
@@ -39,12 +42,12 @@ pub(super) fn html(asked: &Asked<'_>, record: &Value, operation: &str) -> Markup
         @for (class, scopes) in &classes {
             h3 { "Scopes" @if !class.is_empty() { ": " (cut(class)) } }
             ul.scopes {
-                @for (scope, what) in scopes.iter().take(MOST) {
+                @for (scope, what) in scopes {
                     li class=(what.class()) { (cut(scope)) span.hidden { (what.word()) } }
                 }
-                @if scopes.len() > MOST { li { "and " (scopes.len() - MOST) " more" } }
             }
         }
+        @if more > 0 { p { "and " (more) " more scopes: the record has them all." } }
     }
 }
 
@@ -138,5 +141,5 @@ impl What {
     }
 }
 
-/// Scopes of one class.
+/// Scopes that are shown.
 const MOST: usize = 200;
