@@ -2,6 +2,7 @@
 //!
 //! Commands and the console ask here, so that both say the same.
 
+pub mod beside;
 pub mod csv;
 pub mod ended;
 pub mod export;

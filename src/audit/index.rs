@@ -4,6 +4,7 @@
 //! index that is damaged, of another version, or of another journal is thrown away and made anew, and nobody has lost
 //! anything.
 
+mod claims;
 mod damage;
 mod error;
 pub mod facts;
@@ -38,7 +39,7 @@ use fill::Filler;
 pub use filter::{Filter, Otherwise, Pattern, Which, ids, is_same_id};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
-pub use named::{Hidden, token_in_path};
+pub use named::{Hidden, Veil, token_in_path};
 pub use query::{Decided, Page};
 pub use sums::{By, Sum, Sums};
 use tables::{APPLICATION, TABLES, VERSION};

@@ -28,14 +28,15 @@ impl Masks {
         self.0.is_empty()
     }
 
-    /// Whether a member, `input.token.id`, or a part of it, is not as it was.
+    /// Whether a member, `input.token.id`, or a part of it, is not as it was. `*` stands for each element of a list:
+    /// `result.violations.*.policy`.
     pub fn hide(&self, member: &str) -> bool {
-        let is_in = |one: &str, other: &str| {
-            let below = one.strip_prefix(other);
-            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
-        };
         let mut all = self.0.iter();
-        all.any(|masked| is_in(member, masked) || is_in(masked, member))
+        all.any(|masked| {
+            // Where the one ends, the other is in it.
+            let mut both = member.split('.').zip(masked.split('.'));
+            both.all(|(step, masked)| step == "*" || step == masked)
+        })
     }
 }
 
@@ -54,5 +55,21 @@ mod tests {
             assert!(!masks.hide(member), "{member}");
         }
         assert!(Masks::of(&json!({"erased": []})).is_empty());
+    }
+
+    #[test]
+    fn a_member_of_a_list_is_hidden_in_any_of_its_elements() {
+        let hides = |path: &str| Masks::new([path].iter()).hide("result.violations.*.policy");
+        for path in [
+            "/result",
+            "/result/violations",
+            "/result/violations/3",
+            "/result/violations/3/policy",
+        ] {
+            assert!(hides(path), "{path}");
+        }
+        for path in ["/result/allow", "/result/violations/3/message"] {
+            assert!(!hides(path), "{path}");
+        }
     }
 }

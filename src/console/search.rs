@@ -95,7 +95,7 @@ impl Search {
                 Some(other) => return Err(unknown("no_op", other, &["show", "hide", "only"])),
             },
             granted,
-            hidden: None,
+            hidden: Vec::new(),
             challenger: one_of::<Otherwise>(params, "challenger")?,
             text: params.get("text").map(str::to_owned),
             before: None,
@@ -174,7 +174,12 @@ fn unknown(name: &str, text: &str, known: &[&str]) -> Fault {
 pub(super) const FIELDS: &[Field] = &[
     field("token", "Token (id or name)", "payments*", true),
     field("caller", "Caller (credential's id)", "dt0c01.…", true),
-    field("claim", "Caller (issuer or subject)", "repo:…", true),
+    field(
+        "claim",
+        "Caller (issuer, subject or NAME=VALUE of a claim)",
+        "repository=…",
+        true,
+    ),
     field("certificate", "Caller (certificate)", "CN=…", true),
     field("team", "Team", "payments", false),
     field("environment", "Environment", "prod", false),

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use super::StoreError;
 use super::ask::Asked;
 use super::column::column;
-use crate::audit::facts::within;
+use super::query::any_word_asked;
+use crate::audit::facts::{within, words_of};
 use crate::audit::index::{Filter, Pattern, Unnamed};
 use crate::value::Network;
 
@@ -104,7 +105,12 @@ impl Asked {
                     "scope" => vec![pattern.clone()],
                     _ => filter.expanded(std::slice::from_ref(pattern)),
                 };
-                if !self.is_named(kind, &patterns)? {
+                let is_named = if kind == "claim" && filter.asks_for_claims() {
+                    self.is_a_word(&words_of(&patterns))?
+                } else {
+                    self.is_named(kind, &patterns)?
+                };
+                if !is_named {
                     unnamed.push(Unnamed::new(what, pattern.shown(), self.few(kind)?));
                 }
             }
@@ -164,6 +170,12 @@ impl Asked {
             Meant::These(names) => !names.is_empty(),
             Meant::Many { .. } => true,
         })
+    }
+
+    /// Whether any decision has one of these words.
+    fn is_a_word(&self, words: &[(String, bool)]) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM dtgate.record AS d WHERE d.words @@ $1::text::tsquery LIMIT 1";
+        Ok(!self.rows(sql, &[&any_word_asked(words)])?.is_empty())
     }
 
     /// All names of a kind of which there are not many.

@@ -14,7 +14,7 @@ use super::column::column;
 use super::moment::Moment;
 use super::names::{Clients, Meant};
 use super::schema::{signed, unsigned};
-use crate::audit::facts::{GRANTED, asked, mark};
+use crate::audit::facts::{GRANTED, asked, claims_asked, mark};
 use crate::audit::index::{Filter, Otherwise, Which, ids};
 
 /// What is asked.
@@ -147,10 +147,16 @@ impl Asked {
             condition.has_names = true;
             condition.add("d.words @@ ?::text::tsquery", words_asked(&words));
         }
-        let marks = [filter.granted.then_some(GRANTED), filter.hidden.map(mark)];
-        for mark in marks.into_iter().flatten() {
+        let claims = claims_asked(filter);
+        if !claims.is_empty() {
             condition.has_names = true;
-            let mark = (mark.to_owned(), false);
+            condition.add("d.words @@ ?::text::tsquery", any_word_asked(&claims));
+        }
+        let granted = filter.granted.then(|| GRANTED.to_owned());
+        let hidden = filter.hidden.iter().copied().map(mark);
+        for mark in granted.into_iter().chain(hidden) {
+            condition.has_names = true;
+            let mark = (mark, false);
             condition.add("d.words @@ ?::text::tsquery", words_asked(&[mark]));
         }
         if !self.names_meant(filter, &mut condition)? {
@@ -220,7 +226,7 @@ impl Asked {
             ("operation", "operation", &filter.operation),
             ("environment", "environment", &filter.environment),
         ] {
-            if patterns.is_empty() {
+            if patterns.is_empty() || column == "claim" && filter.asks_for_claims() {
                 continue;
             }
             condition.has_names = true;
@@ -271,11 +277,20 @@ impl Asked {
 
 /// As `words` is asked. A word holds no quote and no backslash: it ends before one.
 fn words_asked(words: &[(String, bool)]) -> String {
+    quoted(words).join(" & ")
+}
+
+/// The same, of which one has to be there.
+pub(super) fn any_word_asked(words: &[(String, bool)]) -> String {
+    quoted(words).join(" | ")
+}
+
+fn quoted(words: &[(String, bool)]) -> Vec<String> {
     let words = words.iter().map(|(word, is_open)| {
         let star = if *is_open { ":*" } else { "" };
         format!("'{word}'{star}")
     });
-    words.collect::<Vec<_>>().join(" & ")
+    words.collect()
 }
 
 /// By how requests ended. Only allowed ones have an end.

@@ -12,7 +12,7 @@ use super::read::{NotShown, each, record};
 use super::told::{Token, Who, asked};
 use super::{Error, Source, known_as};
 use crate::audit::Ending;
-use crate::audit::index::{Filter, Hidden, Pattern};
+use crate::audit::index::{Filter, Hidden, Pattern, Veil};
 use crate::audit::masks::Masks;
 use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found as Decided, Key, Lines, Moment};
@@ -126,7 +126,7 @@ pub fn steps(
     let since = steps.first().and_then(Step::millis);
     Ok(Steps {
         ids,
-        hidden: hidden(source, since)?,
+        hidden: hidden(source, since, environment)?,
         all: steps,
         not_shown,
         is_cut,
@@ -141,16 +141,29 @@ fn other_ids(steps: &[Step], is_known: impl Fn(&str) -> bool) -> BTreeSet<String
     others.map(|it| it.also.clone()).collect()
 }
 
-/// Changes that may be of any token.
-fn hidden(source: &Source, since: Option<i64>) -> Result<Vec<Key>, Error> {
-    let filter = Filter {
+/// Changes that may be of any token: those in the environments that are asked for, and those of which masks have hidden in
+/// which they were.
+fn hidden(source: &Source, since: Option<i64>, environment: &[Pattern]) -> Result<Vec<Key>, Error> {
+    let in_these = Filter {
         since,
         allowed: Some(true),
-        hidden: Some(Hidden::Token),
+        environment: environment.to_vec(),
+        hidden: vec![(Hidden::Token, Veil::Mask)],
         ..Filter::default()
     };
-    let page = source.find(&filter, None, MOST.requests)?;
-    Ok(page.decisions.iter().map(Decided::key).collect())
+    let mut asked = vec![in_these.clone()];
+    if !environment.is_empty() {
+        let mut in_any = in_these;
+        in_any.environment.clear();
+        in_any.hidden.push((Hidden::Environment, Veil::Mask));
+        asked.push(in_any);
+    }
+    let mut keys = BTreeSet::new();
+    for filter in asked {
+        let page = source.find(&filter, None, MOST.requests)?;
+        keys.extend(page.decisions.iter().map(Decided::key));
+    }
+    Ok(keys.into_iter().collect())
 }
 
 impl Steps {

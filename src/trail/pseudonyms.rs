@@ -31,15 +31,14 @@ pub fn known_as(mut filter: Filter, journal: &Path) -> Result<Filter, OpenError>
         texts.map(|text| (text.clone(), vec![text])).collect();
     let addresses = filter.client.iter().filter_map(Network::address);
     wanted.extend(addresses.map(|address| (address.to_string(), written(address))));
-    let tokens = filter.token.iter().filter_map(|it| match it {
-        Pattern::Exactly(text) => Some(&**text),
-        Pattern::Begins(_) => None,
-    });
-    let tokens: BTreeSet<&str> = tokens.collect();
+    let (tokens, claims) = (whole(&filter.token), whole(&filter.claim));
     for (value, written) in wanted {
         let mut names = Vec::new();
         for text in written {
             names.extend(keys.names(&text));
+        }
+        if let Some((name, claim)) = value.split_once('=').filter(|_| claims.contains(&*value)) {
+            names.extend(keys.names(claim).map(|it| format!("{name}={it}")));
         }
         if tokens.contains(&*value) {
             for (before, part, behind) in parts(&value) {
@@ -50,6 +49,15 @@ pub fn known_as(mut filter: Filter, journal: &Path) -> Result<Filter, OpenError>
         filter.known_as.insert(value, names);
     }
     Ok(filter)
+}
+
+/// Those that are asked for as a whole.
+fn whole(patterns: &[Pattern]) -> BTreeSet<&str> {
+    let texts = patterns.iter().filter_map(|it| match it {
+        Pattern::Exactly(text) => Some(&**text),
+        Pattern::Begins(_) => None,
+    });
+    texts.collect()
 }
 
 /// The words of a token's name, and what several of them are together: one may be a value that got a pseudonym. With what

@@ -182,8 +182,7 @@ fn a_change_whose_input_is_masked_is_in_the_history_of_the_token_that_its_path_n
         "{}",
         ran.out
     );
-    let note =
-        "of 1 decision of this time masks have hidden what --scope, --added and --removed look at";
+    let note = "of 1 decision of this time masks have hidden what --added looks at: they may be missing here";
     let ran = audit(directory.path(), &["query", "--added", "c"]);
     assert!(ran.err.contains(note), "{}", ran.err);
     let ran = audit(directory.path(), &["query", "--decision", "allow"]);

@@ -51,6 +51,7 @@ mod frames;
 mod grants;
 mod harness;
 mod heads;
+mod hidden;
 mod histories;
 mod http2;
 mod identity;

@@ -311,7 +311,8 @@ fn found_again(journal: &Path, id: &str, caller: &str, address: &str) {
     }
     let (none, said) = found(["--client", "127.0.0.0/8"]);
     assert!(
-        none == 0 && said.contains("has keys of pseudonyms"),
+        none == 0
+            && said.contains("of 3 decisions of this time pseudonyms stand where --client looks"),
         "{said}"
     );
     let (none, said) = found(["--client", "127.0.0.2"]);

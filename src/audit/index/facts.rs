@@ -6,13 +6,14 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::fill::signed;
-use super::named::{Hidden, in_path, is_hidden};
+use super::named::{hidden, in_path};
 use super::row::{Caller, Objects, Row, Texts, Violation};
 use super::tables::{Kind, List};
 use super::words;
 use crate::audit::Ending;
 use crate::audit::masks::Masks;
 
+pub use super::claims::{claims_asked, words_of};
 pub use super::texts::within;
 pub use super::words::{GRANTED, mark};
 
@@ -333,10 +334,9 @@ pub(super) fn searched(
             text.add(&violation.exception.0.ticket.0);
         }
     }
-    for hidden in Hidden::ALL {
-        if is_hidden(row, masks, hidden) {
-            text.mark(mark(hidden));
-        }
+    super::claims::add(row, &mut text);
+    for hidden in hidden(row, masks) {
+        text.mark(&mark(hidden));
     }
     let grant = &row.grant.0;
     if !grant.id.0.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::named::Hidden;
+use super::named::{Hidden, Veil};
 use crate::value::Network;
 
 /// Which decisions. Each part that is there has to hold; of the values of one part, any.
@@ -42,8 +42,8 @@ pub struct Filter {
     pub no_op: Option<bool>,
     /// Only those that passed by a grant.
     pub granted: bool,
-    /// Only those of which masks have hidden that.
-    pub hidden: Option<Hidden>,
+    /// Only those of which all of that is hidden.
+    pub hidden: Vec<(Hidden, Veil)>,
     pub challenger: Option<Otherwise>,
     pub text: Option<String>,
     /// Only those with a smaller number: the next page.
@@ -140,6 +140,11 @@ impl Filter {
     pub fn has_no_word(&self) -> bool {
         let text = self.text.as_deref();
         text.is_some_and(|text| super::words::terms(text).is_empty())
+    }
+
+    /// Whether it names a claim with its value: `NAME=VALUE`.
+    pub fn asks_for_claims(&self) -> bool {
+        self.claim.iter().any(|it| it.text().contains('='))
     }
 
     /// Whether it names values that may have pseudonyms.

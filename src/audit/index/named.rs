@@ -1,13 +1,13 @@
-//! Which token a record is about, and what of that masks have hidden.
+//! Which token a record is about, and what of a record is hidden, so that whoever asks by it does not find it.
 
 use std::borrow::Cow;
 
-use super::row::Row;
+use super::row::{Row, Text};
 use crate::audit::masks::Masks;
 use crate::dynatrace::catalogue::{ENDPOINTS, ENVIRONMENT, ID, Operation, documented};
 use crate::dynatrace::token::{canonical_id, is_shown_id};
 
-/// What masks have hidden of a record, and whoever looks for it cannot find it by.
+/// What is hidden of a record, and whoever looks for it cannot find it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hidden {
     /// An id or a name of its token.
@@ -16,10 +16,63 @@ pub enum Hidden {
     Scopes,
     /// Which token it changes: nobody knows.
     Token,
+    /// The public id of the caller's credential.
+    Caller,
+    Certificate,
+    /// Issuer or subject.
+    Claim,
+    /// Any other claim.
+    Claims,
+    Team,
+    Environment,
+    Policy,
+    Code,
+    Client,
+    /// Whether it would change anything.
+    Effect,
+    /// A text that is searched for words.
+    Words,
+}
+
+/// What hides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Veil {
+    Mask,
+    /// Found by the whole value, and by no part of it.
+    Pseudonym,
 }
 
 impl Hidden {
-    pub(super) const ALL: [Self; 3] = [Self::Names, Self::Scopes, Self::Token];
+    const ALL: [Self; 14] = [
+        Self::Names,
+        Self::Scopes,
+        Self::Token,
+        Self::Caller,
+        Self::Certificate,
+        Self::Claim,
+        Self::Claims,
+        Self::Team,
+        Self::Environment,
+        Self::Policy,
+        Self::Code,
+        Self::Client,
+        Self::Effect,
+        Self::Words,
+    ];
+
+    /// Whether values of it are looked for by their parts, and may have pseudonyms.
+    fn has_pseudonyms(self) -> bool {
+        matches!(
+            self,
+            Self::Names
+                | Self::Caller
+                | Self::Certificate
+                | Self::Claim
+                | Self::Claims
+                | Self::Client
+                | Self::Words
+        )
+    }
 }
 
 /// The id of the token that a path names, where its operation has one there.
@@ -52,11 +105,21 @@ pub(super) fn in_path<'a>(row: &'a Row<'_>, masks: &Masks) -> Option<Cow<'a, str
     token_in_path(&row.operation.0, &row.request.0.path.0)
 }
 
-/// Whether masks have hidden that.
-pub(super) fn is_hidden(row: &Row<'_>, masks: &Masks, what: Hidden) -> bool {
-    if masks.is_empty() {
-        return false;
+/// All that is hidden of a record, and by what.
+pub(super) fn hidden(row: &Row<'_>, masks: &Masks) -> Vec<(Hidden, Veil)> {
+    let pseudonyms = row.pseudonyms();
+    let veils = [(Veil::Mask, masks), (Veil::Pseudonym, &pseudonyms)];
+    let mut all = Vec::new();
+    for (veil, masks) in veils.into_iter().filter(|(_, masks)| !masks.is_empty()) {
+        let found = Hidden::ALL.into_iter().filter(|what| {
+            (veil == Veil::Mask || what.has_pseudonyms()) && is_hidden(row, masks, *what)
+        });
+        all.extend(found.map(|what| (what, veil)));
     }
+    all
+}
+
+fn is_hidden(row: &Row<'_>, masks: &Masks, what: Hidden) -> bool {
     let operation: Option<Operation> = row.operation.0.parse().ok();
     let does = |what: fn(Operation) -> bool| operation.is_some_and(what);
     let hides = |members: &[&str]| members.iter().any(|member| masks.hide(member));
@@ -78,8 +141,89 @@ pub(super) fn is_hidden(row: &Row<'_>, masks: &Masks, what: Hidden) -> bool {
             let has_scopes = does(Operation::makes_token) || changes;
             has_scopes && !does(Operation::removes_token) && hides(&["input.change.scopes"])
         }
+        Hidden::Caller | Hidden::Certificate | Hidden::Claim | Hidden::Claims | Hidden::Team => {
+            hides_caller(row, masks, what)
+        }
+        Hidden::Environment => {
+            let is_told = !row.environment.0.is_empty();
+            let is_seen = !row.input.0.environment.0.name.0.is_empty();
+            (is_seen || !is_told) && hides(&["input.environment.name"])
+        }
+        Hidden::Policy => hides(&["result.violations.*.policy"]),
+        Hidden::Code => hides(&["result.violations.*.code"]),
+        Hidden::Client => hides(&["requested_by"]),
+        Hidden::Effect => hides(&EFFECT),
+        Hidden::Words => {
+            let texts = [
+                "error",
+                "request.path",
+                "result.violations.*.message",
+                "result.violations.*.exception.ticket",
+            ];
+            let others = [Hidden::Names, Hidden::Certificate, Hidden::Claim];
+            hides(&texts) || others.into_iter().any(|it| is_hidden(row, masks, it))
+        }
     }
 }
+
+/// What a record says of its caller in short goes before what policies saw.
+fn hides_caller(row: &Row<'_>, masks: &Masks, what: Hidden) -> bool {
+    let (told, seen) = (&row.caller.0, &row.input.0.caller.0);
+    let (shown, worn) = (&told.certificate.0, &seen.certificate.0);
+    let (named, proven) = (&told.jwt.0, &seen.jwt.0);
+    let is_known = !told.id.0.is_empty()
+        || told.teams.is_some()
+        || !shown.fingerprint.0.is_empty()
+        || !named.issuer.0.is_empty();
+    let is_there = |text: &Text<'_>| !text.0.is_empty();
+    let hides = |(in_short, is_told): (&str, bool), (at_length, is_seen): (&str, bool)| {
+        let (in_short, at_length) = (
+            masks.hide(&format!("caller.{in_short}")),
+            masks.hide(&format!("input.caller.{at_length}")),
+        );
+        match (is_told, is_seen) {
+            (true, _) => in_short,
+            // What it does not have, nothing hides.
+            (false, _) if is_known && !in_short => false,
+            (false, true) => at_length,
+            (false, false) => in_short || at_length,
+        }
+    };
+    let same = |member: &str, told: bool, seen: bool| hides((member, told), (member, seen));
+    match what {
+        Hidden::Caller => hides(
+            ("id", is_there(&told.id)),
+            ("token.id", is_there(&seen.token.0.id)),
+        ),
+        Hidden::Team => same("teams", told.teams.is_some(), seen.teams.is_some()),
+        Hidden::Certificate => [
+            ("subject", &shown.subject, &worn.subject),
+            ("spiffe_id", &shown.spiffe_id, &worn.spiffe_id),
+            ("fingerprint", &shown.fingerprint, &worn.fingerprint),
+        ]
+        .into_iter()
+        .any(|(member, told, seen)| {
+            same(
+                &format!("certificate.{member}"),
+                is_there(told),
+                is_there(seen),
+            )
+        }),
+        Hidden::Claim => [
+            ("issuer", &named.issuer, &proven.issuer),
+            ("subject", &named.subject, &proven.subject),
+        ]
+        .into_iter()
+        .any(|(member, told, seen)| same(&format!("jwt.{member}"), is_there(told), is_there(seen))),
+        _ => {
+            let has_none = is_known && !is_there(&named.issuer) && !masks.hide("caller.jwt");
+            !has_none && masks.hide("input.caller.jwt.claims")
+        }
+    }
+}
+
+/// By what a record tells that a request changes nothing.
+pub(super) const EFFECT: [&str; 2] = ["input.change.differs", "input.unknown_members"];
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use rusqlite::{OptionalExtension, Row as Found, ToSql, params_from_iter};
 
+use super::claims::claims_asked;
 use super::fill::{signed, uuid_beginning};
 use super::filter::{Filter, Pattern, is_same_id};
 use super::part::{Part, about, challenged, ended, narrow, texts_of};
@@ -86,10 +87,13 @@ impl Index {
             },
         };
         let granted = filter.granted.then(|| format!("\"{}\"", words::GRANTED));
-        let hidden = filter.hidden.map(|it| format!("\"{}\"", words::mark(it)));
-        let asked = [asked, granted, hidden]
+        let hidden = filter.hidden.iter();
+        let hidden = hidden.map(|it| format!("\"{}\"", words::mark(*it)));
+        let claims = any_of(&claims_asked(filter));
+        let asked = [asked, granted, claims]
             .into_iter()
             .flatten()
+            .chain(hidden)
             .reduce(|one, other| format!("{one} AND {other}"));
         let Some(parts) = self.parts(filter)? else {
             return Ok(None);
@@ -228,7 +232,7 @@ impl Index {
             parts.push(part);
         }
         for (column, index, kind, patterns) in texts {
-            if patterns.is_empty() {
+            if patterns.is_empty() || column == "claim" && filter.asks_for_claims() {
                 continue;
             }
             let part = texts_of(kind, &filter.expanded(patterns));
@@ -388,6 +392,15 @@ impl Index {
             _ => Way::Back,
         })
     }
+}
+
+/// As `words` is asked for any of these.
+pub(super) fn any_of(words: &[(String, bool)]) -> Option<String> {
+    let words = words.iter();
+    let words =
+        words.map(|(word, is_open)| format!("\"{word}\"{}", if *is_open { "*" } else { "" }));
+    let any = words.reduce(|one, other| format!("{one} OR {other}"))?;
+    Some(format!("({any})"))
 }
 
 fn decided(row: &Found<'_>) -> rusqlite::Result<Decided> {

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::named::EFFECT;
 use crate::audit::masks::Masks;
 
 /// A text; empty where something else stands.
@@ -88,6 +89,8 @@ pub(super) struct Row<'a> {
     pub(super) erased: Texts<'a>,
     #[serde(borrow)]
     pub(super) masked: Texts<'a>,
+    #[serde(borrow)]
+    pub(super) pseudonyms: Texts<'a>,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -153,6 +156,9 @@ pub(super) struct Jwt<'a> {
     pub(super) issuer: Text<'a>,
     #[serde(borrow)]
     pub(super) subject: Text<'a>,
+    /// As they stand: most callers have none.
+    #[serde(borrow)]
+    pub(super) claims: Option<&'a RawValue>,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -299,6 +305,11 @@ impl<'a> Row<'a> {
         Masks::new(paths)
     }
 
+    /// Where pseudonyms stand in it.
+    pub(super) fn pseudonyms(&self) -> Masks {
+        Masks::new(self.pseudonyms.0.iter())
+    }
+
     /// A request that would change nothing, about something that stays, by the record's own word. What members do that the
     /// gate does not know, nobody can tell; nor what a mask has put there.
     pub(super) fn is_no_op(&self, masks: &Masks) -> bool {
@@ -314,9 +325,7 @@ impl<'a> Row<'a> {
             && others.is_none_or(|others| is_empty(others, *b"{}"))
             && !self.operation.0.ends_with(".create")
             && !self.operation.0.ends_with(".delete")
-            && !["input.change.differs", "input.unknown_members"]
-                .iter()
-                .any(|member| masks.hide(member))
+            && !EFFECT.iter().any(|member| masks.hide(member))
     }
 }
 

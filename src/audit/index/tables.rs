@@ -24,7 +24,7 @@ fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Erro
 }
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 8;
+pub(super) const VERSION: i64 = 9;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;

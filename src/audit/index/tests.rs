@@ -942,7 +942,7 @@ fn what_masks_have_hidden_is_found_by_that() {
     let index = indexed(directory.path());
     let hidden = |hidden| {
         let filter = Filter {
-            hidden: Some(hidden),
+            hidden: vec![(hidden, Veil::Mask)],
             ..Filter::default()
         };
         found(&index, &filter, 9)

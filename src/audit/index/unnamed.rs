@@ -2,8 +2,10 @@
 
 use rusqlite::params_from_iter;
 
+use super::claims::words_of;
 use super::filter::{Filter, Pattern};
 use super::part::texts_of;
+use super::query::any_of;
 use super::tables::Kind;
 use super::{Error, Index, words};
 
@@ -53,7 +55,13 @@ impl Index {
             ("code", Kind::Code, &filter.code),
         ] {
             for pattern in patterns {
-                if !self.is_named(kind, &filter.expanded(std::slice::from_ref(pattern)))? {
+                let known_as = filter.expanded(std::slice::from_ref(pattern));
+                let is_named = if kind == Kind::Claim && filter.asks_for_claims() {
+                    self.is_a_word(&words_of(&known_as))?
+                } else {
+                    self.is_named(kind, &known_as)?
+                };
+                if !is_named {
                     unnamed.push(Unnamed::new(what, pattern.shown(), self.few(kind)?));
                 }
             }
@@ -128,6 +136,12 @@ impl Index {
         let mut statement = self.db.prepare(&format!("{} LIMIT 1", part.one_of))?;
         let values = part.values.iter().map(|value| &**value);
         Ok(statement.exists(params_from_iter(values))?)
+    }
+
+    /// Whether any decision has one of these words.
+    fn is_a_word(&self, words: &[(String, bool)]) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM words WHERE words MATCH ? LIMIT 1";
+        Ok(self.db.prepare_cached(sql)?.exists([any_of(words)])?)
     }
 
     /// All names of a kind of which there are not many.

@@ -1,7 +1,7 @@
 //! Texts cut into words, the same way when they are kept and when they are looked for: letters and digits of ASCII,
 //! and whatever is not ASCII; upper and lower case are alike.
 
-use super::named::Hidden;
+use super::named::{Hidden, Veil};
 
 /// The words of one record, each once, in bounded room.
 #[derive(Debug, Default)]
@@ -19,13 +19,32 @@ pub(super) const CUT: &str = "\u{e000}\u{e001}cut";
 /// Stands among the words of a decision that passed by a grant.
 pub const GRANTED: &str = "\u{e000}\u{e001}granted";
 
-/// Stands among the words of a decision of which masks have hidden that.
-pub fn mark(hidden: Hidden) -> &'static str {
-    match hidden {
-        Hidden::Names => "\u{e000}\u{e001}names",
-        Hidden::Scopes => "\u{e000}\u{e001}scopes",
-        Hidden::Token => "\u{e000}\u{e001}token",
-    }
+/// Begins the word of a claim.
+pub(super) const CLAIM: &str = "\u{e000}\u{e001}value";
+
+/// Stands among the words of a decision of which that is hidden.
+pub fn mark((hidden, veil): (Hidden, Veil)) -> String {
+    let what = match hidden {
+        Hidden::Names => "names",
+        Hidden::Scopes => "scopes",
+        Hidden::Token => "token",
+        Hidden::Caller => "caller",
+        Hidden::Certificate => "certificate",
+        Hidden::Claim => "claim",
+        Hidden::Claims => "claims",
+        Hidden::Team => "team",
+        Hidden::Environment => "environment",
+        Hidden::Policy => "policy",
+        Hidden::Code => "code",
+        Hidden::Client => "client",
+        Hidden::Effect => "effect",
+        Hidden::Words => "words",
+    };
+    let by = match veil {
+        Veil::Mask => "",
+        Veil::Pseudonym => "pseudonym",
+    };
+    format!("\u{e000}\u{e001}{by}{what}")
 }
 
 impl Text {
@@ -113,7 +132,7 @@ mod tests {
 
     #[test]
     fn nobody_writes_a_mark() {
-        for mark in [CUT, GRANTED, mark(Hidden::Names)] {
+        for mark in [CUT, GRANTED, &mark((Hidden::Names, Veil::Mask))] {
             for written in [
                 mark.to_owned(),
                 mark.to_uppercase(),

@@ -5,98 +5,51 @@ use serde::Serialize;
 
 use super::opened::note;
 use super::source::Source;
-use crate::audit::index::{Filter, Gaps, Hidden, Unnamed};
+use crate::audit::index::{By, Filter, Gaps};
 use crate::audit::pseudonym::{Differing, Said, differing};
-use crate::value::counted;
+use crate::trail::beside;
+pub(in crate::cli) use crate::trail::beside::said;
 
 /// Says what matters to whoever asked for this.
 pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     source.say_behind()?;
-    gaps(&source.gaps(filter.since, filter.until)?);
+    all(&beside::missing(source, filter)?);
     if filter.asks_by_value() {
         keys(source)?;
     }
-    for unnamed in source.unnamed(filter)? {
-        note(&said(&unnamed));
-    }
-    if filter.has_no_word() {
-        note("--text holds no word to look for: nothing is found by it");
-    } else if filter.text.is_some() {
-        let long = source.searched_in_part()?;
-        if long > 0 {
-            let decisions = counted(long, "decision");
-            note(&format!(
-                "of {decisions} with long texts --text looks at the first 4096 bytes only: there may be more"
-            ));
-        }
-    }
-    if let Some(text) = &filter.text {
-        for option in source.found_by(text)? {
-            let what = match option {
-                "--scope" => "does not look at scopes",
-                "--caller" => "does not look at credentials of callers",
-                "--client" => "does not look at addresses",
-                // Names of tokens, and ids that were asked about, are looked at.
-                _ if !text.starts_with("dt0") => continue,
-                _ => "does not look at ids of tokens that were made",
-            };
-            note(&format!("--text {what}: {option} {text} does"));
-        }
-    }
+    all(&beside::searched(source, filter, &option)?);
     Ok(())
 }
 
-/// Says how many refused requests are counted only, where whoever asked for decisions means those that were denied too;
-/// and of how many decisions masks have hidden what is asked for.
+/// Says how many refused requests are counted only, and of how many decisions is hidden what is asked for.
 pub(super) fn left_out(source: &Source, filter: &Filter) -> anyhow::Result<()> {
-    let means_denied = filter.allowed != Some(true)
-        && filter.id.is_none()
-        && filter.outcome.is_none()
-        && filter.challenger.is_none()
-        && !filter.granted;
-    let count = if means_denied {
-        source.counted(filter.since, filter.until)?
-    } else {
-        0
-    };
-    if count > 0 {
-        let requests = counted(count, "request");
-        note(&format!(
-            "refused in this time without a record of their own, and not in this answer: {requests} (dtgate audit tail shows \
-             what counts them, suppressed)"
-        ));
-    }
-    let scopes = [&filter.scope, &filter.added, &filter.removed];
-    for (is_asked, hidden, options) in [
-        (!filter.token.is_empty(), Hidden::Names, "--token"),
-        (
-            scopes.iter().any(|it| !it.is_empty()),
-            Hidden::Scopes,
-            "--scope, --added and --removed",
-        ),
-    ] {
-        if !is_asked {
-            continue;
-        }
-        let found = source.find(
-            &Filter {
-                since: filter.since,
-                until: filter.until,
-                hidden: Some(hidden),
-                ..Filter::default()
-            },
-            None,
-            MOST_HIDDEN,
-        )?;
-        let more = if found.more { "more than " } else { "" };
-        if !found.decisions.is_empty() {
-            let decisions = counted(found.decisions.len(), "decision");
-            note(&format!(
-                "of {more}{decisions} of this time masks have hidden what {options} look at: they may be missing here"
-            ));
-        }
-    }
+    all(beside::refused(source, filter)?.as_slice());
+    hidden(source, filter)
+}
+
+/// Says of how many decisions is hidden what is asked for.
+pub(super) fn hidden(source: &Source, filter: &Filter) -> anyhow::Result<()> {
+    all(&beside::hidden(source, filter, &option)?);
     Ok(())
+}
+
+/// Says of how many decisions is hidden by what they are counted.
+pub(super) fn hidden_by(source: &Source, filter: &Filter, by: By) -> anyhow::Result<()> {
+    all(beside::hidden_by(source, filter, by)?.as_slice());
+    Ok(())
+}
+
+/// Says which of the journal an answer has nothing of.
+pub(super) fn gaps(gaps: &Gaps) {
+    all(&beside::gaps(gaps));
+}
+
+fn all(notes: &[String]) {
+    notes.iter().for_each(|text| note(text));
+}
+
+fn option(name: &str) -> String {
+    format!("--{name}")
 }
 
 /// A key by which a gate has given pseudonyms, and that is not there.
@@ -196,60 +149,6 @@ fn of_gates(lacking: &[Lacking]) {
     ));
 }
 
-/// Says which of the journal an answer has nothing of.
-pub(super) fn gaps(gaps: &Gaps) {
-    if let Some(pruned) = &gaps.pruned {
-        let (first, when) = (pruned.first, &pruned.timestamp);
-        let text = match first.saturating_sub(1) {
-            1 => format!("Record 1 was deleted on {when}. It is not in this answer."),
-            last => {
-                format!("Records 1 to {last} were deleted on {when}. They are not in this answer.")
-            }
-        };
-        note(&text);
-    }
-    for (first, last) in &gaps.missing {
-        let what = if first == last {
-            format!("record {first} is")
-        } else {
-            format!("records {first} to {last} are")
-        };
-        note(&format!(
-            "{what} missing, and no record says that they were pruned: run dtgate audit verify"
-        ));
-    }
-    if gaps.more_missing > 0 {
-        let more = counted(gaps.more_missing, "further gap");
-        note(&format!("there is more that is missing: {more}"));
-    }
-    if let Some((last, on_disk)) = gaps.cut {
-        note(&format!(
-            "the journal ends with record {last}, and record {on_disk} was on disk, says the file head: what came after is gone. \
-             Run dtgate audit verify"
-        ));
-    }
-    if gaps.unread > 0 {
-        let lines = counted(gaps.unread, "line");
-        note(&format!(
-            "{lines} of the journal could not be read as records: run dtgate audit verify"
-        ));
-    }
-}
-
-/// Names that nothing has, and some of those that there are.
-pub(in crate::cli) fn said(unnamed: &Unnamed) -> String {
-    let Unnamed { what, value, .. } = unnamed;
-    let text = format!("no record names the {what} {value}");
-    let there = unnamed.there.join(", ");
-    match (unnamed.there.len(), unnamed.more) {
-        (0, _) => text,
-        (_, 0) => format!("{text}; there are: {there}"),
-        (_, more) => format!("{text}; there are: {there} and {more} more"),
-    }
-}
-
-/// Decisions that are counted of those that masks have hidden.
-const MOST_HIDDEN: usize = 100_000;
 /// Decisions that are named.
 const SHOWN: usize = 8;
 /// What becomes of values whose key is missing.

@@ -65,6 +65,7 @@ impl History {
             ..Filter::default()
         };
         beside::say(&source, &asked)?;
+        beside::hidden(&source, &asked)?;
         beside::keys(&source)?;
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
         let mut tokens = Tokens::new(&missing);

@@ -75,6 +75,7 @@ impl Stats {
         let source = there.open()?;
         beside::say(&source, &filter)?;
         beside::left_out(&source, &filter)?;
+        beside::hidden_by(&source, &filter, self.by)?;
         let Sums {
             all: sums,
             left_out,

@@ -21,8 +21,8 @@ pub(super) struct Wanted {
     /// Subject, SPIFFE id or fingerprint of the caller's certificate
     #[arg(long, value_name = "NAME")]
     certificate: Vec<Pattern>,
-    /// Issuer or subject of the caller's JSON Web Token
-    #[arg(long, value_name = "NAME")]
+    /// Issuer or subject of the caller's JSON Web Token, or any of its claims: `NAME=VALUE`
+    #[arg(long, value_name = "NAME|NAME=VALUE")]
     claim: Vec<Pattern>,
     /// Team of the caller
     #[arg(long, value_name = "NAME")]
@@ -132,7 +132,7 @@ impl Wanted {
                 NoOp::Show => None,
             },
             granted,
-            hidden: None,
+            hidden: Vec::new(),
             text: wanted.text,
             before: None,
             known_as: HashMap::new(),

@@ -9,7 +9,7 @@ use crate::console::row::Row;
 use crate::console::search::{FIELDS, Field, Search, names};
 use crate::console::{Asked, Fault, Viewer};
 use crate::store::Found;
-use crate::trail::Source;
+use crate::trail::{Source, beside};
 
 pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let source = asked.gate.open()?;
@@ -90,55 +90,25 @@ pub(in crate::console) fn table(rows: &[Row], viewer: &Viewer, has_gates: bool) 
 
 /// What the answer to a filter does not say by itself, as `dtgate audit query` says it beside its answer.
 pub(in crate::console) fn notes(source: &Source, filter: &Filter) -> Result<Vec<String>, Fault> {
-    let mut notes = Vec::new();
-    let gaps = source.gaps(filter.since, filter.until)?;
-    if let Some(pruned) = &gaps.pruned {
-        let last = pruned.first.saturating_sub(1);
-        notes.push(format!(
-            "Records 1 to {last} were deleted on {}. They are not in this answer.",
-            pruned.timestamp
-        ));
-    }
-    if !gaps.missing.is_empty() || gaps.more_missing > 0 {
-        notes.push(
-            "Records are missing, and no record says that they were pruned: run dtgate audit verify."
-                .to_owned(),
-        );
-    }
-    if let Some((last, on_disk)) = gaps.cut {
-        notes.push(format!(
-            "The journal ends with record {last}, and record {on_disk} was on disk: run dtgate audit verify."
-        ));
-    }
-    let counted = match filter.allowed {
-        Some(true) => 0,
-        _ => source.counted(filter.since, filter.until)?,
-    };
-    if counted > 0 {
-        notes.push(format!(
-            "{counted} requests were refused in this time without a record of their own. They are not in this answer."
-        ));
-    }
-    if gaps.unread > 0 {
-        notes.push(format!(
-            "{} lines of the journal could not be read as records: run dtgate audit verify.",
-            gaps.unread
-        ));
-    }
-    for unnamed in source.unnamed(filter)? {
-        let there = unnamed.there.join(", ");
-        let text = format!("No record names the {} {}", unnamed.what, unnamed.value);
-        notes.push(match &*there {
-            "" => format!("{text}."),
-            there => format!("{text}; there are: {there}."),
-        });
-    }
-    if filter.has_no_word() {
-        notes.push(
-            "There is no word to look for in what was given: nothing is found by it.".to_owned(),
-        );
-    }
-    Ok(notes)
+    let mut notes = beside::missing(source, filter)?;
+    notes.extend(beside::refused(source, filter)?);
+    notes.extend(beside::searched(source, filter, &called)?);
+    notes.extend(beside::hidden(source, filter, &called)?);
+    Ok(notes.iter().map(|text| sentence(text)).collect())
+}
+
+/// As it is called on the page.
+fn called(name: &str) -> String {
+    let label = FIELDS.iter().find(|field| field.name == name);
+    format!("“{}”", label.map_or(UNCHANGING, |field| field.label))
+}
+
+/// A note of a command, as it stands by itself.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|it| it.to_uppercase().to_string());
+    let end = if text.ends_with('.') { "" } else { "." };
+    format!("{}{}{end}", first.unwrap_or_default(), letters.as_str())
 }
 
 /// The same on a page.
@@ -173,7 +143,7 @@ fn form(params: &Params, viewer: &Viewer) -> Markup {
         ("challenger", "Challenger", names::<Otherwise>().collect()),
         (
             "no_op",
-            "Requests that change nothing",
+            UNCHANGING,
             vec!["hide".to_owned(), "only".to_owned()],
         ),
     ];
@@ -233,5 +203,45 @@ fn input(params: &Params, field: &Field) -> Markup {
 
 /// Fields that are always seen.
 const FIRST: &[&str] = &["token", "environment", "policy"];
+/// What the choice of requests by their effect is called.
+const UNCHANGING: &str = "Requests that change nothing";
 /// Decisions on a page.
 const A_PAGE: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::index::{FILE, Index};
+
+    #[test]
+    fn a_page_says_what_masks_hide_as_the_command_does() {
+        let journal = tempfile::tempdir().unwrap();
+        let record = serde_json::json!({
+            "seq": 1, "kind": "decision", "timestamp": "2026-11-24T10:00:00.000Z", "verdict": "allow",
+            "operation": "token.update", "requested_by": "hidden", "masked": ["/requested_by", "/input/change/differs"],
+        });
+        let segment = journal.path().join("00000000000000000001.jsonl");
+        std::fs::write(segment, format!("{record}\n")).unwrap();
+        let mut index = Index::open(journal.path(), &journal.path().join(FILE)).unwrap();
+        index.catch_up(|_| true).unwrap();
+        let source = Source::Journal {
+            index: Box::new(index),
+            journal: journal.path().to_owned(),
+        };
+        let mut filter = Filter {
+            client: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Filter::default()
+        };
+        let client = "Of 1 decision of this time masks have hidden what “Client's address” looks at: they may be missing here.";
+        let said = |filter: &Filter| {
+            let mut notes = notes(&source, filter).unwrap();
+            notes.retain(|it| it.contains("masks"));
+            notes
+        };
+        assert_eq!(said(&filter), [client]);
+        filter.no_op = Some(true);
+        let effect = client.replace("Client's address", UNCHANGING);
+        assert_eq!(said(&filter), [client, &effect]);
+        assert_eq!(said(&Filter::default()), [""; 0]);
+    }
+}

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use clap::ValueEnum;
-use dtgate::audit::index::{By, FILE, Filter, Hidden, Index, Otherwise, Pattern, Which};
+use dtgate::audit::index::{By, FILE, Filter, Hidden, Index, Otherwise, Pattern, Veil, Which};
 use dtgate::store::{Asked, Question};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn record() -> impl Strategy<Value = Value> {
     let decision = (
         (0..3_usize, any::<bool>(), 0..3_usize, 0..100_u128),
         (name(), name(), scopes(), scopes(), scopes()),
-        (name(), 0..5_u8, any::<bool>()),
+        (name(), 0..7_u8, any::<bool>()),
     );
     let decision = decision.prop_map(|((kind, allow, env, id), names, (caller, odd, no_op))| {
         let (current, requested, asked, added, removed) = names;
@@ -69,6 +69,10 @@ fn record() -> impl Strategy<Value = Value> {
             }
             2 => record["caller"] = json!([1, "x"]),
             3 => record["grant"] = json!({"id": "g", "ticket": "OPS pay"}),
+            5 => {
+                record["input"]["caller"]["jwt"] = json!({"issuer": "https://i", "claims": {"w": [caller], "exp": 1}});
+                record["pseudonyms"] = json!(["/requested_by"]);
+            }
             4 => record["masked"] = json!(["/input/token/id", "/input/change/scopes"]),
             _ => {}
         }
@@ -140,7 +144,7 @@ fn filter() -> impl Strategy<Value = Filter> {
         pattern(&["a", "b"]),
         pattern(&["token.update", "token.delete"]),
         pattern(&["dt0c01.pay", "dt0c01.it's", "dt0c01.é"]),
-        pattern(&["https://i", "it's", "pay"]),
+        pattern(&["https://i", "it's", "pay", "w=it's", "w=pay"]),
         pattern(&["CN=a", "spiffe://pay", "f"]),
     );
     let others = (
@@ -178,9 +182,10 @@ fn filter() -> impl Strategy<Value = Filter> {
             Otherwise::Allow, Otherwise::Any, Otherwise::Deny,
         ]).prop_map(Some)],
     );
-    let hidden = prop_oneof![5 => Just(None), 1 => prop::sample::select(vec![
-        Hidden::Names, Hidden::Scopes, Hidden::Token,
-    ]).prop_map(Some)];
+    let hidden = prop_oneof![5 => Just(Vec::new()), 1 => prop::sample::select(vec![
+        vec![(Hidden::Names, Veil::Mask)], vec![(Hidden::Scopes, Veil::Mask)], vec![(Hidden::Token, Veil::Mask)],
+        vec![(Hidden::Names, Veil::Mask), (Hidden::Scopes, Veil::Mask)], vec![(Hidden::Client, Veil::Pseudonym)],
+    ])];
     let marks = (prop::bool::weighted(0.2), hidden);
     (texts, others, marks).prop_map(|(texts, others, (granted, hidden))| {
         let (token, scope, added, removed, environment, operation, caller, claim, certificate) =

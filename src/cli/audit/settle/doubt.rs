@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::audit::event;
-use crate::audit::index::{Filter, Hidden, Index, Pattern, Which, is_about};
+use crate::audit::index::{Filter, Hidden, Index, Pattern, Veil, Which, is_about};
 use crate::audit::tail::Cells;
 use crate::cli::audit::history::told_later;
 use crate::cli::audit::opened::note;
@@ -215,8 +215,8 @@ fn changed_again(index: &Index, seq: u64, token: &Token) -> anyhow::Result<Optio
     }
     let masked = "the token may have been changed again: masks have hidden which one a later request was about";
     for (token, hidden, why) in [
-        (ids, None, "the token was changed again"),
-        (Vec::new(), Some(Hidden::Token), masked),
+        (ids, Vec::new(), "the token was changed again"),
+        (Vec::new(), vec![(Hidden::Token, Veil::Mask)], masked),
     ] {
         let filter = Filter {
             token,
