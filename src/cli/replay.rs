@@ -14,10 +14,11 @@ use serde_json::json;
 use super::audit::{Journal, missing, note, said, unreadable};
 use super::{Format, print_json};
 use crate::app;
-use crate::audit::index::Unnamed;
-use crate::audit::{OpenError, pseudonym, segments};
+use crate::audit::index::{Filter, Pattern, Unnamed};
+use crate::audit::{OpenError, segments};
 use crate::policy::{AnswersFor, Entrypoint, Trusted};
 use crate::replay::{Affected, Change, Field, Options, Report, Wanted, Where, replay};
+use crate::trail;
 use crate::trail::when::{When, zone};
 use crate::value::{Visible, counted, unread};
 
@@ -170,6 +171,13 @@ impl Replay {
                     "a part of the journal is missing or no record: --fail-on had not all to check"
                 );
             }
+            let perhaps = report.perhaps_wanted();
+            if !self.fail_on.is_empty() && perhaps > 0 {
+                let decisions = counted(perhaps, "decision");
+                bail!(
+                    "of {decisions} masks have hidden whether --where holds: --fail-on had not all to check"
+                );
+            }
             return Ok(ExitCode::SUCCESS);
         }
         note(&format!("--fail-on is met: {}", met.join(", ")));
@@ -203,13 +211,24 @@ impl Replay {
 
 /// With the pseudonyms of the value.
 fn known_as(condition: Where, journal: &Path) -> Result<Where, OpenError> {
-    match condition.field() {
-        Field::Caller | Field::Token => {
-            let names = pseudonym::names(journal, condition.value())?;
-            Ok(condition.known_as(names))
-        }
-        _ => Ok(condition),
-    }
+    let value = condition.value();
+    let values = vec![Pattern::Exactly(value.to_owned())];
+    let asked = match condition.field() {
+        // The name of a token may hold a value that got one.
+        Field::Token => Filter {
+            token: values,
+            ..Filter::default()
+        },
+        Field::Caller => Filter {
+            claim: values,
+            client: value.parse().into_iter().collect(),
+            ..Filter::default()
+        },
+        _ => return Ok(condition),
+    };
+    let names = trail::known_as(asked, journal)?.known_as.into_values();
+    let names = names.flatten().collect();
+    Ok(condition.known_as(names))
 }
 
 /// Which records are not there. That the beginning was deleted matters to whoever asks for all.
@@ -227,6 +246,12 @@ fn say_missing(report: &Report, is_all: bool) {
     }
     if report.more_missing > 0 {
         note(&counted(report.more_missing, "further gap"));
+    }
+    if let Some((last, on_disk)) = report.cut {
+        note(&format!(
+            "the journal ends with record {last}, and record {on_disk} was on disk, says the file head: nothing is said of what \
+             came after. Run dtgate audit verify"
+        ));
     }
 }
 

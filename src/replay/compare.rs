@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Options;
 use super::record::{self, Read, Record};
-use super::tally::{Change, Found, Report};
+use super::tally::{Change, Found, PERHAPS, Report};
 use crate::audit::tail::{caller, name};
 use crate::dynatrace::redact::Redactor;
 use crate::policy::{
@@ -39,9 +39,10 @@ impl<'a> Candidate<'a> {
     pub(super) fn new(policy: &'a Policy) -> Self {
         let all: BTreeSet<&str> = policy.names().collect();
         let readers = |members: &[&str]| {
-            let readers = members
-                .iter()
-                .flat_map(|member| policy.readers(member, None));
+            let readers = members.iter().flat_map(|member| {
+                let steps: Vec<&str> = member.split('.').collect();
+                policy.readers(&steps, None)
+            });
             readers.filter(|policy| all.contains(policy)).collect()
         };
         Self {
@@ -111,15 +112,20 @@ impl<'a> Candidate<'a> {
             return;
         }
         wanted.look(record, &mut report.met);
-        if wanted.has(record) {
-            self.compare(record, line, options, report);
+        match wanted.has(record, line) {
+            Some(true) => self.compare(record, line, options, report),
+            Some(false) => {}
+            None => {
+                report.decision(record.seq, &record.timestamp);
+                report.not_replayed(PERHAPS.to_owned());
+            }
         }
     }
 
     fn compare(&self, record: &Record<'_>, line: &[u8], options: &Options, report: &mut Report) {
         report.decision(record.seq, &record.timestamp);
         let (Some(input), Some(verdict)) = (&record.input, record.verdict) else {
-            let reason = if record.masks("input") {
+            let reason = if record.is_without("input") {
                 ERASED
             } else {
                 REFUSED
@@ -289,15 +295,11 @@ impl<'a> Candidate<'a> {
     }
 
     /// The policies that cannot say what becomes of this request without this member.
-    fn readers<'m>(
-        &'m self,
-        member: &'m str,
-        input: &'m Input,
-    ) -> impl Iterator<Item = &'a str> + 'm {
+    fn readers(&self, member: &[String], input: &Input) -> impl Iterator<Item = &'a str> + use<'a> {
         let in_force = self.later.as_ref().and_then(|later| later.in_force);
-        let applied = in_force.into_iter();
-        let applied = applied.flat_map(|policy| policy.applied_by(member, Some(input)));
-        self.policy.readers(member, Some(input)).chain(applied)
+        let applied = in_force.map(|policy| policy.applied_by(member, Some(input)));
+        let readers = self.policy.readers(member, Some(input)).into_iter();
+        readers.chain(applied.into_iter().flatten())
     }
 }
 
@@ -343,7 +345,7 @@ impl Record<'_> {
         let mut known = Known::All;
         let pointers = all.into_iter().flatten();
         for member in pointers.flat_map(|pointer| members_of_mask(pointer)) {
-            let mut steps = member.split('.');
+            let mut steps = member.iter().map(String::as_str);
             if steps.next() == Some("result") {
                 let steps: Vec<&str> = steps.collect();
                 known = match (steps.as_slice(), known) {
@@ -358,7 +360,7 @@ impl Record<'_> {
     }
 
     /// Whether a mask took this member of the event away as a whole.
-    fn masks(&self, member: &str) -> bool {
+    fn is_without(&self, member: &str) -> bool {
         let pointers = self.erased.iter().chain(&self.masked);
         let mut pointers = pointers.map(|pointer| pointer.trim_start_matches('/'));
         pointers.any(|pointer| pointer == member)

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::audit::masks::Masks;
 use crate::policy::{Exception, Input, Mode, Verdict, Violation, input, members_of_mask};
 
 /// A line of the journal. Only decisions have more than the first members.
@@ -43,6 +44,14 @@ pub(super) struct Record<'a> {
     pub(super) pseudonyms: Vec<String>,
     #[serde(default)]
     pub(super) caller: Caller,
+    #[serde(borrow, default)]
+    pub(super) request: Request<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Request<'a> {
+    #[serde(borrow, default)]
+    pub(super) path: Cow<'a, str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +113,32 @@ pub(super) struct Made<'a> {
     pub(super) id: Cow<'a, str>,
 }
 
+impl Record<'_> {
+    /// What masks have hidden of it.
+    pub(super) fn masks(&self) -> Masks {
+        Masks::new(self.erased.iter().chain(&self.masked))
+    }
+}
+
+/// The number of a record, by its line; `None`: it is none. Gates write it first.
+pub(super) fn number(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    let digits = line.strip_prefix(b"{\"seq\":").and_then(|rest| {
+        let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        rest.get(..end)
+    });
+    let number = digits.and_then(|it| std::str::from_utf8(it).ok()?.parse().ok());
+    // A line that is cut off is none, however it begins.
+    if number.is_some() && line.ends_with(b"}") {
+        return number;
+    }
+    let numbered: Numbered = serde_json::from_slice(line).ok()?;
+    Some(numbered.seq)
+}
+
 /// The outcome that a line is, if it made something.
 pub(super) fn outcome(line: &[u8]) -> Option<Outcome<'_>> {
     memchr::memmem::find(line, b"\"credential\":{")?;
@@ -114,7 +149,7 @@ pub(super) fn outcome(line: &[u8]) -> Option<Outcome<'_>> {
 /// What a line is.
 pub(super) enum Read<'a> {
     Decision(Box<Record<'a>>),
-    /// A record that says by which keys there are pseudonyms from there on.
+    /// A record that says by which keys there are pseudonyms.
     Start,
     /// A record of another kind.
     Other,
@@ -145,7 +180,7 @@ pub(super) fn read(line: &[u8]) -> Read<'_> {
 /// The same record with a default for each member that a mask took away or put something of another kind in its place, so
 /// that it can be read. `None`: nothing is masked.
 pub(super) fn with_defaults(record: &Value) -> Option<Vec<u8>> {
-    let masked: Vec<String> = ["erased", "masked"]
+    let masked: Vec<Vec<String>> = ["erased", "masked"]
         .into_iter()
         .filter_map(|list| record.get(list)?.as_array())
         .flatten()
@@ -153,9 +188,10 @@ pub(super) fn with_defaults(record: &Value) -> Option<Vec<u8>> {
         .flat_map(members_of_mask)
         .collect();
     let is_masked = |member: &str| {
+        let member: Vec<&str> = member.split('.').collect();
         masked.iter().any(|masked| {
-            let below = member.strip_prefix(masked.as_str());
-            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+            let around = member.get(..masked.len());
+            around.is_some_and(|around| around.iter().zip(masked).all(|(one, other)| one == other))
         })
     };
     if masked.is_empty() {
@@ -183,7 +219,9 @@ pub(super) fn with_defaults(record: &Value) -> Option<Vec<u8>> {
         });
     }
     if let Some(found) = record.pointer_mut("/result/violations")
-        && masked.iter().any(|it| it.starts_with("result.violations"))
+        && masked
+            .iter()
+            .any(|it| it.starts_with(&VIOLATIONS.map(str::to_owned)))
     {
         violations(found);
     }
@@ -244,33 +282,38 @@ fn in_short(error: &serde_json::Error) -> String {
     text.chars().take(LONGEST_REASON).collect()
 }
 
-/// The places, as in `input.token.id`, of texts that were cut because the record was to be short.
-pub fn cut(line: &[u8]) -> Vec<String> {
+/// The places, by their steps, of texts that were cut because the record was to be short.
+pub fn cut(line: &[u8]) -> Vec<Vec<String>> {
     if memchr::memmem::find(line, CUT.as_bytes()).is_none() {
         return Vec::new();
     }
     let value: Value = serde_json::from_slice(line).unwrap_or_default();
     let mut found = Vec::new();
     if let Some(input) = value.get("input") {
-        collect("input", input, &mut found);
+        collect(&mut vec!["input".to_owned()], input, &mut found);
     }
     found
 }
 
-fn collect(path: &str, value: &Value, found: &mut Vec<String>) {
+fn collect(path: &mut Vec<String>, value: &Value, found: &mut Vec<Vec<String>>) {
+    let mut below = |path: &mut Vec<String>, step: String, value: &Value| {
+        path.push(step);
+        collect(path, value, found);
+        path.pop();
+    };
     match value {
-        Value::String(text) if is_cut(text) => found.push(path.to_owned()),
+        Value::String(text) if is_cut(text) => found.push(path.clone()),
         Value::Array(items) => {
             for (number, item) in items.iter().enumerate() {
-                collect(&format!("{path}.{number}"), item, found);
+                below(path, number.to_string(), item);
             }
         }
         Value::Object(members) => {
             for (name, value) in members {
-                if is_cut(name) {
-                    found.push(path.to_owned());
-                }
-                collect(&format!("{path}.{name}"), value, found);
+                below(path, name.clone(), value);
+            }
+            if members.keys().any(|name| is_cut(name)) {
+                found.push(path.clone());
             }
         }
         _ => {}
@@ -287,8 +330,11 @@ pub(super) fn is_cut(text: &str) -> bool {
     })
 }
 
+const VIOLATIONS: [&str; 2] = ["result", "violations"];
+
 const DECISION: &str = "decision";
-const STARTS: [&str; 2] = ["start", "reload"];
+/// Kinds that may tell by which keys there are pseudonyms, or were in what is deleted.
+const STARTS: [&str; 3] = ["start", "reload", "pruned"];
 
 const CUT: &str = " bytes, hmac-sha256:";
 

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::policy::{AnswersFor, Input, Trusted, Verdict};
 
+mod hidden;
+
 const TIME: &str = "2026-11-24T10:00:00.000Z";
 
 fn load(files: &[(&str, &str)]) -> Policy {

@@ -1,11 +1,14 @@
 //! Which decisions are judged again.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 
 use super::record::{Outcome, Record};
+use crate::audit::facts;
+use crate::audit::index::{Hidden, Veil, token_in_path};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redacted;
 use crate::policy::Verdict;
@@ -164,9 +167,21 @@ impl Wanted {
             && self.until.as_deref().is_none_or(|until| timestamp < until)
     }
 
-    pub(super) fn has(&self, record: &Record<'_>) -> bool {
-        let mut conditions = self.conditions.iter();
-        conditions.all(|condition| condition.holds(record))
+    /// Whether it is wanted; `None`: masks have hidden that. `line` is what the record was read of.
+    pub(super) fn has(&self, record: &Record<'_>, line: &[u8]) -> Option<bool> {
+        let not_held = self.conditions.iter().filter(|it| !it.holds(record));
+        let not_held: Vec<&Where> = not_held.collect();
+        if not_held.is_empty() {
+            return Some(true);
+        }
+        let lists = [&record.erased, &record.masked, &record.pseudonyms];
+        if lists.iter().all(|list| list.is_empty()) {
+            return Some(false);
+        }
+        let hidden = facts::hidden_of(line);
+        let mut not_held = not_held.into_iter();
+        let may_all_hold = not_held.all(|it| it.is_hidden(&hidden));
+        (!may_all_hold).then_some(false)
     }
 
     /// Looks which conditions hold of a decision, and what could stand in place of those that do not.
@@ -276,6 +291,28 @@ impl Where {
         is_it && !text.is_empty() || self.known_as.iter().any(|name| text == name)
     }
 
+    /// Whether what it looks at is among this: it may hold.
+    fn is_hidden(&self, hidden: &[(Hidden, Veil)]) -> bool {
+        let whats: &[Hidden] = match self.field {
+            Field::Caller => &[
+                Hidden::Caller,
+                Hidden::Certificate,
+                Hidden::Claim,
+                Hidden::Client,
+            ],
+            Field::Code => &[Hidden::Code],
+            Field::Environment => &[Hidden::Environment],
+            Field::Policy => &[Hidden::Policy],
+            Field::Team => &[Hidden::Team],
+            Field::Token => &[Hidden::Names],
+            Field::Operation | Field::Verdict => &[],
+        };
+        // A whole value is found by its pseudonym, and nobody can tell how that value begins.
+        let is_part = self.value.ends_with('*');
+        let mut hidden = hidden.iter();
+        hidden.any(|(what, veil)| whats.contains(what) && (*veil == Veil::Mask || is_part))
+    }
+
     /// Looks at an outcome, which tells what was made.
     pub(super) fn see_outcome(&mut self, outcome: &Outcome<'_>) {
         let made = outcome.credential.as_ref().map(|it| &*it.id);
@@ -330,6 +367,7 @@ impl Where {
                 found.any(|found| is(&found.policy))
             }
             Field::Token if self.made.contains(&record.seq) => true,
+            Field::Token if id_in_path(record).is_some_and(|id| is(&id)) => true,
             Field::Token => input.is_some_and(|input| {
                 let token = input.token.as_ref();
                 let current = token.and_then(|token| token.current.as_ref());
@@ -353,6 +391,17 @@ impl Where {
             },
         }
     }
+}
+
+/// The id of the token, by the path, where the input does not tell it.
+fn id_in_path<'r>(record: &'r Record<'_>) -> Option<Cow<'r, str>> {
+    let token = record.input.as_ref().and_then(|it| it.token.as_ref());
+    let is_told = token.is_some_and(|token| !token.id.as_str().is_empty());
+    let masks = record.masks();
+    if is_told && !masks.hide("input.token.id") || masks.hide("request.path") {
+        return None;
+    }
+    token_in_path(&record.operation, &record.request.path)
 }
 
 /// Values that are kept of one field.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::fill::signed;
-use super::named::{hidden, in_path};
+use super::named::{Hidden, Veil, hidden, in_path};
 use super::row::{Caller, Objects, Row, Texts, Violation};
 use super::tables::{Kind, List};
 use super::words;
@@ -260,6 +260,13 @@ pub(super) fn differs(row: &Row<'_>) -> &'static str {
 /// The decision that a record is about. What is about a later record is about none.
 pub(super) fn about_earlier(row: &Row<'_>, seq: u64) -> Option<u64> {
     row.decision_seq.0.filter(|of| signed(*of) < signed(seq))
+}
+
+/// What is hidden of a decision, by its line.
+pub fn hidden_of(line: &[u8]) -> Vec<(Hidden, Veil)> {
+    let row = Row::read(line);
+    row.map(|row| hidden(&row, &row.masks()))
+        .unwrap_or_default()
 }
 
 /// What a decision is found by, besides the members that have a column of their own.
