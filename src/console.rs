@@ -23,6 +23,7 @@
 //! a caller. All other paths are for whoever stands behind it.
 
 mod assets;
+mod behind;
 mod certificate;
 mod config;
 mod cookie;
@@ -322,11 +323,11 @@ impl Route {
             Self::Callers => pages::callers::page(asked),
             Self::Policies => pages::policies::page(asked),
             Self::Policy(name) => pages::policies::one(asked, name),
-            Self::Playground => play::page(asked),
+            Self::Playground => return play::page(asked).map(Made::Page),
             Self::Source => return play::file(asked).map(Made::File),
             Self::Play(deed) => return play::done(asked, *deed),
         };
-        page.map(Made::Page)
+        behind::told(asked, page).map(Made::Page)
     }
 }
 
