@@ -62,6 +62,7 @@ pub use index::facts;
 use journal::Journal;
 use keeper::Keeper;
 pub use keeper::{Kept, step_back, yield_to_others};
+pub use mark::on_disk;
 use notary::Notary;
 use pseudonym::Pseudonyms;
 use queue::{Pending, Wanted};

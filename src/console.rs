@@ -23,6 +23,7 @@
 //! a caller. All other paths are for whoever stands behind it.
 
 mod assets;
+mod behind;
 mod certificate;
 mod config;
 mod cookie;
@@ -97,8 +98,6 @@ pub struct Console<S> {
 
 struct Shared {
     desk: Arc<Desk>,
-    /// For people who log in: no page is in their way.
-    logins: Desk,
     door: Door,
     downloads: Downloads,
     hosts: Vec<String>,
@@ -152,7 +151,6 @@ impl<S> Console<S> {
             let live = Live::new(gate.clone());
             let playground = Playground::new(gate.clone());
             let door = Door::new(&config, &gate);
-            let logins = Desk::with(LOGINS, config.page_timeout.as_std(), gate.clone());
             let desk = Arc::new(Desk::new(&config, gate));
             let shared = Arc::new(Shared {
                 live,
@@ -160,7 +158,6 @@ impl<S> Console<S> {
                 hosts: config.hosts.iter().cloned().chain(public).collect(),
                 downloads: Downloads::new(desk.clone()),
                 desk,
-                logins,
                 playground,
             });
             let asked = Arc::downgrade(&shared);
@@ -243,8 +240,8 @@ impl Shared {
                 return page::respond(Ok(Made::Page(page)), &Viewer::nobody());
             }
             LOGOUT if is_post => return self.door.leave(&parts),
-            BEGIN => return self.door.begin(&self.logins, &parts).await,
-            CALLBACK => return self.door.end(&self.logins, &parts).await,
+            BEGIN => return self.door.begin(&parts).await,
+            CALLBACK => return self.door.end(&parts).await,
             _ => {}
         }
         self.door.look_again().await;
@@ -368,11 +365,11 @@ impl Route {
             Self::Callers => pages::callers::page(asked),
             Self::Policies => pages::policies::page(asked),
             Self::Policy(name) => pages::policies::one(asked, name),
-            Self::Playground => play::page(asked),
+            Self::Playground => return play::page(asked).map(Made::Page),
             Self::Source => return play::file(asked).map(Made::File),
             Self::Play(deed) => return play::done(asked, *deed),
         };
-        page.map(Made::Page)
+        behind::told(asked, page).map(Made::Page)
     }
 }
 
@@ -381,8 +378,6 @@ pub const ROOT: &str = "/console";
 const BELOW: &str = "/console/";
 const ASSETS: &str = "/console/assets/";
 const LIVE: &str = "/console/live";
-/// Logins that are looked at once.
-const LOGINS: usize = 2;
 /// Bytes of a form.
 const LONGEST_FORM: usize = 8 << 10;
 /// Bytes of a request with edited policies, as a form has them.

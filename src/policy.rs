@@ -333,12 +333,12 @@ impl Policy {
 
     /// The policies that may, by their own rules, by helpers, or by their modes and exceptions: about this input, or about
     /// any. Who objects to a token that could not be looked up is among them.
-    pub fn readers(&self, member: &str, input: Option<&Input>) -> impl Iterator<Item = &str> {
+    pub fn readers(&self, member: &[impl AsRef<str>], input: Option<&Input>) -> Vec<&str> {
         self.engine.readers(member, input)
     }
 
     /// The policies whose modes and exceptions go by this member.
-    pub fn applied_by(&self, member: &str, input: Option<&Input>) -> impl Iterator<Item = &str> {
+    pub fn applied_by(&self, member: &[impl AsRef<str>], input: Option<&Input>) -> Vec<&str> {
         self.engine.applied_by(member, input)
     }
 

@@ -18,7 +18,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
-use crate::audit::lines::{Lines, Unreadable};
+use crate::audit::lines::{Line, Lines, Unreadable};
+use crate::audit::on_disk;
 use crate::audit::pseudonym::{Said, differing};
 use crate::policy::Policy;
 use compare::Candidate;
@@ -63,13 +64,10 @@ pub fn replay(journal: &Path, candidate: &Policy, options: &Options) -> io::Resu
             })?;
             report.add(done, options.examples);
         }
-        let Seen {
-            unreadable,
-            missing,
-            more_missing,
-        } = read?;
-        (report.unreadable, report.missing, report.more_missing) =
-            (unreadable, missing, more_missing);
+        let seen = read?;
+        report.unreadable = seen.unreadable;
+        (report.missing, report.more_missing) = (seen.missing, seen.more_missing);
+        report.cut = seen.cut;
         let keys: Vec<Said> = report.keys.iter().cloned().collect();
         report.missing_keys = differing(Some(journal), &keys).map_err(io::Error::other)?;
         Ok(report)
@@ -94,42 +92,70 @@ fn with_made(journal: &Path, options: &Options) -> io::Result<Options> {
 #[derive(Debug, Default)]
 struct Seen {
     unreadable: Vec<Unreadable>,
-    /// First and last records of segments that are not there, the deleted beginning too.
+    /// First and last records that are not there, the deleted beginning too.
     missing: Vec<(u64, u64)>,
     /// Further ones.
     more_missing: u64,
+    /// The last record that is there, and the one that was on disk.
+    cut: Option<(u64, u64)>,
+    segment: u64,
+    /// The record that the last line was, or would have been.
+    last: u64,
 }
 
 impl Seen {
-    /// A segment begins with one record, where another one would come next.
-    fn begins(&mut self, segment: u64, next: u64) {
-        // The rest of a damaged segment is told by itself.
-        let is_told = self.unreadable.iter().any(|it| it.first == Some(next));
-        if segment <= next || is_told {
+    /// A line comes, and with it perhaps a segment.
+    fn line(&mut self, line: &Line) {
+        if line.place.segment != self.segment {
+            self.segment = line.place.segment;
+            self.is_next(self.segment);
+            self.last = self.last.max(self.segment.saturating_sub(1));
+        }
+        match record::number(&line.bytes) {
+            Some(number) => {
+                self.is_next(number);
+                self.last = number;
+            }
+            // It stands in place of a record, and is counted as damaged.
+            None => self.last += 1,
+        }
+    }
+
+    /// What comes is this record: all between it and the last one is missing.
+    fn is_next(&mut self, number: u64) {
+        let next = self.last + 1;
+        if number <= next || self.is_told(next) {
             return;
         }
         if self.missing.len() < MOST_MISSING {
-            self.missing.push((next, segment - 1));
+            self.missing.push((next, number - 1));
         } else {
             self.more_missing += 1;
         }
+    }
+
+    /// The rest of a damaged segment is told by itself.
+    fn is_told(&self, next: u64) -> bool {
+        self.unreadable.iter().any(|it| it.first == Some(next))
+    }
+
+    /// There is no more, and this record was on disk when it began.
+    fn ends(&mut self, on_disk: Option<u64>) {
+        let on_disk = on_disk.filter(|it| *it > self.last && !self.is_told(self.last + 1));
+        self.cut = on_disk.map(|on_disk| (self.last, on_disk));
     }
 }
 
 /// Reads all lines, and hands them on many at a time, until nobody takes them. What it had to step over, or did not find.
 fn read(journal: &Path, mut hand_on: impl FnMut(Vec<Vec<u8>>) -> bool) -> io::Result<Seen> {
+    // Whatever a running gate says there is in the segments by then.
+    let on_disk = on_disk(journal);
     let mut lines = Lines::new(journal).over_damage();
     let mut seen = Seen::default();
-    let (mut segment, mut next) = (0, 1);
     let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
     while let Some(line) = lines.next_line()? {
-        if line.place.segment != segment {
-            seen.unreadable.extend(lines.unreadable());
-            segment = line.place.segment;
-            seen.begins(segment, next);
-            next = segment;
-        }
-        next += 1;
+        seen.unreadable.extend(lines.unreadable());
+        seen.line(&line);
         bytes += line.bytes.len();
         batch.push(line.bytes);
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
@@ -141,6 +167,7 @@ fn read(journal: &Path, mut hand_on: impl FnMut(Vec<Vec<u8>>) -> bool) -> io::Re
     }
     hand_on(batch);
     seen.unreadable.extend(lines.unreadable());
+    seen.ends(on_disk);
     Ok(seen)
 }
 

@@ -17,7 +17,7 @@ pub mod when;
 use crate::audit::{OpenError, index};
 use crate::store::StoreError;
 
-pub use pseudonyms::known_as;
+pub use pseudonyms::{Known, known_as};
 pub use source::{Before, Source};
 
 /// Why a question has no answer.

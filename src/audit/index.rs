@@ -40,7 +40,7 @@ use fill::Filler;
 pub use filter::{Filter, Otherwise, Pattern, Which, ids, is_same_id};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
-pub use named::{Hidden, Veil, hidden_of, token_of};
+pub use named::{Hidden, Veil, hidden_of, is_public, token_in_path, token_of};
 pub use query::{Decided, Page};
 pub use sums::{By, Sum, Sums};
 use tables::{APPLICATION, TABLES, VERSION};
@@ -386,7 +386,7 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
         "DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS text;
          DROP TABLE IF EXISTS list; DROP TABLE IF EXISTS member; DROP TABLE IF EXISTS record;
          DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;
-         DROP TABLE IF EXISTS counted; DROP TABLE IF EXISTS block;",
+         DROP TABLE IF EXISTS counted; DROP TABLE IF EXISTS block; DROP TABLE IF EXISTS gap;",
     )?;
     emptied.execute_batch(TABLES)?;
     emptied.commit()?;

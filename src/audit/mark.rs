@@ -57,6 +57,12 @@ pub(super) fn read(directory: &Path) -> io::Result<Option<Result<Marked, Damage>
     Ok(Some(marked.ok_or(Damage::Head(path))))
 }
 
+/// The last record of a journal that is known to be on disk; `None`: nothing says so.
+pub fn on_disk(directory: &Path) -> Option<u64> {
+    let marked = read(directory).ok()??.ok()?;
+    Some(marked.head.seq)
+}
+
 fn parse(content: &[u8]) -> Option<Marked> {
     let line = std::str::from_utf8(content).ok()?.strip_suffix('\n')?;
     let (head, answered) = line.split_once(' ')?;

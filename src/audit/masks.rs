@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::policy::members_of_mask;
 
-/// The members that a record has not as they were: those of its lists `erased` and `masked`.
+/// The members that a record has not as they were, by their steps: those of its lists `erased` and `masked`.
 #[derive(Clone, Debug, Default)]
-pub struct Masks(Vec<String>);
+pub struct Masks(Vec<Vec<String>>);
 
 impl Masks {
     /// Of the paths in both lists.
@@ -19,8 +19,17 @@ impl Masks {
     }
 
     pub fn of(record: &Value) -> Self {
-        let lists = ["erased", "masked"].map(|list| record.get(list).and_then(Value::as_array));
-        let paths = lists.into_iter().flatten().flatten();
+        Self::listed(record, &["erased", "masked"])
+    }
+
+    /// The same, and those that have pseudonyms.
+    pub fn with_pseudonyms(record: &Value) -> Self {
+        Self::listed(record, &["erased", "masked", "pseudonyms"])
+    }
+
+    fn listed(record: &Value, lists: &[&str]) -> Self {
+        let lists = lists.iter().map(|list| record.get(list));
+        let paths = lists.filter_map(|list| list?.as_array()).flatten();
         Self::new(paths.filter_map(Value::as_str))
     }
 
@@ -34,7 +43,7 @@ impl Masks {
         let mut all = self.0.iter();
         all.any(|masked| {
             // Where the one ends, the other is in it.
-            let mut both = member.split('.').zip(masked.split('.'));
+            let mut both = member.split('.').zip(masked);
             both.all(|(step, masked)| step == "*" || step == masked)
         })
     }
@@ -43,8 +52,8 @@ impl Masks {
     pub fn is_within(&self, member: &str) -> bool {
         let mut all = self.0.iter();
         all.any(|masked| {
-            let below = member.strip_prefix(masked.as_str());
-            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+            let mut steps = member.split('.');
+            masked.iter().all(|masked| steps.next() == Some(masked))
         })
     }
 }

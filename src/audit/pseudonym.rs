@@ -23,7 +23,7 @@ use crate::dynatrace::token::HashKey;
 pub use field::{Field, FieldError};
 use keys::Told;
 pub(super) use keys::is_of_one_key;
-pub use keys::{Differing, Said, differing};
+pub use keys::{Differing, Said, differing, is_pseudonym};
 pub use words::Values;
 
 /// Which values have pseudonyms.
@@ -186,6 +186,11 @@ fn warn_of(version: u32) {
         key,
         "the key of pseudonyms is missing, or another one than before"
     );
+}
+
+/// The newest key that is there.
+pub fn newest(journal: &Path) -> Result<Option<u32>, OpenError> {
+    Ok(versions(journal)?.last().copied())
 }
 
 /// Of the keys that are there, in their order.

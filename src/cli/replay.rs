@@ -14,11 +14,11 @@ use serde_json::json;
 use super::audit::{Journal, missing, note, said, unreadable};
 use super::{Format, print_json};
 use crate::app;
-use crate::audit::index::Unnamed;
-use crate::audit::{OpenError, pseudonym, segments};
+use crate::audit::index::{Filter, Pattern, Unnamed};
+use crate::audit::{OpenError, segments};
 use crate::policy::{AnswersFor, Entrypoint, Trusted};
 use crate::replay::{Affected, Change, Field, Options, Report, Wanted, Where, replay};
-use crate::trail::beside;
+use crate::trail;
 use crate::trail::when::{When, zone};
 use crate::value::{Visible, counted, unread};
 
@@ -145,7 +145,6 @@ impl Replay {
             unreadable(damaged);
         }
         say_missing(&report, since.is_none());
-        say_hidden(&options.wanted, &report);
         if report.decisions == 0 {
             let is_all = since.is_none() && until.is_none();
             say_unmet(&options.wanted, &report, is_all);
@@ -170,6 +169,13 @@ impl Replay {
             if !self.fail_on.is_empty() && (report.damaged > 0 || report.has_gaps()) {
                 bail!(
                     "a part of the journal is missing or no record: --fail-on had not all to check"
+                );
+            }
+            let perhaps = report.perhaps_wanted();
+            if !self.fail_on.is_empty() && perhaps > 0 {
+                let decisions = counted(perhaps, "decision");
+                bail!(
+                    "of {decisions} masks have hidden whether --where holds: --fail-on had not all to check"
                 );
             }
             return Ok(ExitCode::SUCCESS);
@@ -205,13 +211,24 @@ impl Replay {
 
 /// With the pseudonyms of the value.
 fn known_as(condition: Where, journal: &Path) -> Result<Where, OpenError> {
-    match condition.field() {
-        Field::Caller | Field::Token => {
-            let names = pseudonym::names(journal, condition.value())?;
-            Ok(condition.known_as(names))
-        }
-        _ => Ok(condition),
-    }
+    let value = condition.value();
+    let values = vec![Pattern::Exactly(value.to_owned())];
+    let asked = match condition.field() {
+        // The name of a token may hold a value that got one.
+        Field::Token => Filter {
+            token: values,
+            ..Filter::default()
+        },
+        Field::Caller => Filter {
+            claim: values,
+            client: value.parse().into_iter().collect(),
+            ..Filter::default()
+        },
+        _ => return Ok(condition),
+    };
+    let names = trail::known_as(asked, journal)?.known_as.into_values();
+    let names = names.flatten().collect();
+    Ok(condition.known_as(names))
 }
 
 /// Which records are not there. That the beginning was deleted matters to whoever asks for all.
@@ -230,19 +247,11 @@ fn say_missing(report: &Report, is_all: bool) {
     if report.more_missing > 0 {
         note(&counted(report.more_missing, "further gap"));
     }
-}
-
-/// Of how many decisions it is hidden whether they are meant.
-fn say_hidden(wanted: &Wanted, report: &Report) {
-    for (condition, [masks, pseudonyms]) in wanted.hidden(&report.met) {
-        let name = format!("--where {}", condition.field().name());
-        if masks > 0 {
-            note(&beside::masked(&counted(masks, "decision"), &name, "looks"));
-        }
-        if pseudonyms > 0 {
-            let decisions = counted(pseudonyms, "decision");
-            note(&beside::named(&decisions, &name, beside::BEGINS));
-        }
+    if let Some((last, on_disk)) = report.cut {
+        note(&format!(
+            "the journal ends with record {last}, and record {on_disk} was on disk, says the file head: nothing is said of what \
+             came after. Run dtgate audit verify"
+        ));
     }
 }
 

@@ -12,6 +12,9 @@ pub(super) enum Fault {
     /// What is asked for is not in the journal, or not any more.
     #[error("{0}")]
     NotThere(String),
+    /// It is not in the index, which is not whole.
+    #[error("{0}")]
+    NotYet(String),
     /// What was asked is not understood.
     #[error("{0}")]
     Invalid(String),
@@ -79,7 +82,7 @@ impl Fault {
             Self::NotAllowed(_) | Self::Elsewhere => StatusCode::FORBIDDEN,
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Busy | Self::Late | Self::Trail(trail::Error::Unopened(_)) => {
+            Self::Busy | Self::Late | Self::NotYet(_) | Self::Trail(trail::Error::Unopened(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Trail(trail::Error::Before(_)) => StatusCode::BAD_REQUEST,

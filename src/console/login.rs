@@ -46,7 +46,7 @@ pub(super) struct Door {
     tries: Tries,
     browsers: Browsers,
     places: Places,
-    /// Looks at passwords. Pages have another one: whoever tries passwords takes none of their places.
+    /// Where logins are worked on. Pages have another one: neither takes the places of the other.
     desk: Desk,
 }
 
@@ -73,7 +73,7 @@ impl Door {
             tries: Tries::default(),
             browsers: Browsers::new(),
             places: Places::new(),
-            desk: Desk::with(2, config.page_timeout.as_std(), gate.clone()),
+            desk: Desk::with(LOGINS, config.page_timeout.as_std(), gate.clone()),
         };
         for (login, way) in WAYS {
             if door.logins.has(login) {
@@ -187,7 +187,7 @@ impl Door {
             return respond(Err(Fault::NoSuchPage), &nobody);
         };
         let name = form.get("name").unwrap_or_default();
-        let mark = Cookie::Known.of(parts, self.is_secure(parts));
+        let mark = Cookie::Known.of(parts, self.jar(parts));
         let is_known = self.browsers.knows(name, mark);
         let against = Whose::of(Trier {
             address: self.address(parts),
@@ -260,8 +260,8 @@ impl Door {
             Ok(cookie) => {
                 let next = form.get("next").filter(|next| is_ours(next));
                 let answer = with_cookie(see_other(next.unwrap_or(ROOT)), &cookie);
-                let is_secure = self.is_secure(parts);
-                let mark = mark.map(|mark| Cookie::Known.set(&mark, is_secure));
+                let jar = self.jar(parts);
+                let mark = mark.map(|mark| Cookie::Known.set(&mark, jar));
                 match mark {
                     Some(mark) => with_cookie(answer, &mark),
                     None => answer,
@@ -271,7 +271,7 @@ impl Door {
     }
 
     /// Sends somebody to the issuer. From the page that the issuer leads back to: the cookie of the login is of one host.
-    pub(super) async fn begin(&self, desk: &Desk, parts: &Parts) -> Response<Body> {
+    pub(super) async fn begin(&self, parts: &Parts) -> Response<Body> {
         let nobody = Viewer::nobody();
         let (Some(way), Some(public_url)) = (&self.oidc, &self.public_url) else {
             return respond(Err(Fault::NoSuchPage), &nobody);
@@ -292,7 +292,7 @@ impl Door {
         }
         let jar = self.jar(parts);
         let former = Sessions::known_as(parts, jar);
-        match Box::pin(way.begin(desk, next, jar, former)).await {
+        match Box::pin(way.begin(&self.desk, next, jar, former)).await {
             Ok(begins) => with_cookie(see_other(&begins.to), &begins.cookie),
             Err(refused) => self.refuse(parts, &params, &refused),
         }
@@ -300,7 +300,7 @@ impl Door {
 
     /// Lets somebody in whom the issuer leads back. By a page and not by a redirect: a browser that comes from another site
     /// sends the cookie of the session with nothing that the other site has begun.
-    pub(super) async fn end(&self, desk: &Desk, parts: &Parts) -> Response<Body> {
+    pub(super) async fn end(&self, parts: &Parts) -> Response<Body> {
         let nobody = Viewer::nobody();
         let Some(way) = &self.oidc else {
             return respond(Err(Fault::NoSuchPage), &nobody);
@@ -309,7 +309,7 @@ impl Door {
             return respond(Err(Fault::Method), &nobody);
         }
         let jar = self.jar(parts);
-        let ended = Box::pin(way.end(desk, parts, jar, self.address(parts))).await;
+        let ended = Box::pin(way.end(&self.desk, parts, jar, self.address(parts))).await;
         let answer = match ended {
             Err(refused) => self.refuse(parts, &Params::default(), &refused),
             Ok(landed) => match self.let_in(parts, landed.viewer, "oidc") {
@@ -469,6 +469,8 @@ pub(super) const LOGOUT: &str = "/console/logout";
 const WAYS: [(Login, &str); 2] = [(Login::Oidc, "oidc"), (Login::Password, "password")];
 const TOO_OFTEN: &str = "That was tried too often. Wait a minute.";
 const TOO_MANY: &str = "Many people try to log in at this moment. Try again.";
+/// Logins that are worked on at once.
+const LOGINS: usize = 2;
 /// Bytes of an address to go on with.
 const LONGEST_NEXT: usize = 4 << 10;
 

@@ -365,31 +365,31 @@ impl Engine {
 
     /// Whether a policy may read this member of the input, or one below it, as in `input.token.current`.
     pub fn reads(&self, member: &str) -> bool {
-        self.reads.iter().any(|read| may_be(read, member))
+        let member: Vec<&str> = member.split('.').collect();
+        self.reads.iter().any(|read| may_be(read, &member))
     }
 
     /// The policies that may, or whose modes and exceptions do: for this input, or for any. Who objects to a token that could
-    /// not be looked up is among them, although it is no policy.
-    pub fn readers(&self, member: &str, input: Option<&Input>) -> impl Iterator<Item = &str> {
+    /// not be looked up is among them, although it is no policy. The member is given by its steps: names of claims have dots.
+    pub fn readers(&self, member: &[impl AsRef<str>], input: Option<&Input>) -> Vec<&str> {
         let rules = self.reads_of.iter();
-        let rules = rules.filter(move |(_, reads)| reads.iter().any(|read| may_be(read, member)));
+        let rules = rules.filter(|(_, reads)| reads.iter().any(|read| may_be(read, member)));
         let rules = rules.map(|(policy, _)| policy.as_str());
         let of_lookup = self.lookup_required
             && input::lookup_failed_by(input).any(|read| is_around(read, member));
-        rules
-            .chain(self.applied_by(member, input))
-            .chain(of_lookup.then_some(LOOKUP))
+        let all = rules.chain(self.applied_by(member, input));
+        all.chain(of_lookup.then_some(LOOKUP)).collect()
     }
 
     /// The policies whose modes or exceptions go by this member of the input, or by one below or around it.
-    pub fn applied_by(&self, member: &str, input: Option<&Input>) -> impl Iterator<Item = &str> {
-        let applied = self.policies.iter().filter(move |(policy, definition)| {
+    pub fn applied_by(&self, member: &[impl AsRef<str>], input: Option<&Input>) -> Vec<&str> {
+        let applied = self.policies.iter().filter(|(policy, definition)| {
             let modes = definition.enforcement.about();
             let modes = modes.flat_map(|about| about.reads(input));
             let mut reads = modes.chain(self.exceptions.reads(policy, input));
             reads.any(|read| is_around(read, member))
         });
-        applied.map(|(policy, _)| policy.as_str())
+        applied.map(|(policy, _)| policy.as_str()).collect()
     }
 
     /// Asks every policy, never only the first that objects: the interpreter about those that the bytecode does not say
@@ -571,15 +571,18 @@ impl Engine {
 }
 
 /// Whether what is read may be this member, or one below or around it.
-fn may_be(read: &Read, member: &str) -> bool {
-    let mut steps = read.iter().zip(member.split('.'));
-    steps.all(|(step, wanted)| step.as_deref().is_none_or(|step| step == wanted))
+fn may_be(read: &Read, member: &[impl AsRef<str>]) -> bool {
+    let mut steps = read.iter().zip(member);
+    steps.all(|(step, wanted)| {
+        let step = step.as_deref();
+        step.is_none_or(|step| step == wanted.as_ref())
+    })
 }
 
-/// Whether one of two members of the input is the other, or around it.
-fn is_around(one: &str, other: &str) -> bool {
-    let mut steps = one.split('.').zip(other.split('.'));
-    steps.all(|(one, other)| one == other)
+/// Whether one of two members of the input is the other, or around it. One of them is ours: its names have no dots.
+fn is_around(ours: &str, other: &[impl AsRef<str>]) -> bool {
+    let mut steps = ours.split('.').zip(other);
+    steps.all(|(one, other)| one == other.as_ref())
 }
 
 fn rule_path(policy: &str, rule: Rule) -> String {

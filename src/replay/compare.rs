@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Options;
 use super::record::{self, Read, Record};
-use super::tally::{Change, Found, Report};
+use super::tally::{Change, Found, PERHAPS, Report};
 use crate::audit::index::token_of;
 use crate::audit::masks::Masks;
 use crate::audit::tail::{caller, name};
@@ -41,9 +41,10 @@ impl<'a> Candidate<'a> {
     pub(super) fn new(policy: &'a Policy) -> Self {
         let all: BTreeSet<&str> = policy.names().collect();
         let readers = |members: &[&str]| {
-            let readers = members
-                .iter()
-                .flat_map(|member| policy.readers(member, None));
+            let readers = members.iter().flat_map(|member| {
+                let steps: Vec<&str> = member.split('.').collect();
+                policy.readers(&steps, None)
+            });
             readers.filter(|policy| all.contains(policy)).collect()
         };
         Self {
@@ -112,9 +113,14 @@ impl<'a> Candidate<'a> {
         if !wanted.has_time(&record.timestamp) {
             return;
         }
-        wanted.look(record, line, &mut report.met);
-        if wanted.has(record) {
-            self.compare(record, line, options, report);
+        wanted.look(record, &mut report.met);
+        match wanted.has(record, line) {
+            Some(true) => self.compare(record, line, options, report),
+            Some(false) => {}
+            None => {
+                report.decision(record.seq, &record.timestamp);
+                report.not_replayed(PERHAPS.to_owned());
+            }
         }
     }
 
@@ -291,15 +297,11 @@ impl<'a> Candidate<'a> {
     }
 
     /// The policies that cannot say what becomes of this request without this member.
-    fn readers<'m>(
-        &'m self,
-        member: &'m str,
-        input: &'m Input,
-    ) -> impl Iterator<Item = &'a str> + 'm {
+    fn readers(&self, member: &[String], input: &Input) -> impl Iterator<Item = &'a str> + use<'a> {
         let in_force = self.later.as_ref().and_then(|later| later.in_force);
-        let applied = in_force.into_iter();
-        let applied = applied.flat_map(|policy| policy.applied_by(member, Some(input)));
-        self.policy.readers(member, Some(input)).chain(applied)
+        let applied = in_force.map(|policy| policy.applied_by(member, Some(input)));
+        let readers = self.policy.readers(member, Some(input)).into_iter();
+        readers.chain(applied.into_iter().flatten())
     }
 }
 
@@ -345,7 +347,7 @@ impl Record<'_> {
         let mut known = Known::All;
         let pointers = all.into_iter().flatten();
         for member in pointers.flat_map(|pointer| members_of_mask(pointer)) {
-            let mut steps = member.split('.');
+            let mut steps = member.iter().map(String::as_str);
             if steps.next() == Some("result") {
                 let steps: Vec<&str> = steps.collect();
                 known = match (steps.as_slice(), known) {

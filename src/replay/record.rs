@@ -122,6 +122,25 @@ pub(super) struct Made<'a> {
     pub(super) id: Cow<'a, str>,
 }
 
+/// The number of a record, by its line; `None`: it is none. Gates write it first.
+pub(super) fn number(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    let digits = line.strip_prefix(b"{\"seq\":").and_then(|rest| {
+        let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        rest.get(..end)
+    });
+    let number = digits.and_then(|it| std::str::from_utf8(it).ok()?.parse().ok());
+    // A line that is cut off is none, however it begins.
+    if number.is_some() && line.ends_with(b"}") {
+        return number;
+    }
+    let numbered: Numbered = serde_json::from_slice(line).ok()?;
+    Some(numbered.seq)
+}
+
 /// The outcome that a line is, if it made something.
 pub(super) fn outcome(line: &[u8]) -> Option<Outcome<'_>> {
     memchr::memmem::find(line, b"\"credential\":{")?;
@@ -132,7 +151,7 @@ pub(super) fn outcome(line: &[u8]) -> Option<Outcome<'_>> {
 /// What a line is.
 pub(super) enum Read<'a> {
     Decision(Box<Record<'a>>),
-    /// A record that says by which keys there are pseudonyms from there on.
+    /// A record that says by which keys there are pseudonyms.
     Start,
     /// A record of another kind.
     Other,
@@ -251,33 +270,38 @@ fn in_short(error: &serde_json::Error) -> String {
     text.chars().take(LONGEST_REASON).collect()
 }
 
-/// The places, as in `input.token.id`, of texts that were cut because the record was to be short.
-pub fn cut(line: &[u8]) -> Vec<String> {
+/// The places, by their steps, of texts that were cut because the record was to be short.
+pub fn cut(line: &[u8]) -> Vec<Vec<String>> {
     if memchr::memmem::find(line, CUT.as_bytes()).is_none() {
         return Vec::new();
     }
     let value: Value = serde_json::from_slice(line).unwrap_or_default();
     let mut found = Vec::new();
     if let Some(input) = value.get("input") {
-        collect("input", input, &mut found);
+        collect(&mut vec!["input".to_owned()], input, &mut found);
     }
     found
 }
 
-fn collect(path: &str, value: &Value, found: &mut Vec<String>) {
+fn collect(path: &mut Vec<String>, value: &Value, found: &mut Vec<Vec<String>>) {
+    let mut below = |path: &mut Vec<String>, step: String, value: &Value| {
+        path.push(step);
+        collect(path, value, found);
+        path.pop();
+    };
     match value {
-        Value::String(text) if is_cut(text) => found.push(path.to_owned()),
+        Value::String(text) if is_cut(text) => found.push(path.clone()),
         Value::Array(items) => {
             for (number, item) in items.iter().enumerate() {
-                collect(&format!("{path}.{number}"), item, found);
+                below(path, number.to_string(), item);
             }
         }
         Value::Object(members) => {
             for (name, value) in members {
-                if is_cut(name) {
-                    found.push(path.to_owned());
-                }
-                collect(&format!("{path}.{name}"), value, found);
+                below(path, name.clone(), value);
+            }
+            if members.keys().any(|name| is_cut(name)) {
+                found.push(path.clone());
             }
         }
         _ => {}
@@ -294,8 +318,11 @@ pub(super) fn is_cut(text: &str) -> bool {
     })
 }
 
+const VIOLATIONS: [&str; 2] = ["result", "violations"];
+
 const DECISION: &str = "decision";
-const STARTS: [&str; 2] = ["start", "reload"];
+/// Kinds that may tell by which keys there are pseudonyms, or were in what is deleted.
+const STARTS: [&str; 3] = ["start", "reload", "pruned"];
 
 const CUT: &str = " bytes, hmac-sha256:";
 

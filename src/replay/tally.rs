@@ -42,12 +42,15 @@ pub struct Report {
     /// The rest of each compressed segment that cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
-    /// First and last records of segments that are not in the journal: of the first of them, what retention has deleted.
+    /// First and last records that are not in the journal: of the first of them, what retention has deleted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<(u64, u64)>,
     /// Further ones.
     #[serde(skip_serializing_if = "is_none")]
     pub more_missing: u64,
+    /// The end is gone: the last record that is there, and the one that was on disk, says the file `head`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<(u64, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +87,14 @@ fn is_none(count: &u64) -> bool {
 impl Report {
     /// Records are gone that retention has not deleted.
     pub fn has_gaps(&self) -> bool {
-        self.more_missing > 0 || self.missing.iter().any(|(first, _)| *first > 1)
+        let is_any = self.missing.iter().any(|(first, _)| *first > 1);
+        is_any || self.more_missing > 0 || self.cut.is_some()
+    }
+
+    /// How many decisions are left out of which masks have hidden whether they are wanted.
+    pub fn perhaps_wanted(&self) -> u64 {
+        let count = self.not_replayed.get(PERHAPS);
+        count.copied().unwrap_or_default()
     }
 }
 
@@ -191,7 +201,7 @@ impl Report {
     /// A record that may tell of a key.
     pub(super) fn key(&mut self, line: &[u8]) {
         if self.keys.len() < MOST_KEYS {
-            self.keys.extend(Said::of(line));
+            self.keys.extend(Said::all(line));
         }
     }
 
@@ -324,7 +334,8 @@ fn add(counts: &mut BTreeMap<String, u64>, reason: String, by: u64) {
     *counts.entry(reason).or_default() += by;
     // The first by name stay, so that it is the same ones whoever judged what.
     if counts.len() > REASONS + usize::from(counts.contains_key(OTHERS)) {
-        let mut named = counts.keys().rev().filter(|reason| *reason != OTHERS);
+        let is_kept = |reason: &str| [OTHERS, PERHAPS].contains(&reason);
+        let mut named = counts.keys().rev().filter(|reason| !is_kept(reason));
         let last = named.next().cloned().unwrap_or_default();
         let further = counts.remove(&last).unwrap_or_default();
         *counts.entry(OTHERS.to_owned()).or_default() += further;
@@ -336,5 +347,8 @@ const CALLERS: usize = 1000;
 const REASONS: usize = 100;
 /// Keys that are kept by each that judges: nobody makes so many.
 const MOST_KEYS: usize = 1000;
+
+/// Why a decision is not judged of which nobody knows whether it is wanted.
+pub(super) const PERHAPS: &str = "whether --where holds of it is masked";
 
 const OTHERS: &str = "further reasons";

@@ -1,5 +1,6 @@
 //! Which decisions are judged again.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -98,24 +99,6 @@ impl Field {
         found.map_or("", |(name, _)| name)
     }
 
-    /// By what of a record it is asked for, as far as that can be hidden.
-    fn may_be_hidden(self) -> &'static [Hidden] {
-        match self {
-            Self::Caller => &[
-                Hidden::Caller,
-                Hidden::Certificate,
-                Hidden::Claim,
-                Hidden::Client,
-            ],
-            Self::Code => &[Hidden::Code],
-            Self::Environment => &[Hidden::Environment],
-            Self::Policy => &[Hidden::Policy],
-            Self::Team => &[Hidden::Team],
-            Self::Token => &[Hidden::Names],
-            Self::Operation | Self::Verdict => &[],
-        }
-    }
-
     /// The values of a decision, where a field has few.
     fn few<'r>(self, record: &'r Record<'_>) -> Vec<&'r str> {
         let violations = record.result.violations.iter();
@@ -183,31 +166,30 @@ impl Wanted {
             && self.until.as_deref().is_none_or(|until| timestamp < until)
     }
 
-    pub(super) fn has(&self, record: &Record<'_>) -> bool {
-        let mut conditions = self.conditions.iter();
-        conditions.all(|condition| condition.holds(record))
+    /// Whether it is wanted; `None`: masks have hidden that. `line` is what the record was read of.
+    pub(super) fn has(&self, record: &Record<'_>, line: &[u8]) -> Option<bool> {
+        let not_held = self.conditions.iter().filter(|it| !it.holds(record));
+        let not_held: Vec<&Where> = not_held.collect();
+        if not_held.is_empty() {
+            return Some(true);
+        }
+        let lists = [&record.erased, &record.masked, &record.pseudonyms];
+        if lists.iter().all(|list| list.is_empty()) {
+            return Some(false);
+        }
+        let hidden = hidden_of(line);
+        let mut not_held = not_held.into_iter();
+        let may_all_hold = not_held.all(|it| it.is_hidden(&hidden));
+        (!may_all_hold).then_some(false)
     }
 
     /// Looks which conditions hold of a decision, and what could stand in place of those that do not.
-    pub(super) fn look(&self, record: &Record<'_>, line: &[u8], met: &mut Met) {
+    pub(super) fn look(&self, record: &Record<'_>, met: &mut Met) {
         met.conditions
             .resize_with(self.conditions.len(), Names::default);
-        let is_veiled = [&record.erased, &record.masked, &record.pseudonyms];
-        let is_veiled = is_veiled.iter().any(|list| !list.is_empty());
-        let hidden = if is_veiled && !self.conditions.is_empty() {
-            hidden_of(line)
-        } else {
-            Vec::new()
-        };
         for (condition, names) in self.conditions.iter().zip(&mut met.conditions) {
-            names.look(condition, record, &hidden);
+            names.look(condition, record);
         }
-    }
-
-    /// Of how many decisions of the time it is hidden whether a condition holds, by masks and by pseudonyms.
-    pub fn hidden<'w>(&'w self, met: &'w Met) -> impl Iterator<Item = (&'w Where, [u64; 2])> {
-        let conditions = self.conditions.iter().zip(&met.conditions);
-        conditions.map(|(condition, names)| (condition, names.hidden))
     }
 
     /// Whether it names values that may have pseudonyms.
@@ -241,8 +223,6 @@ struct Names {
     is_met: bool,
     /// Of fields that have few values.
     there: BTreeSet<String>,
-    /// Decisions of which masks have hidden whether it holds; and pseudonyms, of which nobody can tell how a value began.
-    hidden: [u64; 2],
 }
 
 impl Met {
@@ -253,33 +233,15 @@ impl Met {
         }
         for (names, more) in self.conditions.iter_mut().zip(other.conditions) {
             names.is_met |= more.is_met;
-            let hidden = names.hidden.iter_mut().zip(more.hidden);
-            hidden.for_each(|(count, more)| *count += more);
             names.there.extend(more.there);
         }
     }
 }
 
 impl Names {
-    fn look(&mut self, condition: &Where, record: &Record<'_>, hidden: &[(Hidden, Veil)]) {
-        // Once it is met, it matters only where something is hidden.
-        if self.is_met && hidden.is_empty() {
-            return;
-        }
-        if condition.holds(record) {
+    fn look(&mut self, condition: &Where, record: &Record<'_>) {
+        if self.is_met || condition.holds(record) {
             self.is_met = true;
-            return;
-        }
-        let whats = condition.field.may_be_hidden();
-        let is_hidden = |by: Veil| {
-            hidden
-                .iter()
-                .any(|(what, veil)| *veil == by && whats.contains(what))
-        };
-        let [masks, pseudonyms] = &mut self.hidden;
-        *masks += u64::from(is_hidden(Veil::Mask));
-        *pseudonyms += u64::from(condition.value.ends_with('*') && is_hidden(Veil::Pseudonym));
-        if self.is_met {
             return;
         }
         for value in condition.field.few(record) {
@@ -326,6 +288,28 @@ impl Where {
             None => text == self.value,
         };
         is_it && !text.is_empty() || self.known_as.iter().any(|name| text == name)
+    }
+
+    /// Whether what it looks at is among this: it may hold.
+    fn is_hidden(&self, hidden: &[(Hidden, Veil)]) -> bool {
+        let whats: &[Hidden] = match self.field {
+            Field::Caller => &[
+                Hidden::Caller,
+                Hidden::Certificate,
+                Hidden::Claim,
+                Hidden::Client,
+            ],
+            Field::Code => &[Hidden::Code],
+            Field::Environment => &[Hidden::Environment],
+            Field::Policy => &[Hidden::Policy],
+            Field::Team => &[Hidden::Team],
+            Field::Token => &[Hidden::Names],
+            Field::Operation | Field::Verdict => &[],
+        };
+        // A whole value is found by its pseudonym, and nobody can tell how that value begins.
+        let is_part = self.value.ends_with('*');
+        let mut hidden = hidden.iter();
+        hidden.any(|(what, veil)| whats.contains(what) && (*veil == Veil::Mask || is_part))
     }
 
     /// Looks at an outcome, which tells what was made.

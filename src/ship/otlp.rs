@@ -15,6 +15,7 @@ use super::http::taken;
 use super::keep::Refusal;
 use super::record::Record;
 use super::{Most, Outgoing, Target};
+use crate::audit::Ending;
 use crate::outbound::{OutboundError, Sender};
 use crate::telemetry::otlp::{nanoseconds, pair, scope};
 
@@ -133,7 +134,12 @@ fn severity(record: &Record) -> (SeverityNumber, &'static str) {
     let is_odd = match record.kind() {
         "recovery" => return (SeverityNumber::Error, "ERROR"),
         "decision" => record.is_denied() || record.verdict() == Some("granted"),
-        "outcome" => record.text("/outcome") == Some("unknown"),
+        "outcome" => {
+            let outcome = record.text("/outcome").unwrap_or_default();
+            let status = record.number("/status");
+            let status = status.and_then(|status| u64::try_from(status).ok());
+            Ending::of(outcome, status).is_in_doubt()
+        }
         "reload" => record.says("/ok") == Some(false),
         "suppressed" => true,
         _ => false,

@@ -300,6 +300,10 @@ fn ended(which: Which) -> &'static str {
         Which::Failed => "d.verdict = 'allow' AND d.outcome = 'failed'",
         Which::Unknown => "d.verdict = 'allow' AND d.outcome = 'unknown'",
         Which::None => "d.verdict = 'allow' AND d.outcome IS NULL",
+        Which::Settled => {
+            "d.verdict = 'allow' AND (d.outcome IS NULL OR d.outcome = 'unknown' OR d.outcome = 'unclear')
+             AND coalesce(d.found, 'unknown') <> 'unknown'"
+        }
         Which::Doubt => {
             "d.verdict = 'allow' AND (d.outcome IS NULL OR d.outcome = 'unknown' OR d.outcome = 'unclear')
              AND coalesce(d.found, 'unknown') = 'unknown'"

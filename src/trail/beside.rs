@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Error, Source};
-use crate::audit::index::{By, Filter, Gaps, Hidden, Pattern, Unnamed, Veil};
+use crate::audit::index::{By, Filter, Gaps, Hidden, Pattern, Unnamed, Veil, is_public};
 use crate::store::{Found, Key};
 use crate::value::counted;
 
@@ -287,8 +287,15 @@ fn asked_in_part(filter: &Filter) -> Vec<(Hidden, &'static str, &'static str)> {
         Hidden::Claim
     };
     let has_networks = filter.client.iter().any(|it| it.address().is_none());
+    let is_name = |it: &Pattern| matches!(it, Pattern::Exactly(text) if !is_id(text));
     let all = [
         (Hidden::Names, begins(&filter.token), "token", BEGINS),
+        (
+            Hidden::NamePart,
+            filter.token.iter().any(is_name),
+            "token",
+            "which name it was that holds several of them",
+        ),
         (Hidden::Caller, begins(&filter.caller), "caller", BEGINS),
         (
             Hidden::Certificate,
@@ -312,6 +319,11 @@ fn asked_in_part(filter: &Filter) -> Vec<(Hidden, &'static str, &'static str)> {
     ];
     let all = all.into_iter().filter(|(_, is_asked, ..)| *is_asked);
     all.map(|(what, _, name, why)| (what, name, why)).collect()
+}
+
+/// Whether it is the id of a token, and not a name.
+pub fn is_id(text: &str) -> bool {
+    is_public(text) || uuid::Uuid::try_parse(text).is_ok()
 }
 
 /// How many decisions there are of which any of that is hidden, as far as the rest of the filter tells; `None`: none.

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use super::ended::{Ended, ending};
 use super::read::{NotShown, each, record};
 use super::told::{Token, Who, asked};
-use super::{Error, Source, known_as};
+use super::{Error, Known, Source, known_as};
 use crate::audit::Ending;
-use crate::audit::index::{Filter, Hidden, Pattern, Veil};
+use crate::audit::index::{Filter, Hidden, Pattern, Veil, is_public};
 use crate::audit::masks::Masks;
+use crate::audit::pseudonym::{KnownKeys, is_pseudonym};
 use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found as Decided, Key, Lines, Moment};
 use crate::value::{Visible, counted};
@@ -63,6 +64,10 @@ pub struct Steps {
     pub is_cut: bool,
     /// Changes since the first of them of which masks have hidden whose they are: they may be of this token.
     pub hidden: Vec<Key>,
+    /// The same of those of which one id of the token is there, and masks have hidden the other one.
+    pub half_hidden: Vec<Key>,
+    /// What the pseudonyms of its ids stand for.
+    pub known: Known,
 }
 
 /// As many as there is room for, the newest before all others.
@@ -78,7 +83,10 @@ pub fn steps(
     let mut steps = Vec::new();
     let (mut not_shown, mut is_cut) = (NotShown::default(), false);
     let mut room = most.bytes;
+    let keys = source.keys().map(KnownKeys::of).transpose()?;
+    let mut known = Known::default();
     loop {
+        known.add(keys.as_ref(), &names);
         let filter = Filter {
             token: names.iter().cloned().map(Pattern::Exactly).collect(),
             environment: environment.to_vec(),
@@ -88,7 +96,7 @@ pub fn steps(
             Some(journal) => known_as(filter, journal)?,
             None => filter,
         };
-        let known = names.len();
+        let before = names.len();
         let page = source.find(&filter, None, most.requests)?;
         is_cut |= page.more;
         let mut found = page.decisions;
@@ -112,21 +120,35 @@ pub fn steps(
             })?;
             not_shown.extend(torn);
         }
-        let mut others = other_ids(&steps, |id| names.contains(id) || ids.contains(id));
+        let mut others = other_ids(&steps, |id| {
+            let mut either = [id, known.id(id)].into_iter();
+            either.any(|id| names.contains(id) || ids.contains(id))
+        });
         ids.append(&mut others);
         // Rotation gives a new id: what has it is the same token.
         names.extend(ids.iter().take(MOST_IDS).cloned());
-        is_cut |= room == 0 && names.len() > known;
-        if names.len() == known || room == 0 {
+        is_cut |= room == 0 && names.len() > before;
+        if names.len() == before || room == 0 {
             break;
         }
     }
+    known.add(keys.as_ref(), &ids);
+    let ids = known.ids(&ids);
     // Of one journal, by the numbers: its records have no moments.
     steps.sort_by(|one, other| (one.at, &one.key).cmp(&(other.at, &other.key)));
     let since = steps.first().and_then(Step::millis);
+    let hidden = |what| hidden(source, since, environment, (what, Veil::Mask));
+    let mut half_hidden = Vec::new();
+    for what in half_hidden_from(&ids) {
+        half_hidden.extend(hidden(what)?);
+    }
+    // What is one of its steps is known to be of it.
+    half_hidden.retain(|key| !seen.contains(key));
     Ok(Steps {
+        hidden: hidden(Hidden::Token)?,
+        half_hidden,
+        known,
         ids,
-        hidden: hidden(source, since, environment)?,
         all: steps,
         not_shown,
         is_cut,
@@ -137,18 +159,43 @@ pub fn steps(
 fn other_ids(steps: &[Step], is_known: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let denied = steps.iter().filter(|it| it.cells.verdict != "allow");
     let tokens = denied.map(|it| &it.token);
-    let others = tokens.filter(|it| !it.also.is_empty() && is_known(&it.id));
-    others.map(|it| it.also.clone()).collect()
+    let tokens = tokens.filter(|it| !it.also.is_empty());
+    let others = tokens.flat_map(|it| {
+        let also = is_known(&it.id).then_some(&it.also);
+        also.into_iter().chain(is_known(&it.also).then_some(&it.id))
+    });
+    others.cloned().collect()
+}
+
+/// What may be hidden of a change of a token with these ids, so that none of them is in its record: the other id, where
+/// only one is known.
+pub fn half_hidden_from(ids: &BTreeSet<String>) -> Vec<Hidden> {
+    let (mut public, mut others) = (false, false);
+    for id in ids {
+        public |= is_public(id);
+        others |= !is_public(id);
+    }
+    match (public, others) {
+        (true, false) => vec![Hidden::ByOtherId],
+        (false, true) => vec![Hidden::ByPublicId],
+        // No id is known that it could have besides; or none at all.
+        (true, true) | (false, false) => Vec::new(),
+    }
 }
 
 /// Changes that may be of any token: those in the environments that are asked for, and those of which masks have hidden in
 /// which they were.
-fn hidden(source: &Source, since: Option<i64>, environment: &[Pattern]) -> Result<Vec<Key>, Error> {
+pub fn hidden(
+    source: &Source,
+    since: Option<i64>,
+    environment: &[Pattern],
+    what: (Hidden, Veil),
+) -> Result<Vec<Key>, Error> {
     let in_these = Filter {
         since,
         allowed: Some(true),
         environment: environment.to_vec(),
-        hidden: vec![(Hidden::Token, Veil::Mask)],
+        hidden: vec![what],
         ..Filter::default()
     };
     let mut asked = vec![in_these.clone()];
@@ -167,6 +214,11 @@ fn hidden(source: &Source, since: Option<i64>, environment: &[Pattern]) -> Resul
 }
 
 impl Steps {
+    /// An id of it is known by its pseudonym only: what is recorded under the id itself is not among its steps.
+    pub fn is_in_part(&self) -> bool {
+        self.ids.iter().any(|id| is_pseudonym(id))
+    }
+
     /// What to tell whoever asked: which requests are not among them.
     pub fn missing(&self) -> Vec<String> {
         let cut = self.is_cut.then(|| {
@@ -188,7 +240,26 @@ impl Steps {
                  changed elsewhere may be of them"
             )
         });
-        let all = [self.not_shown.said(), cut, ids, hidden];
+        let half_hidden = (!self.half_hidden.is_empty()).then(|| {
+            let changes = counted(self.half_hidden.len(), "change");
+            format!(
+                "of {changes} since then masks have hidden the other id of the token: it may be this one, and what is said to \
+                 be changed elsewhere may be of them"
+            )
+        });
+        let in_part = self.is_in_part().then(|| {
+            "an id of it is known by a pseudonym only: changes under the id itself are not among these, and what is said to be \
+             changed elsewhere may be of them"
+                .to_owned()
+        });
+        let all = [
+            self.not_shown.said(),
+            cut,
+            ids,
+            hidden,
+            half_hidden,
+            in_part,
+        ];
         all.into_iter().flatten().collect()
     }
 }
@@ -443,5 +514,34 @@ mod tests {
         );
         assert_eq!(kept["grant"]["id"], "g");
         assert_eq!(kept.get("request"), None);
+    }
+
+    /// Each changes what the one before did, nobody looked the token up, and nobody knows what became of any.
+    #[test]
+    fn what_very_many_changes_in_doubt_may_have_left_is_kept_once() {
+        let journal = tempfile::tempdir().unwrap();
+        let lines = (1..=400).map(|seq| {
+            let scopes = ["a", "b", "c"].get(seq % 3).unwrap();
+            let record = json!({
+                "seq": seq, "kind": "decision", "timestamp": "2026-11-24T10:00:00.000Z", "verdict": "allow",
+                "decision_id": uuid::Uuid::from_u128((seq as u128) << 64).to_string(), "operation": "token.update",
+                "input": {"token": {"id": "ci"}, "change": {"scopes": {"requested": [scopes]}}},
+            });
+            record.to_string() + "\n"
+        });
+        let text: String = lines.collect();
+        std::fs::write(journal.path().join("00000000000000000001.jsonl"), text).unwrap();
+        let mut index = Index::open(journal.path(), &journal.path().join(FILE)).unwrap();
+        index.catch_up(|_| true).unwrap();
+        let source = Source::Journal {
+            index: Box::new(index),
+            journal: journal.path().to_owned(),
+        };
+        let found = steps(&source, "ci", &[], MOST).unwrap();
+        let mut tokens = Tokens::new(&crate::audit::index::Gaps::default(), found.known);
+        for step in &found.all {
+            tokens.see(step);
+        }
+        assert_eq!(tokens.others(), 3);
     }
 }

@@ -1,13 +1,13 @@
 //! Asking by a value that has pseudonyms in the journal: by all of them, whichever key made them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
 
 use crate::audit::OpenError;
 use crate::audit::index::{Filter, Pattern};
-use crate::audit::pseudonym::KnownKeys;
+use crate::audit::pseudonym::{KnownKeys, is_pseudonym};
 use crate::value::Network;
 
 /// The filter, with the pseudonyms of what it names, where the journal's directory has keys.
@@ -49,6 +49,35 @@ pub fn known_as(mut filter: Filter, journal: &Path) -> Result<Filter, OpenError>
         filter.known_as.insert(value, names);
     }
     Ok(filter)
+}
+
+/// Which ids of tokens the pseudonyms of records stand for, as far as the ids are known: so that one token is one,
+/// whichever key made its pseudonym.
+#[derive(Clone, Debug, Default)]
+pub struct Known(BTreeMap<String, String>);
+
+impl Known {
+    /// With the pseudonyms of ids.
+    pub(super) fn add(&mut self, keys: Option<&KnownKeys>, ids: &BTreeSet<String>) {
+        let Some(keys) = keys else {
+            return;
+        };
+        for id in ids.iter().filter(|id| !is_pseudonym(id)) {
+            let names = keys.names(id);
+            self.0.extend(names.map(|name| (name, id.clone())));
+        }
+    }
+
+    /// The ids that are meant by these.
+    pub(super) fn ids(&self, written: &BTreeSet<String>) -> BTreeSet<String> {
+        let ids = written.iter().map(|id| self.id(id));
+        ids.map(str::to_owned).collect()
+    }
+
+    /// The id that stands there, or that is meant by what stands there.
+    pub fn id<'a>(&'a self, written: &'a str) -> &'a str {
+        self.0.get(written).map_or(written, |id| id)
+    }
 }
 
 /// Those that are asked for as a whole.

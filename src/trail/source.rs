@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::Error;
-use crate::audit::Stop;
 use crate::audit::index::{By, Filter, Gaps, Index, Pattern, Sums, Unnamed, is_about};
+use crate::audit::{Stop, on_disk};
 use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question};
 
 /// What is asked.
@@ -295,6 +295,17 @@ impl Source {
         Ok(match self {
             Self::Journal { index, .. } => index.gaps(since, until)?,
             Self::Store { .. } => Gaps::default(),
+        })
+    }
+
+    /// How many records of a journal are on disk, and not in its index.
+    pub fn behind(&self) -> Result<u64, Error> {
+        Ok(match self {
+            Self::Journal { index, journal } => {
+                let on_disk = on_disk(journal).unwrap_or_default();
+                on_disk.saturating_sub(index.last()?)
+            }
+            Self::Store { .. } => 0,
         })
     }
 

@@ -70,6 +70,7 @@ mod masks;
 mod memory;
 mod messages;
 mod misplaced;
+mod one_token;
 mod ordinary;
 mod otlp;
 mod pages;

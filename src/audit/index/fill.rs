@@ -27,6 +27,8 @@ pub(super) struct Filler {
     at: Position,
     known: Known,
     span: Span,
+    /// The segment of the last record, and how many lines since then are none.
+    last: Option<(u64, u64)>,
     /// A number that comes again is damage in the journal, and not its writer's change of mind.
     is_damaged: bool,
 }
@@ -136,6 +138,7 @@ impl Filler {
     fn from(lines: Lines, at: Position) -> Self {
         Self {
             lines,
+            last: at.place.map(|place| (place.segment, 0)),
             at,
             known: Known::default(),
             span: Span::default(),
@@ -185,10 +188,12 @@ impl Filler {
                 return Ok(Filled::TakenBack);
             }
             if let Some(row) = row.filter(|_| !is_again) {
+                self.note_gap(&transaction, line.place.segment, seq.unwrap_or_default())?;
                 self.at.seq = seq.unwrap_or_default();
                 self.record(&transaction, line.place, &row, &mut waiting)?;
             } else {
                 self.at.unread += 1;
+                self.last = self.last.map(|(segment, unread)| (segment, unread + 1));
             }
             batch.add(line.bytes.len());
             last = Some(line);
@@ -213,6 +218,22 @@ impl Filler {
             self.is_damaged = false;
             Filled::UpToDate
         })
+    }
+
+    /// Records that are gone within a segment leave nothing but their numbers. Lines that are no records stand for some; what
+    /// is gone with whole segments, or at the end of one, is seen by the segments.
+    fn note_gap(&mut self, db: &Connection, segment: u64, seq: u64) -> rusqlite::Result<()> {
+        let last = self.last.replace((segment, 0));
+        let unread = match last {
+            Some((last, unread)) if last == segment => unread,
+            _ => return Ok(()),
+        };
+        let first = self.at.seq + 1;
+        if seq > first.saturating_add(unread) {
+            db.prepare_cached("INSERT OR REPLACE INTO gap(seq, last) VALUES (?, ?)")?
+                .execute(params![signed(first), signed(seq - 1)])?;
+        }
+        Ok(())
     }
 
     fn record(

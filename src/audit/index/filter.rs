@@ -61,7 +61,7 @@ pub enum Pattern {
 /// How an allowed request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Which {
-    /// Dynatrace answered
+    /// Dynatrace answered, whatever it was: with 5xx, the change is in doubt
     Answered,
     /// It did not reach Dynatrace
     Failed,
@@ -71,6 +71,8 @@ pub enum Which {
     None,
     /// Dynatrace may have carried it out, and nobody settled it: no outcome, an unknown one, or an answer that is neither 2xx nor 4xx
     Doubt,
+    /// It was in doubt, and a record says what became of it
+    Settled,
 }
 
 /// What a challenger would have done otherwise.

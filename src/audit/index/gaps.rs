@@ -101,6 +101,8 @@ impl Index {
                 missing.push((from, next - 1));
             }
         }
+        missing.extend(self.within_segments()?);
+        missing.sort_unstable();
         for (from, to) in missing {
             let is_wanted = self.may_be_before(to + 1, since)? && self.may_be_after(from, until)?;
             if !is_wanted {
@@ -113,6 +115,14 @@ impl Index {
             }
         }
         Ok(gaps)
+    }
+
+    /// First and last records that are missing between two of one segment, the first few: more are counted by nobody.
+    fn within_segments(&self) -> Result<Vec<(u64, u64)>, Error> {
+        let sql = "SELECT seq, last FROM gap ORDER BY seq LIMIT ?";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let found = statement.query_map([MOST_WITHIN], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(found.collect::<rusqlite::Result<_>>()?)
     }
 
     /// What is gone at the end, if it may be of this time. The file is read first: whatever a running gate says there is in
@@ -283,5 +293,7 @@ const LAST: usize = 3;
 const NEAR: u64 = 64 * 1024;
 /// How often it is looked again. Each time a gate has deleted something else.
 const AGAIN: usize = 8;
+/// Gaps within segments that are looked at.
+const MOST_WITHIN: i64 = 1000;
 /// Gaps that are told one by one.
 const SHOWN: usize = 8;

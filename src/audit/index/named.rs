@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::row::{Row, Text};
 use crate::audit::masks::Masks;
+use crate::audit::pseudonym::is_pseudonym;
 use crate::dynatrace::catalogue::{ENDPOINTS, ENVIRONMENT, ID, Operation, documented};
 use crate::dynatrace::token::{canonical_id, is_shown_id};
 
@@ -16,6 +17,12 @@ pub enum Hidden {
     Scopes,
     /// Which token it changes: nobody knows.
     Token,
+    /// By which other id Dynatrace knows the token that it changes by a public id.
+    ByPublicId,
+    /// The same, by an id of another form.
+    ByOtherId,
+    /// Which value stands within a name of its token.
+    NamePart,
     /// The public id of the caller's credential.
     Caller,
     Certificate,
@@ -43,10 +50,13 @@ pub enum Veil {
 }
 
 impl Hidden {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 17] = [
         Self::Names,
         Self::Scopes,
         Self::Token,
+        Self::ByPublicId,
+        Self::ByOtherId,
+        Self::NamePart,
         Self::Caller,
         Self::Certificate,
         Self::Claim,
@@ -65,6 +75,8 @@ impl Hidden {
         matches!(
             self,
             Self::Names
+                | Self::Token
+                | Self::NamePart
                 | Self::Caller
                 | Self::Certificate
                 | Self::Claim
@@ -76,7 +88,7 @@ impl Hidden {
 }
 
 /// The id of the token that a path names, where its operation has one there.
-fn token_in_path<'a>(operation: &str, path: &'a str) -> Option<Cow<'a, str>> {
+pub fn token_in_path<'a>(operation: &str, path: &'a str) -> Option<Cow<'a, str>> {
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let below = match segments.as_slice() {
         [ENVIRONMENT, _, below @ ..] => below,
@@ -114,6 +126,11 @@ pub fn hidden_of(line: &[u8]) -> Vec<(Hidden, Veil)> {
     row.map_or_else(Vec::new, |row| hidden(&row, &row.masks()))
 }
 
+/// Whether an id of a token is the public one, and not that of the entity. Callers have public ids, and pseudonyms of them.
+pub fn is_public(id: &str) -> bool {
+    id.starts_with("dt0") || is_pseudonym(id)
+}
+
 /// By the path, where the input does not tell it.
 pub(super) fn in_path<'a>(row: &'a Row<'_>, masks: &Masks) -> Option<Cow<'a, str>> {
     let is_told = !row.input.0.token.0.id.0.is_empty() && !masks.hide("input.token.id");
@@ -127,11 +144,16 @@ pub(super) fn in_path<'a>(row: &'a Row<'_>, masks: &Masks) -> Option<Cow<'a, str
 pub(super) fn hidden(row: &Row<'_>, masks: &Masks) -> Vec<(Hidden, Veil)> {
     let pseudonyms = row.pseudonyms();
     let veils = [(Veil::Mask, masks), (Veil::Pseudonym, &pseudonyms)];
+    let may_hide = |veil, what: Hidden| match veil {
+        // A whole name that a mask has hidden is one of the names.
+        Veil::Mask => what != Hidden::NamePart,
+        Veil::Pseudonym => what.has_pseudonyms(),
+    };
     let mut all = Vec::new();
     for (veil, masks) in veils.into_iter().filter(|(_, masks)| !masks.is_empty()) {
-        let found = Hidden::ALL.into_iter().filter(|what| {
-            (veil == Veil::Mask || what.has_pseudonyms()) && is_hidden(row, masks, *what)
-        });
+        let found = Hidden::ALL
+            .into_iter()
+            .filter(|what| may_hide(veil, *what) && is_hidden(row, masks, *what));
         all.extend(found.map(|what| (what, veil)));
     }
     all
@@ -145,6 +167,21 @@ fn is_hidden(row: &Row<'_>, masks: &Masks, what: Hidden) -> bool {
     let changes = does(Operation::changes_token);
     match what {
         Hidden::Token => changes && is_lost,
+        Hidden::ByPublicId | Hidden::ByOtherId => {
+            let told = in_path(row, masks).unwrap_or(Cow::Borrowed(&*row.input.0.token.0.id.0));
+            let is_meant = is_public(&told) == (what == Hidden::ByPublicId);
+            changes && !is_lost && is_meant && hides(&["input.token.current.id"])
+        }
+        Hidden::NamePart => {
+            let (token, change) = (&row.input.0.token.0, &row.input.0.change.0);
+            let names = [
+                ("input.token.current.name", &token.current.0.name),
+                ("input.change.name.current", &change.name.0.current),
+                ("input.change.name.requested", &change.name.0.requested),
+            ];
+            let mut names = names.into_iter();
+            names.any(|(member, name)| masks.hide(member) && !is_pseudonym(&name.0))
+        }
         Hidden::Names => {
             // The token may have been asked for by another id than Dynatrace knows it by.
             let names = [

@@ -86,7 +86,7 @@ pub(super) fn forget(db: &mut Connection, journal: &Path) -> Result<bool, Error>
         return Ok(false);
     }
     let forgotten = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for table in ["decision", "record", "about", "counted"] {
+    for table in ["decision", "record", "about", "counted", "gap"] {
         forgotten.execute(&format!("DELETE FROM {table} WHERE seq < ?"), [first])?;
     }
     blocks::forget(&forgotten, first)?;

@@ -24,7 +24,7 @@ fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Erro
 }
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 10;
+pub(super) const VERSION: i64 = 11;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;
@@ -109,6 +109,7 @@ CREATE TABLE block(
   level INTEGER NOT NULL, number INTEGER NOT NULL, earliest INTEGER, latest INTEGER, whens BLOB NOT NULL,
   whos BLOB NOT NULL, UNIQUE(level, number)
 );
+CREATE TABLE gap(seq INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE counted(seq INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE about(text INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(text, seq)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5(

@@ -183,7 +183,7 @@ fn filter() -> impl Strategy<Value = Filter> {
         prop_oneof![2 => Just(None), 1 => any::<bool>().prop_map(Some)],
         prop_oneof![2 => Just(None), 1 => any::<bool>().prop_map(Some)],
         prop_oneof![4 => Just(None), 1 => prop::sample::select(vec![
-            Which::Answered, Which::Failed, Which::Unknown, Which::None, Which::Doubt,
+            Which::Answered, Which::Failed, Which::Unknown, Which::None, Which::Doubt, Which::Settled,
         ]).prop_map(Some)],
         (
             pattern(&["scopes"]),
@@ -383,10 +383,11 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
             Which::Failed => outcome.as_deref() == Some("failed"),
             Which::Unknown => outcome.as_deref() == Some("unknown"),
             Which::None => doubt,
-            Which::Doubt => {
+            Which::Doubt | Which::Settled => {
                 let is_unclear = outcome.as_deref() == Some("answered") && !is_clear;
                 let is_unknown = outcome.as_deref() == Some("unknown");
-                (doubt || allow && (is_unclear || is_unknown)) && is_open
+                let was_in_doubt = doubt || allow && (is_unclear || is_unknown);
+                was_in_doubt && is_open == (wanted == Which::Doubt)
             }
         })
 }

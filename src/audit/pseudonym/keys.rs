@@ -144,6 +144,11 @@ fn version_of(text: &str) -> Option<u32> {
     version.parse().ok().filter(|_| is_hex)
 }
 
+/// Whether a text is a pseudonym, and nothing else.
+pub fn is_pseudonym(text: &str) -> bool {
+    version_of(text).is_some()
+}
+
 fn is_of_kind(line: &[u8], kinds: &[&str]) -> bool {
     Link::read(line).is_ok_and(|link| kinds.contains(&&*link.kind))
 }

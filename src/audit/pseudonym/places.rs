@@ -103,12 +103,18 @@ impl Work<'_> {
     }
 
     fn found(&mut self) {
-        let place: String = self.path.iter().flat_map(|step| ["/", step]).collect();
+        let steps = self.path.iter();
+        let place: String = steps.map(|step| format!("/{}", escaped(step))).collect();
         let place = Value::from(place);
         if self.places.last() != Some(&place) {
             self.places.push(place);
         }
     }
+}
+
+/// A step as JSON pointers have it (RFC 6901): names may have slashes.
+fn escaped(step: &str) -> String {
+    step.replace('~', "~0").replace('/', "~1")
 }
 
 /// A path of a mask: its steps are ours as far as the document's members are.

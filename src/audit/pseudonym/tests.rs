@@ -52,6 +52,24 @@ fn a_value_is_replaced_wherever_it_stands_and_the_evidence_stays() {
     );
 }
 
+/// By the place alone a reader finds the member, whatever its name is.
+#[test]
+fn a_place_is_a_pointer_whatever_names_claims_have() {
+    let (_journal, pseudonyms) = pseudonyms(&["caller.jwt.claims.https://acme.example/~person"]);
+    let event = json!({
+        "kind": "decision",
+        "input": {"caller": {"jwt": {"claims": {"https://acme.example/~person": "jane"}}}},
+    });
+    let record = applied(&pseudonyms, &event);
+    let place = record["pseudonyms"][0].as_str().unwrap();
+    assert_eq!(
+        place,
+        "/input/caller/jwt/claims/https:~1~1acme.example~1~0person"
+    );
+    let shown = record.pointer(place).and_then(Value::as_str).unwrap();
+    assert!(is_pseudonym(shown), "{shown}");
+}
+
 #[test]
 fn callers_of_sums_and_of_refusals_are_covered() {
     let (_journal, pseudonyms) = pseudonyms(&["caller.token.id", "caller.jwt.subject"]);

@@ -10,12 +10,15 @@ mod sealed;
 mod sums;
 mod who;
 
+use std::borrow::Cow;
 use std::fmt::{Arguments, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::audit::Ending;
+use crate::audit::index::token_in_path;
+use crate::audit::masks::Masks;
 use crate::value::{Visible, counted};
 pub use cells::{Cells, Otherwise};
 use changes::changes;
@@ -137,7 +140,8 @@ fn objections(out: &mut String, record: &Value, violations: &[Value]) {
 
 /// The token, by name and id as far as they are known; where there is none, method and path.
 fn target(record: &Value) -> String {
-    let id = text(record, "/input/token/id");
+    let id = token_id(record);
+    let id = &*id;
     let names = [
         "/input/token/current/name",
         "/input/change/name/current",
@@ -158,6 +162,17 @@ fn target(record: &Value) -> String {
         }
         (None, id) => id.to_owned(),
     }
+}
+
+/// The id of the token; what a mask has put in its place is no id, where the path tells it.
+fn token_id(record: &Value) -> Cow<'_, str> {
+    let told = text(record, "/input/token/id");
+    let masks = Masks::of(record);
+    if !masks.hide("input.token.id") || masks.hide("request.path") {
+        return Cow::Borrowed(told);
+    }
+    let path = text(record, "/request/path");
+    token_in_path(text(record, "/operation"), path).unwrap_or(Cow::Borrowed(told))
 }
 
 /// The first texts of a list, and how many more there are.

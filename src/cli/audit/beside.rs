@@ -3,10 +3,11 @@
 
 use super::opened::note;
 use super::source::Source;
-use crate::audit::index::{By, Filter, Gaps};
+use crate::audit::index::{By, Filter, Gaps, Pattern};
 use crate::audit::pseudonym::Differing;
 pub(in crate::cli) use crate::trail::beside::said;
 pub(super) use crate::trail::lacking::lacking;
+use crate::trail::beside::is_id;
 use crate::trail::{beside, lacking as of_keys};
 
 /// Says what matters to whoever asked for this.
@@ -38,6 +39,24 @@ pub(super) fn left_out(source: &Source, filter: &Filter) -> anyhow::Result<()> {
 /// Says of how many decisions is hidden what is asked for.
 pub(super) fn hidden(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     all(&beside::hidden(source, filter, &option)?);
+    Ok(())
+}
+
+/// The same, beside the history of a token that is asked for by a name. Of its ids the history itself says it.
+pub(super) fn hidden_from_history(
+    source: &Source,
+    filter: &Filter,
+    token: &str,
+) -> anyhow::Result<()> {
+    let mut filter = filter.clone();
+    if !is_id(token) {
+        filter.token.push(Pattern::Exactly(token.to_owned()));
+    }
+    let called = |name: &str| match name {
+        "token" => "TOKEN".to_owned(),
+        name => option(name),
+    };
+    all(&beside::hidden(source, &filter, &called)?);
     Ok(())
 }
 

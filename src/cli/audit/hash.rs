@@ -13,7 +13,7 @@ use super::opened::{Journal, note};
 use super::source::Source;
 use super::{beside, readable};
 use crate::audit::index::{self, Index};
-use crate::audit::pseudonym::{self, Rotated};
+use crate::audit::pseudonym::{self, Rotated, Said, differing};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Hash {
@@ -92,15 +92,28 @@ impl Hash {
     }
 }
 
-/// Says which keys are missing, as far as the index knows of them; it is not made for that.
+/// Says which keys are missing, as far as the index knows of them; it is not made for that. Where there is none, that older
+/// keys are missing is seen by the newest one.
 fn say_missing(journal: &Path) -> anyhow::Result<()> {
-    match Index::open_to_read(journal, &journal.join(index::FILE)) {
-        Ok(Some(index)) => beside::keys(&Source::Journal {
+    if let Ok(Some(index)) = Index::open_to_read(journal, &journal.join(index::FILE)) {
+        return beside::keys(&Source::Journal {
             index: Box::new(index),
             journal: journal.to_owned(),
-        }),
-        Ok(None) | Err(_) => Ok(()),
+        });
     }
+    let newest = pseudonym::newest(journal)?;
+    let said = newest.map(|version| Said {
+        version,
+        fingerprint: None,
+    });
+    for key in &differing(Some(journal), said.as_slice())? {
+        beside::missing(key);
+    }
+    note(
+        "there is no index of the journal yet: without it no key is missed that is newer than those that are there (dtgate \
+         audit index)",
+    );
+    Ok(())
 }
 
 const LONGEST: u64 = 64 << 10;

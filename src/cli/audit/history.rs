@@ -17,10 +17,10 @@ use super::source::{Asking, Source};
 use super::table::{Table, terminal};
 use super::times::{Shown, Span, Times};
 use crate::audit::event;
-use crate::audit::index::{Filter, Pattern};
+use crate::audit::index::{Filter, Hidden as Hides, Pattern, Veil};
 use crate::cli::print_json;
 use crate::trail::csv;
-use crate::trail::history::{Found, Happened, MOST, Steps, Tokens, What, steps};
+use crate::trail::history::{self, Found, Happened, MOST, Steps, Tokens, What, steps};
 use crate::value::Visible;
 use hidden::Hidden;
 use line::Line;
@@ -53,7 +53,7 @@ impl History {
         let source = self.from.find()?.open()?;
         let found = steps(&source, &self.token, &self.environment, MOST)?;
         found.missing().iter().for_each(|text| note(text));
-        let Steps { ids, all, .. } = found;
+        let (ids, all, known) = (found.ids, found.all, found.known);
         let shown = self.times.shown();
         let span = self.span.read(&shown)?;
         let missing = source.gaps(None, None)?;
@@ -65,11 +65,11 @@ impl History {
             ..Filter::default()
         };
         beside::say(&source, &asked)?;
-        beside::hidden(&source, &asked)?;
+        beside::hidden_from_history(&source, &asked, &self.token)?;
         beside::older(&source, &asked)?;
         beside::keys(&source)?;
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
-        let mut tokens = Tokens::new(&missing);
+        let mut tokens = Tokens::new(&missing, known);
         let mut doubtful = BTreeSet::new();
         for step in &all {
             // What was before the time that is asked for tells which scopes there were.
@@ -134,29 +134,48 @@ impl History {
     }
 }
 
-/// What later records of a token tell of its changes in doubt, by the number of the decision.
-pub(super) fn told_later(
-    source: &Source,
-    token: &str,
-) -> anyhow::Result<BTreeMap<u64, (event::Found, String)>> {
+/// What the journal tells of a token with changes in doubt.
+#[derive(Debug, Default)]
+pub(super) struct Later {
+    /// Its ids.
+    pub(super) ids: BTreeSet<String>,
+    /// What became of changes, by the number of the decision.
+    pub(super) told: BTreeMap<u64, (event::Found, String)>,
+}
+
+/// What later records of a token tell of its changes in doubt. `lacks_keys`: what has a pseudonym may be of this token.
+pub(super) fn told_later(source: &Source, token: &str, lacks_keys: bool) -> anyhow::Result<Later> {
+    let found = steps(source, token, &[], MOST)?;
+    let is_in_part = found.is_in_part();
     let Steps {
+        ids,
         all,
         not_shown,
         is_cut,
         hidden,
-        ..
-    } = steps(source, token, &[], MOST)?;
+        half_hidden,
+        known,
+    } = found;
     let gaps = source.gaps(None, None)?;
     // What cannot be read may be a change of this token.
-    if gaps.more_missing > 0 || gaps.unread > 0 || !not_shown.is_empty() || is_cut {
-        return Ok(BTreeMap::new());
+    if gaps.more_missing > 0 || gaps.unread > 0 || !not_shown.is_empty() || is_cut || is_in_part {
+        let told = BTreeMap::new();
+        return Ok(Later { ids, told });
     }
-    let mut tokens = Tokens::new(&gaps);
+    let of_lost_keys = if lacks_keys {
+        let what = (Hides::Token, Veil::Pseudonym);
+        history::hidden(source, None, &[], what)?
+    } else {
+        Vec::new()
+    };
+    let uncertain = hidden.iter().chain(&half_hidden).chain(&of_lost_keys);
+    let uncertain = uncertain.map(|it| it.seq).min().unwrap_or(u64::MAX);
+    let mut tokens = Tokens::new(&gaps, known);
     let found = all.iter().filter_map(|step| tokens.see(step).found);
-    let ended = found
+    let told = found
         .filter(|found| !found.is_beside_gap)
-        // What masks have hidden may be a change of this token too.
-        .filter(|found| hidden.iter().all(|it| it.seq > found.by.seq))
+        // What is hidden may be a change of this token too.
+        .filter(|found| found.by.seq < uncertain)
         .filter_map(|found| {
             let what = match found.what {
                 What::CarriedOut => event::Found::Done,
@@ -166,7 +185,8 @@ pub(super) fn told_later(
             let why = format!("record {} found it so", found.by.seq);
             Some((found.since.seq, (what, why)))
         });
-    Ok(ended.collect())
+    let told = told.collect();
+    Ok(Later { ids, told })
 }
 
 /// One token can have had several ids, and one name several tokens, in several environments.

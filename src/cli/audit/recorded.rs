@@ -51,11 +51,12 @@ pub(in crate::cli) fn recorded(from: &Asking, id: &Wanted) -> anyhow::Result<Rec
         .flatten()
         .flatten()
         .filter_map(Value::as_str);
+    let cut = replay::cut(&line).into_iter();
     Ok(Recorded {
         input,
         revision,
         kept: kept.filter(|path| path.is_file()),
         masked: masked.map(str::to_owned).collect(),
-        cut: replay::cut(&line),
+        cut: cut.map(|steps| steps.join(".")).collect(),
     })
 }

@@ -29,6 +29,7 @@ fn gate_of(records: &[Value]) -> Gate {
         trail: Arc::new(move || Source::of_gate(directory.path(), &path)),
         status: None,
         policies: None,
+        kept: None,
         now: || NOW.parse().unwrap(),
         step_back: || {},
         worker: None,
@@ -41,6 +42,7 @@ fn page(gate: &Gate, route: &Route, query: &str) -> String {
     let (stop, _waiting) = Stop::after(std::time::Duration::from_mins(1));
     let asked = Asked {
         gate,
+        kept: &Kept::default(),
         viewer: &viewer,
         params: &Params::of(query),
         now: NOW.parse::<Timestamp>().unwrap(),

@@ -31,7 +31,11 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
         )));
     }
     let missing = source.gaps(None, None)?;
-    let (lines, unchanging) = lines(&read.all, Tokens::new(&missing), with_all);
+    let (lines, unchanging) = lines(
+        &read.all,
+        Tokens::new(&missing, read.known.clone()),
+        with_all,
+    );
     let older = lines.len().saturating_sub(SHOWN);
     let has_gates = source.has_several_gates()?;
     let names = read.all.iter().rev().map(|step| &*step.token.name);

@@ -210,20 +210,50 @@ fn meanings(step: &str) -> Vec<String> {
     all
 }
 
-/// The members that a path may mean, as in `input.caller.address`: for whoever asks what a mask has changed.
-pub fn members(path: &str) -> Vec<String> {
-    let mut all = vec![String::new()];
-    for step in path.trim_start_matches('/').split('/') {
-        let steps = meanings(step);
-        let longer = all.iter().flat_map(|begun| {
-            let dot = if begun.is_empty() { "" } else { "." };
-            steps.iter().map(move |step| format!("{begun}{dot}{step}"))
+/// The members that a path may mean, by their steps: for whoever asks what a mask has changed, or where a pseudonym stands.
+/// Where a name in it is a pseudonym, it is whatever is beside that: nobody can tell which one it was.
+pub fn members(path: &str) -> Vec<Vec<String>> {
+    let steps = path.trim_start_matches('/').split('/');
+    let steps: Vec<&str> = steps.take_while(|step| !step.contains(PSEUDONYM)).collect();
+    let mut all = vec![Vec::new()];
+    for step in &steps {
+        let meanings = meanings(step);
+        let longer = all.iter().flat_map(|begun: &Vec<String>| {
+            meanings.iter().map(move |step| {
+                let mut longer = begun.clone();
+                longer.push(step.clone());
+                longer
+            })
         });
         // Every step has three meanings at most, and few have more than one.
         all = longer.take(MOST).collect();
     }
+    if let Some(below) = steps.strip_prefix(CLAIMS.as_slice()) {
+        all.extend(unescaped_names(below));
+    }
     all
 }
+
+/// Journals of earlier builds have the names of claims as they are, with their slashes: `https://acme.example/person` is
+/// one name.
+fn unescaped_names(below: &[&str]) -> impl Iterator<Item = Vec<String>> {
+    let ends = 2..=below.len().min(MOST);
+    ends.filter_map(move |end| {
+        let (name, rest) = below.split_at_checked(end)?;
+        let name = name.join("/");
+        let steps = CLAIMS
+            .iter()
+            .copied()
+            .chain([&*name])
+            .chain(rest.iter().copied());
+        Some(steps.map(str::to_owned).collect())
+    })
+}
+
+/// Names of their members are those of whoever issues tokens.
+const CLAIMS: [&str; 4] = ["input", "caller", "jwt", "claims"];
+/// How pseudonyms begin.
+const PSEUDONYM: &str = "hmac-sha256:v";
 
 /// Meanings of a path.
 const MOST: usize = 64;

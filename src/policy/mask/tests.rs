@@ -327,12 +327,22 @@ fn the_evidence_stays_however_its_path_is_written() {
     assert_eq!(
         members("/input/c%61ller/a~1b"),
         [
-            "input.c%61ller.a~1b",
-            "input.c%61ller.a/b",
-            "input.caller.a~1b",
-            "input.caller.a/b",
+            ["input", "c%61ller", "a~1b"],
+            ["input", "c%61ller", "a/b"],
+            ["input", "caller", "a~1b"],
+            ["input", "caller", "a/b"],
         ]
     );
+    // What stands beside one whose name nobody knows may be it.
+    let name = "hmac-sha256:v1:00000000000000000000000000000000";
+    assert_eq!(
+        members(&format!("/input/unknown_members/{name}/x")),
+        [["input", "unknown_members"]]
+    );
+    // With slashes in it, as earlier builds have written it.
+    let claims = members("/input/caller/jwt/claims/https://a.b/c");
+    let whole = ["input", "caller", "jwt", "claims", "https://a.b/c"];
+    assert!(claims.iter().any(|it| it == &whole), "{claims:?}");
 }
 
 /// Nobody could read the record again, and it would be missing from every answer.

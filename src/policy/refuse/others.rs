@@ -110,7 +110,7 @@ mod tests {
         let policy = load(&files, &["envoy/authz/allow"]).unwrap();
         assert_eq!(policy.names().collect::<Vec<_>>(), ["envoy/authz/allow"]);
         assert!(policy.reads_envoy());
-        let readers: Vec<&str> = policy.readers("input.parsed_path", None).collect();
+        let readers = policy.readers(&["input", "parsed_path"], None);
         assert_eq!(readers, ["envoy/authz/allow"]);
         let both = ["envoy/authz/allow", "/envoy/authz/result"];
         let policy = load(&[ENVOY, HELPERS, NAMING], &both).unwrap();

@@ -82,6 +82,12 @@ fn what_somebody_should_look_at_stands_out() {
             json!({"outcome": "answered", "status": 204}),
             "INFO",
         ),
+        (
+            "outcome",
+            json!({"outcome": "answered", "status": 500}),
+            "WARN",
+        ),
+        ("outcome", json!({"outcome": "failed"}), "INFO"),
         ("outcome", json!({"outcome": "unknown"}), "WARN"),
         ("reload", json!({"ok": true}), "INFO"),
         ("reload", json!({"ok": false}), "WARN"),

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Happened, Step};
 use crate::audit::index::Gaps;
 use crate::store::Key;
+use crate::trail::Known;
 
 /// The scopes of a token after a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub struct Found {
     /// The record of the request for which the token was looked up.
     pub by: Key,
     pub timestamp: String,
+    pub environment: String,
     pub token: String,
     /// The record by which its scopes were known before, or the one in doubt.
     pub since: Key,
@@ -70,6 +72,8 @@ pub struct Tokens {
     by_id: BTreeMap<(String, String), Token>,
     /// The id by which Dynatrace knows a token, by another one of its ids.
     known_as: BTreeMap<(String, String), String>,
+    /// What pseudonyms stand for.
+    known: Known,
     /// First and last records that are missing.
     missing: Vec<(u64, u64)>,
 }
@@ -83,7 +87,7 @@ struct Token {
     before: Option<Vec<String>>,
     changed: Option<Timestamp>,
     /// What else changes in doubt may have left it with: whoever sees that cannot tell which of them it was.
-    others: Vec<Vec<String>>,
+    others: BTreeSet<BTreeSet<String>>,
 }
 
 impl Found {
@@ -97,8 +101,9 @@ impl Found {
 }
 
 impl Tokens {
-    pub fn new(gaps: &Gaps) -> Self {
+    pub fn new(gaps: &Gaps, known: Known) -> Self {
         Self {
+            known,
             by_id: BTreeMap::new(),
             known_as: BTreeMap::new(),
             missing: gaps.missing.clone(),
@@ -109,7 +114,7 @@ impl Tokens {
     pub fn see(&mut self, step: &Step) -> Seen {
         let environment = step.cells.environment.clone();
         let id = self.id(step);
-        let mut token = self.by_id.get(&id).cloned().unwrap_or_default();
+        let mut token = self.by_id.remove(&id).unwrap_or_default();
         let mut found = token.look(step);
         if let Some(found) = &mut found {
             let (since, seq) = (found.since.seq, found.by.seq);
@@ -124,7 +129,7 @@ impl Tokens {
         };
         // It goes on under the id that it got.
         if !step.token.made.is_empty() {
-            let made = (environment, step.token.made.clone());
+            let made = (environment, self.known.id(&step.token.made).to_owned());
             self.by_id.insert(made, token.clone());
         }
         // Those that nobody can tell apart are no one token.
@@ -134,12 +139,20 @@ impl Tokens {
         Seen { found, after }
     }
 
+    /// How many sets of scopes changes in doubt may have left, of all tokens.
+    #[cfg(test)]
+    pub(super) fn others(&self) -> usize {
+        self.by_id.values().map(|token| token.others.len()).sum()
+    }
+
     /// The one id under which a token is kept that may have several.
     fn id(&mut self, step: &Step) -> (String, String) {
         let environment = &step.cells.environment;
-        let about = (environment.clone(), step.about());
-        if !step.token.also.is_empty() && !self.known_as.contains_key(&about) {
-            let also = step.token.also.clone();
+        let about = self.known.id(step.token.any_id()).to_owned();
+        let about = (environment.clone(), about);
+        let also = self.known.id(&step.token.also);
+        if !also.is_empty() && also != about.1 && !self.known_as.contains_key(&about) {
+            let also = also.to_owned();
             self.known_as.insert(about.clone(), also.clone());
             // What is known of it by both: the later counts.
             let id = (environment.clone(), also);
@@ -174,7 +187,7 @@ impl Token {
             }
             After::Doubt(done, before) => {
                 let is_before = before.as_ref().is_some_and(|it| is_same(it, &scopes));
-                let is_of_others = self.others.iter().any(|it| is_same(it, &scopes));
+                let is_of_others = self.others.contains(&set(&scopes));
                 // It may still come into force; and a token without scopes looks like itself, removed or not.
                 let tells_nothing = if is_same(done, &scopes) {
                     done.is_empty()
@@ -202,6 +215,7 @@ impl Token {
         Some(Found {
             by: step.key.clone(),
             timestamp: step.cells.timestamp.clone(),
+            environment: step.cells.environment.clone(),
             token: step.about(),
             since,
             since_timestamp,
@@ -247,11 +261,12 @@ impl Token {
         let is_as_before = both.is_some_and(|(one, other)| is_same(one, other));
         if is_in_doubt && is_as_before {
             // It makes no doubt, and yet it may have undone what an earlier one did.
-            self.others.extend(unsettled.and(after));
+            let again = unsettled.and(after);
+            self.others.extend(again.as_deref().map(set));
             return;
         }
         if is_in_doubt {
-            self.others.extend(unsettled);
+            self.others.extend(unsettled.as_deref().map(set));
         } else {
             self.others.clear();
         }
@@ -271,6 +286,10 @@ fn without(all: &[String], those: &[String]) -> Vec<String> {
     let those: BTreeSet<&String> = those.iter().collect();
     let rest = all.iter().filter(|it| !those.contains(it));
     rest.cloned().collect()
+}
+
+fn set(scopes: &[String]) -> BTreeSet<String> {
+    scopes.iter().cloned().collect()
 }
 
 fn is_same(one: &[String], other: &[String]) -> bool {

@@ -165,7 +165,7 @@ fn filter() -> impl Strategy<Value = Filter> {
         prop::option::of(any::<bool>()),
         prop::option::of(any::<bool>()),
         prop_oneof![4 => Just(None), 1 => prop::sample::select(vec![
-            Which::Answered, Which::Failed, Which::Unknown, Which::None, Which::Doubt,
+            Which::Answered, Which::Failed, Which::Unknown, Which::None, Which::Doubt, Which::Settled,
         ]).prop_map(Some)],
         (
             pattern(&["scopes"]),

@@ -35,7 +35,8 @@ impl Index {
             || filter.id.is_some()
             || filter.before.is_some()
             || filter.granted
-            || filter.hidden.is_some()
+            || !filter.hidden.is_empty()
+            || filter.asks_for_claims()
             || !filter.client.is_empty()
             || !filter.client_named.is_empty();
         if is_more {

@@ -70,7 +70,7 @@ impl Line<'_> {
     pub(super) fn environment(&self) -> Option<&str> {
         match self {
             Self::Step(step, _) => Some(&step.cells.environment),
-            Self::Found(_) => None,
+            Self::Found(found) => Some(&found.environment),
         }
     }
 
@@ -83,6 +83,8 @@ impl Line<'_> {
                 let (added, removed) = found.scopes_changed();
                 let known = [
                     ("time", found.timestamp.clone()),
+                    ("environment", found.environment.clone()),
+                    ("found_by", found.by.seq.to_string()),
                     ("token", found.token.clone()),
                     ("what", what),
                     ("scopes_added", added.join(" ")),
@@ -135,6 +137,7 @@ fn step_cells(step: &Step, after: &After) -> Vec<String> {
         step.otherwise
             .as_ref()
             .map_or_else(String::new, |it| it.objections.join("; ")),
+        String::new(),
     ];
     [&first[..], &step.who.cells(), &rest].concat()
 }
@@ -200,7 +203,7 @@ fn found_row(found: &Found, shown: &Shown, with: With) -> Vec<Cell> {
         row.push("".into());
     }
     if with.environments {
-        row.push("".into());
+        row.push(found.environment.clone().into());
     }
     if with.ids {
         row.push(found.token.clone().into());
@@ -272,6 +275,7 @@ fn found_json(found: &Found) -> Value {
     json!({
         "found_by": found.by.seq,
         "timestamp": found.timestamp,
+        "environment": found.environment,
         "token": found.token,
         "what": found.words(&found.since_timestamp, &found.timestamp),
         "since": found.since.seq,
@@ -302,7 +306,7 @@ const TITLES: [&str; 9] = [
 ];
 
 /// Behind them.
-const MORE: [&str; 11] = [
+const MORE: [&str; 12] = [
     "what",
     "scopes_requested",
     "scopes_added",
@@ -314,4 +318,5 @@ const MORE: [&str; 11] = [
     "scopes_after",
     "challenger",
     "challenger_objections",
+    "found_by",
 ];

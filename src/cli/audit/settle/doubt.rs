@@ -1,20 +1,24 @@
 //! Decisions in doubt, and what is known of each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::audit::event;
 use crate::audit::index::{Filter, Hidden, Index, Pattern, Veil, Which, is_about};
+use crate::audit::masks::Masks;
 use crate::audit::tail::Cells;
-use crate::cli::audit::history::told_later;
+use crate::cli::audit::beside::lacking;
+use crate::cli::audit::history::{Later, told_later};
 use crate::cli::audit::opened::note;
 use crate::cli::audit::query::say;
 use crate::cli::audit::source::Source;
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::Redactor;
-use crate::trail::history::SETTLES;
+use crate::trail::history::{SETTLES, half_hidden_from};
+use crate::trail::known_as;
 use crate::trail::read::NotShown;
 use crate::trail::told::Token;
 
@@ -80,9 +84,10 @@ impl Looked {
 /// Oldest first.
 pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
     // A store is nothing that could be written to.
-    let Source::Journal { index, .. } = source else {
+    let Source::Journal { index, journal } = source else {
         return Ok(Vec::new());
     };
+    let lacks_keys = !lacking(source)?.is_empty();
     let filter = Filter {
         outcome: Some(Which::Doubt),
         ..Filter::default()
@@ -104,16 +109,21 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
         let settled = settled.flatten().filter(|it| is_about(it, decided.seq));
         let settled = settled.and_then(|line| serde_json::from_slice::<Value>(&line).ok());
         let token = Token::of(&record, None);
-        let again = changed_again(index, decided.seq, &token)?;
-        let known = if token.id.is_empty() {
-            None
-        } else {
+        let (mut again, mut known) = (None, None);
+        if !token.id.is_empty() {
             if !told.contains_key(&token.id) {
-                told.insert(token.id.clone(), told_later(source, &token.id)?);
+                let mut later = told_later(source, &token.id, lacks_keys)?;
+                later.ids.extend(token.ids().map(str::to_owned));
+                let again = changed_last(index, journal, &later, lacks_keys)?;
+                told.insert(token.id.clone(), (later, again));
             }
-            let told = told.get(&token.id).and_then(|told| told.get(&decided.seq));
-            told.map(|(found, why)| Looked::new(*found, why))
-        };
+            if let Some((later, last)) = told.get(&token.id) {
+                let mut last = last.iter().filter(|(seq, _)| *seq > decided.seq);
+                again = last.next().map(|(_, why)| *why);
+                let told = later.told.get(&decided.seq);
+                known = told.map(|(found, why)| Looked::new(*found, why));
+            }
+        }
         doubts.push(Doubt {
             seq: decided.seq,
             ended: written(outcome.as_ref()).or_else(|| written(Some(&record))),
@@ -206,30 +216,35 @@ fn written(record: Option<&Value>) -> Option<Timestamp> {
     record?.get("timestamp")?.as_str()?.parse().ok()
 }
 
-/// Whether a later decision lets the same token be changed, by whichever of its ids, or one that masks have hidden: what to say of it.
-fn changed_again(index: &Index, seq: u64, token: &Token) -> anyhow::Result<Option<&'static str>> {
-    let ids = token.ids().map(|id| Pattern::Exactly(id.to_owned()));
-    let ids: Vec<Pattern> = ids.collect();
-    if ids.is_empty() {
-        return Ok(None);
+/// The last decisions that let a token be changed, by whichever of its ids or their pseudonyms, or may have: each with what
+/// is said of changes before it.
+fn changed_last(
+    index: &Index,
+    journal: &Path,
+    later: &Later,
+    lacks_keys: bool,
+) -> anyhow::Result<Vec<(u64, &'static str)>> {
+    let ids = later.ids.iter().cloned().map(Pattern::Exactly);
+    let mut asked = vec![(ids.collect(), Vec::new(), CHANGED)];
+    let hidden = [Hidden::Token].into_iter();
+    let hidden = hidden.chain(half_hidden_from(&later.ids));
+    asked.extend(hidden.map(|it| (Vec::new(), vec![(it, Veil::Mask)], MAY_BE_MASKED)));
+    if lacks_keys {
+        let hidden = vec![(Hidden::Token, Veil::Pseudonym)];
+        asked.push((Vec::new(), hidden, MAY_BE_NAMED));
     }
-    let masked = "the token may have been changed again: masks have hidden which one a later request was about";
-    for (token, hidden, why) in [
-        (ids, Vec::new(), "the token was changed again"),
-        (Vec::new(), vec![(Hidden::Token, Veil::Mask)], masked),
-    ] {
+    let mut found = Vec::new();
+    for (token, hidden, why) in asked {
         let filter = Filter {
             token,
             hidden,
             allowed: Some(true),
             ..Filter::default()
         };
-        let last = index.find(&filter, 1)?.decisions;
-        if last.first().is_some_and(|last| last.seq > seq) {
-            return Ok(Some(why));
-        }
+        let last = index.find(&known_as(filter, journal)?, 1)?.decisions;
+        found.extend(last.first().map(|last| (last.seq, why)));
     }
-    Ok(None)
+    Ok(found)
 }
 
 impl Doubt {
@@ -277,7 +292,9 @@ impl Doubt {
 
     /// What to do about a creation.
     fn unnamed(&self) -> String {
+        let is_hidden = Masks::with_pseudonyms(&self.record).hide("input.change.name.requested");
         let name = self.record.pointer("/input/change/name/requested");
+        let name = name.filter(|_| !is_hidden);
         let search = match name.and_then(Value::as_str) {
             Some(name) => format!("search Dynatrace for tokens named {name}"),
             None => "see Dynatrace's audit log".to_owned(),
@@ -316,6 +333,19 @@ impl Doubt {
 
     /// The token beside what it was and what it should have become.
     fn compared(&self, token: &CurrentToken) -> (event::Found, String) {
+        // What stands there may be another value, or a part of it: nothing that is seen can be compared with it.
+        let hidden = Masks::with_pseudonyms(&self.record);
+        let mut members = COMPARED.iter();
+        if let Some((_, name)) = members.find(|(member, _)| {
+            let [asked, was] = ["requested", "current"]
+                .map(|which| hidden.hide(&format!("input.change.{member}.{which}")));
+            asked || was
+        }) {
+            let why = format!(
+                "masks or pseudonyms have hidden which {name} it asked for, or which there was before"
+            );
+            return (event::Found::Unknown, why);
+        }
         let (mut then, mut before) = (Vec::new(), Vec::new());
         let at = |pointer: &str| self.record.pointer(pointer);
         for (member, is) in [
@@ -369,5 +399,112 @@ fn sorted(mut texts: Vec<String>) -> Vec<String> {
     texts
 }
 
+const CHANGED: &str = "the token was changed again";
+const MAY_BE_MASKED: &str =
+    "the token may have been changed again: masks have hidden which one a later request was about";
+const MAY_BE_NAMED: &str = "the token may have been changed again: a later request has a pseudonym in place of its id, and a \
+     key of pseudonyms is missing";
+
+/// Members of a change by which a token is compared, and what they are called.
+const COMPARED: [(&str, &str); 3] = [("name", "name"), ("enabled", "state"), ("scopes", "scopes")];
+
 /// Decisions that are looked up in one go.
 const MOST: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change of all that is compared, which was not carried out.
+    fn undone(hide: impl FnOnce(&mut Value)) -> Looked {
+        let mut record = json!({
+            "input": {"change": {
+                "name": {"requested": "ci", "current": "ci"},
+                "enabled": {"requested": true, "current": true},
+                "scopes": {"requested": ["a", "b"], "current": ["a"]},
+            }},
+        });
+        hide(&mut record);
+        let doubt = Doubt {
+            seq: 2,
+            cells: Cells {
+                operation: "token.update".to_owned(),
+                ..Cells::default()
+            },
+            token: "dt0c01.A".to_owned(),
+            record,
+            ended: None,
+            again: None,
+            known: None,
+            unknown: None,
+        };
+        let token = CurrentToken {
+            name: Some("ci".to_owned()),
+            enabled: Some(true),
+            scopes: vec!["a".to_owned()],
+            ..CurrentToken::default()
+        };
+        doubt.judged(Some(&token), Timestamp::UNIX_EPOCH)
+    }
+
+    fn erase(record: &mut Value, list: &str, paths: &[&str]) {
+        for path in paths {
+            let (around, name) = path.rsplit_once('/').unwrap();
+            match record.pointer_mut(around) {
+                Some(Value::Object(members)) => drop(members.remove(name)),
+                Some(Value::Array(elements)) => drop(elements.remove(name.parse().unwrap())),
+                _ => {}
+            }
+        }
+        record[list] = json!(paths);
+    }
+
+    #[test]
+    fn what_masks_or_pseudonyms_hide_is_compared_with_nothing() {
+        assert_eq!(undone(|_| {}).found, event::Found::NotDone);
+        for (list, paths) in [
+            (
+                "erased",
+                &["/input/change/scopes", "/input/change/name/current"][..],
+            ),
+            (
+                "erased",
+                &[
+                    "/input/change/scopes/requested/1",
+                    "/input/change/scopes/current",
+                ],
+            ),
+            (
+                "erased",
+                &["/input/change/enabled/current", "/input/change/scopes"],
+            ),
+            ("erased", &["/input/change/scopes"]),
+            ("erased", &["/input/change"]),
+            ("erased", &["/input"]),
+        ] {
+            let looked = undone(|record| erase(record, list, paths));
+            assert_eq!(looked.found, event::Found::Unknown, "{paths:?}");
+            assert!(looked.why.contains("masks or pseudonyms"), "{}", looked.why);
+        }
+        for (list, path, value) in [
+            ("masked", "/input/change/scopes/requested", json!(["***"])),
+            ("masked", "/input/change/scopes/requested", json!(["a"])),
+            ("masked", "/input/change/scopes/current", json!(["a", "b"])),
+            (
+                "pseudonyms",
+                "/input/change/name/requested",
+                json!("hmac-sha256:v1:0"),
+            ),
+        ] {
+            let looked = undone(|record| {
+                *record.pointer_mut(path).unwrap() = value;
+                record[list] = json!([path]);
+            });
+            assert_eq!(looked.found, event::Found::Unknown, "{path}");
+        }
+        // What is hidden elsewhere does not matter.
+        let looked =
+            undone(|record| record["erased"] = json!(["/input/caller", "/input/token/current"]));
+        assert_eq!(looked.found, event::Found::NotDone);
+    }
+}
