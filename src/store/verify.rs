@@ -234,11 +234,11 @@ impl Asked {
         if let Some(Ok(report)) = &chain {
             ended.problem(report.checkpoints.covered, &mut problems);
         }
-        let mut notes = self.beyond(&earlier)?;
+        let mut told = self.beyond(&earlier)?;
         if is_whole {
             endings.end(&mut problems);
             self.compare_count(gate, decisions, &mut problems)?;
-            notes.extend(self.compare_head(gate, last, chain.as_ref(), &mut problems)?);
+            told.extend(self.compare_head(gate, last, chain.as_ref(), &mut problems)?);
         }
         Ok(Verified {
             gate: gate.to_owned(),
@@ -246,7 +246,7 @@ impl Asked {
             chain,
             problems: problems.all(),
             older: Some(endings.older).filter(|it| it.rows > 0),
-            notes,
+            notes: told,
         })
     }
 
