@@ -131,7 +131,7 @@ pub(super) fn console(
         policies: Some(Arc::new(move || state.in_force.load().set.policy().clone())),
         worker: program(),
         now,
-        step_back: audit::yield_to_others,
+        step_back: audit::step_back,
         metrics,
     };
     Some((shown, gate))

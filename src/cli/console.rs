@@ -98,7 +98,7 @@ impl Console {
             policies: policy.map(|policy| Arc::new(move || policy.clone()) as _),
             worker: app::program(),
             now: app::now,
-            step_back: audit::yield_to_others,
+            step_back: audit::step_back,
             metrics: metrics.clone(),
         };
         let (shutdown, _hangups) = app::signals(Hangup::Ends)?;
