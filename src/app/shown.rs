@@ -147,7 +147,7 @@ pub(super) fn console(
         )),
         worker: program(),
         now,
-        step_back: audit::yield_to_others,
+        step_back: audit::step_back,
         metrics,
     };
     Some((shown, gate))

@@ -104,7 +104,7 @@ impl Console {
             kept,
             worker: app::program(),
             now: app::now,
-            step_back: audit::yield_to_others,
+            step_back: audit::step_back,
             metrics: metrics.clone(),
         };
         let (shutdown, _hangups) = app::signals(Hangup::Ends)?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::audit::Stop;
 use crate::audit::index::{FILE, Index};
 use crate::console::params::Params;
+use crate::console::reached::Kept;
 use crate::console::viewer::Viewer;
 use crate::console::{Asked, Gate, Made, Route};
 use crate::telemetry::Metrics;

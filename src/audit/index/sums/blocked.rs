@@ -163,15 +163,15 @@ impl Index {
         let Some(wanted) = self.wanted_by_policy(filter, by)? else {
             return Ok(None);
         };
-        let mut named: HashMap<i64, Vec<usize>> = HashMap::new();
+        let mut known: HashMap<i64, Vec<usize>> = HashMap::new();
         for (at, name) in names.iter().enumerate() {
             for id in self.called_by(by, name)? {
-                named.entry(id).or_default().push(at);
+                known.entry(id).or_default().push(at);
             }
         }
         let mut denied: HashMap<(usize, i64), u64> = HashMap::new();
         self.each_alike(&wanted, |alike, count| {
-            let found = group(by, alike).and_then(|id| named.get(&id));
+            let found = group(by, alike).and_then(|id| known.get(&id));
             if alike.verdict == DENY && alike.objections != 0 {
                 for at in found.into_iter().flatten() {
                     let sum = denied.entry((*at, alike.objections)).or_default();
