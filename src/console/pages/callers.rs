@@ -67,8 +67,8 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             label { "Environment" input name="environment" value=(params.get("environment").unwrap_or_default()); }
             label { "First come"
                 select name="order" {
-                    option value="" { "those with most decisions" }
-                    option value="denied" selected[by_denied] { "those who are refused most" }
+                    option value="" { "most decisions" }
+                    option value="denied" selected[by_denied] { "most refusals" }
                 }
             }
             div { button.main type="submit" { "Show" } }
