@@ -59,7 +59,7 @@ mod tests {
                 is_auditor: true,
                 ..Viewer::nobody()
             };
-            let (stop, _waiting) = crate::audit::Stop::after(std::time::Duration::from_secs(60));
+            let (stop, _waiting) = crate::audit::Stop::after(std::time::Duration::from_mins(1));
             let params = Params::default();
             let asked = Asked {
                 gate: &gate,

@@ -78,14 +78,13 @@ impl Fault {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchPage | Self::NotThere(_) => StatusCode::NOT_FOUND,
-            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::Trail(trail::Error::Before(_)) => StatusCode::BAD_REQUEST,
             Self::NotAllowed(_) | Self::Elsewhere => StatusCode::FORBIDDEN,
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy | Self::Late | Self::NotYet(_) | Self::Trail(trail::Error::Unopened(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Trail(trail::Error::Before(_)) => StatusCode::BAD_REQUEST,
             Self::Trail(_) | Self::Broken { .. } | Self::Failed(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

@@ -15,7 +15,7 @@ impl Params {
     /// Those of a page. What is too much is refused, and not left out: an answer to less than was asked is another answer.
     pub(super) fn of_page(query: &str) -> Result<Self, Fault> {
         if query.len() > LONGEST {
-            return Err(too_much(format!(
+            return Err(too_much(&format!(
                 "the address has more than {LONGEST} bytes behind its question mark"
             )));
         }
@@ -25,7 +25,7 @@ impl Params {
             .iter()
             .find(|(name, value)| name.len().max(value.len()) > LONGEST_VALUE)
         {
-            Some((name, _)) => Err(too_much(format!(
+            Some((name, _)) => Err(too_much(&format!(
                 "{} has more than {LONGEST_VALUE} bytes",
                 cut(name)
             ))),
@@ -41,7 +41,7 @@ impl Params {
             .nth(MOST)
             .is_some()
         {
-            return Err(too_much(format!(
+            return Err(too_much(&format!(
                 "there are more than {MOST} names and values"
             )));
         }
@@ -143,7 +143,8 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-fn too_much(what: String) -> Fault {
+
+fn too_much(what: &str) -> Fault {
     Fault::Invalid(format!("This is too much for a page: {what}."))
 }
 

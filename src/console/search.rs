@@ -13,6 +13,7 @@ use crate::audit::index::{Filter, Otherwise, Pattern, Which};
 use crate::dynatrace::catalogue::Operation;
 use crate::trail::when::When;
 use crate::trail::{Before, Source, known_as};
+use crate::value::Network;
 
 /// A text field of the form.
 pub(super) struct Field {
@@ -53,15 +54,7 @@ impl Search {
             Some(other) => return Err(unknown("verdict", other, &["allow", "deny"])),
         };
         let granted = params.is_on("granted")?;
-        let (mut client, mut client_named) = (Vec::new(), Vec::new());
-        for text in params.all("client") {
-            if text.starts_with("hmac-sha256:") {
-                client_named.push(text.to_owned());
-            } else {
-                let network = text.parse();
-                client.push(network.map_err(|error| Fault::Invalid(format!("client: {error}")))?);
-            }
-        }
+        let (client, client_named) = clients(params)?;
         let operation = patterns("operation");
         if let Some(other) = operation.iter().find(|it| !is_operation(it)) {
             let known: Vec<&str> = Operation::recorded().collect();
@@ -107,13 +100,12 @@ impl Search {
                 error: error.to_string(),
             })?,
         };
-        let words = params.get("text").unwrap_or_default();
-        let words = words.split(|letter: char| !letter.is_alphanumeric());
-        if words
-            .filter(|word| !word.is_empty())
-            .nth(MOST_WORDS)
-            .is_some()
-        {
+        let mut words = params
+            .get("text")
+            .unwrap_or_default()
+            .split(|letter: char| !letter.is_alphanumeric())
+            .filter(|word| !word.is_empty());
+        if words.nth(MOST_WORDS).is_some() {
             return Err(Fault::Invalid(format!("text: {MOST_WORDS} words at most.")));
         }
         let before = params.get("before").map(Before::from_str).transpose();
@@ -147,6 +139,20 @@ pub(super) fn span(params: &Params, now: Timestamp) -> Result<(Option<i64>, Opti
         ));
     }
     Ok((since, until))
+}
+
+/// Addresses and networks, and addresses by their pseudonyms.
+fn clients(params: &Params) -> Result<(Vec<Network>, Vec<String>), Fault> {
+    let (mut networks, mut named) = (Vec::new(), Vec::new());
+    for text in params.all("client") {
+        if text.starts_with("hmac-sha256:") {
+            named.push(text.to_owned());
+        } else {
+            let network = text.parse();
+            networks.push(network.map_err(|error| Fault::Invalid(format!("client: {error}")))?);
+        }
+    }
+    Ok((networks, named))
 }
 
 /// The names that are given; an empty one is none.

@@ -318,8 +318,6 @@ pub(super) fn is_cut(text: &str) -> bool {
     })
 }
 
-const VIOLATIONS: [&str; 2] = ["result", "violations"];
-
 const DECISION: &str = "decision";
 /// Kinds that may tell by which keys there are pseudonyms, or were in what is deleted.
 const STARTS: [&str; 3] = ["start", "reload", "pruned"];

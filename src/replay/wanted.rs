@@ -1,6 +1,5 @@
 //! Which decisions are judged again.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 

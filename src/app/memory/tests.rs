@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -392,11 +393,8 @@ fn config_of(place: &Place, given: &[Told], back: bool) -> Config {
         place.put(Some(told.sequence), told.root);
         let file = place.path(&format!("{}.tar.gz", told.name));
         std::fs::rename(place.path("b.tar.gz"), &file).unwrap();
-        text.push_str(&format!(
-            "bundles.{}.file = '{}'\n",
-            told.name,
-            file.display()
-        ));
+        let file = file.display();
+        writeln!(text, "bundles.{}.file = '{file}'", told.name).unwrap();
     }
     toml::from_str(&text).unwrap()
 }

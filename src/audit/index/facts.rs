@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::fill::signed;
-use super::named::{Hidden, Veil, hidden, in_path};
+use super::named::{hidden, in_path};
 use super::row::{Caller, Objects, Row, Texts, Violation};
 use super::tables::{Kind, List};
 use super::words;

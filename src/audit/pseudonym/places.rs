@@ -103,8 +103,11 @@ impl Work<'_> {
     }
 
     fn found(&mut self) {
-        let steps = self.path.iter();
-        let place: String = steps.map(|step| format!("/{}", escaped(step))).collect();
+        let mut place = String::new();
+        for step in &self.path {
+            place.push('/');
+            place.push_str(&escaped(step));
+        }
         let place = Value::from(place);
         if self.places.last() != Some(&place) {
             self.places.push(place);

@@ -5,9 +5,9 @@ use super::opened::note;
 use super::source::Source;
 use crate::audit::index::{By, Filter, Gaps, Pattern};
 use crate::audit::pseudonym::Differing;
+use crate::trail::beside::is_id;
 pub(in crate::cli) use crate::trail::beside::said;
 pub(super) use crate::trail::lacking::lacking;
-use crate::trail::beside::is_id;
 use crate::trail::{beside, lacking as of_keys};
 
 /// Says what matters to whoever asked for this.

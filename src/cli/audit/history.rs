@@ -196,7 +196,7 @@ fn table(
     (has_gates, has_ids): (bool, bool),
     shown: &Shown,
 ) -> anyhow::Result<()> {
-    let mut environments = lines.iter().filter_map(Line::environment);
+    let mut environments = lines.iter().map(Line::environment);
     let first = environments.next();
     let with = line::With {
         gates: has_gates,

@@ -104,14 +104,7 @@ fn lines_that_are_gone_within_a_segment_and_at_the_end_are_told() {
     let journal = tempfile::tempdir().unwrap();
     let segment = |name: u64, lines: &[String]| {
         let path = journal.path().join(format!("{name:020}.jsonl"));
-        std::fs::write(
-            path,
-            lines
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect::<String>(),
-        )
-        .unwrap();
+        std::fs::write(path, lines.join("\n") + "\n").unwrap();
     };
     let line = |seq: u64| format!("{{\"seq\":{seq},\"kind\":\"stop\"}}");
     let head = |seq: u64| {

@@ -67,10 +67,10 @@ impl Line<'_> {
         }
     }
 
-    pub(super) fn environment(&self) -> Option<&str> {
+    pub(super) fn environment(&self) -> &str {
         match self {
-            Self::Step(step, _) => Some(&step.cells.environment),
-            Self::Found(found) => Some(&found.environment),
+            Self::Step(step, _) => &step.cells.environment,
+            Self::Found(found) => &found.environment,
         }
     }
 

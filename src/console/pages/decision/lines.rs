@@ -20,12 +20,10 @@ pub(super) fn html(asked: &Asked<'_>, record: &Value) -> Markup {
     let Ok(input) = serde_json::from_value::<Input>(input.clone()) else {
         return html! { p.soft { "The lines that were evaluated cannot be told: what the policies saw is not all there." } };
     };
-    match set(asked, &revision) {
-        Some(policy) => judged_again(&policy, &input, record),
-        None => html! {
-            p.soft { "The lines that were evaluated cannot be told: the policies of then are not known here." }
-        },
-    }
+    let Some(policy) = set(asked, &revision) else {
+        return html! { p.soft { "The lines that were evaluated cannot be told: the policies of then are not known here." } };
+    };
+    judged_again(&policy, &input, record)
 }
 
 fn may_see(viewer: &Viewer) -> bool {
@@ -89,13 +87,11 @@ fn of_policy(
         let line = at.checked_sub(1).and_then(|at| all.get(at)).copied();
         let line = shown(&line.unwrap_or_default().replace('\t', "    "));
         let line = beginning(&line, A_LINE).to_owned();
-        match room.checked_sub(line.len().saturating_mul(2) + MARKUP) {
-            Some(left) => *room = left,
-            None => {
-                *room = 0;
-                break;
-            }
-        }
+        let Some(left) = room.checked_sub(line.len().saturating_mul(2) + MARKUP) else {
+            *room = 0;
+            break;
+        };
+        *room = left;
         told.push((*row, line));
     }
     html! {
