@@ -29,7 +29,7 @@ fn said(directory: &TempDir, command: &[&str]) -> String {
     let ran = audit(directory.path(), command);
     let lines = ran.err.lines();
     let lines = lines.filter(|line| line.contains("masks have") || line.contains("pseudonyms"));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 #[test]

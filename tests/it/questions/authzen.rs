@@ -531,57 +531,8 @@ deny contains \"header\" if not input.attributes.request.http.headers[\"x-team\"
         .arg(&folder);
     command.args(["--upstream", &format!("http://{}", upstream.address)]);
     let gate = crate::harness::Gate::spawn(directory, command);
+    who_is_nobody(&gate);
     let mut question = update(GOOD);
-    // Nobody is allowed what somebody may be denied.
-    let mut nobody = question.clone();
-    for (kind, properties, is_told) in [
-        ("user", json!({}), true),
-        ("user", json!({"address": "10.0.0.1"}), true),
-        ("user", json!({"teams": ["payments"]}), false),
-        ("user", json!({"token": CALLER}), false),
-        ("team", json!({}), false),
-        // Somebody has a name.
-        ("user", json!({"claims": {"iss": "x"}}), true),
-        ("user", json!({"claims": {"iss": "x", "sub": ""}}), true),
-        ("user", json!({"certificate": {"subject": "CN=a"}}), false),
-    ] {
-        nobody["subject"] = json!({"type": kind, "id": "payments", "properties": properties});
-        let unknown = evaluate(&gate, &nobody)["context"]["unknown"].to_string();
-        assert_eq!(
-            unknown.contains("\"caller: "),
-            is_told,
-            "{nobody}: {unknown}"
-        );
-    }
-    for (kind, id) in [
-        ("Token", CALLER),
-        ("TEAM", "a"),
-        ("Jwt", "a"),
-        (" spiffe", "a"),
-        ("team", ""),
-    ] {
-        nobody["subject"] = json!({"type": kind, "id": id});
-        let answer = evaluate(&gate, &nobody);
-        assert_eq!(
-            answer["context"]["error"]["status"], 400,
-            "{nobody}: {answer}"
-        );
-    }
-    for properties in [
-        json!({"certificate": {}}),
-        json!({"certificate": {"subject": "", "dns": [""]}}),
-        json!({"teams": [""]}),
-    ] {
-        nobody["subject"] = json!({"type": "user", "id": "a", "properties": properties});
-        let answer = evaluate(&gate, &nobody);
-        assert_eq!(
-            answer["context"]["error"]["status"], 400,
-            "{nobody}: {answer}"
-        );
-    }
-    nobody["subject"] = json!({"type": "team", "id": "no-such-team"});
-    let unknown = evaluate(&gate, &nobody)["context"]["unknown"].to_string();
-    assert!(unknown.contains("\"caller.teams: "), "{unknown}");
     let answer = evaluate(&gate, &question);
     assert_eq!(answer["decision"], false, "{answer}");
     let unknown = answer["context"]["unknown"].to_string();
@@ -610,4 +561,58 @@ deny contains \"header\" if not input.attributes.request.http.headers[\"x-team\"
             "{question}: {answer}"
         );
     }
+}
+
+/// Who is said to call.
+fn who_is_nobody(gate: &crate::harness::Gate) {
+    // Nobody is allowed what somebody may be denied.
+    let mut nobody = update(GOOD);
+    for (kind, properties, is_told) in [
+        ("user", json!({}), true),
+        ("user", json!({"address": "10.0.0.1"}), true),
+        ("user", json!({"teams": ["payments"]}), false),
+        ("user", json!({"token": CALLER}), false),
+        ("team", json!({}), false),
+        // Somebody has a name.
+        ("user", json!({"claims": {"iss": "x"}}), true),
+        ("user", json!({"claims": {"iss": "x", "sub": ""}}), true),
+        ("user", json!({"certificate": {"subject": "CN=a"}}), false),
+    ] {
+        nobody["subject"] = json!({"type": kind, "id": "payments", "properties": properties});
+        let unknown = evaluate(gate, &nobody)["context"]["unknown"].to_string();
+        assert_eq!(
+            unknown.contains("\"caller: "),
+            is_told,
+            "{nobody}: {unknown}"
+        );
+    }
+    for (kind, id) in [
+        ("Token", CALLER),
+        ("TEAM", "a"),
+        ("Jwt", "a"),
+        (" spiffe", "a"),
+        ("team", ""),
+    ] {
+        nobody["subject"] = json!({"type": kind, "id": id});
+        let answer = evaluate(gate, &nobody);
+        assert_eq!(
+            answer["context"]["error"]["status"], 400,
+            "{nobody}: {answer}"
+        );
+    }
+    for properties in [
+        json!({"certificate": {}}),
+        json!({"certificate": {"subject": "", "dns": [""]}}),
+        json!({"teams": [""]}),
+    ] {
+        nobody["subject"] = json!({"type": "user", "id": "a", "properties": properties});
+        let answer = evaluate(gate, &nobody);
+        assert_eq!(
+            answer["context"]["error"]["status"], 400,
+            "{nobody}: {answer}"
+        );
+    }
+    nobody["subject"] = json!({"type": "team", "id": "no-such-team"});
+    let unknown = evaluate(gate, &nobody)["context"]["unknown"].to_string();
+    assert!(unknown.contains("\"caller.teams: "), "{unknown}");
 }

@@ -356,14 +356,14 @@ fn goes_on(way: &Way, database: &Database<'_>, verify: &dyn Fn() -> std::process
         } else {
             ("NULL", "NULL")
         };
-        let list = if is_decision { "'{}'" } else { "NULL" };
+        let empty = if is_decision { "'{}'" } else { "NULL" };
         let words = if is_decision { "''" } else { "NULL" };
         let no_op = if is_decision { "false" } else { "NULL" };
         database.sql(&format!(
             "INSERT INTO dtgate.record(gate, seq, at, kind, hash, line, verdict, operation, no_op, certificate, claim, team, token,
                scope, added, removed, policy, code, words)
              VALUES ('gate-a', {seq}, '-infinity', '{kind}', sha256(convert_to($${line}$$, 'UTF8')), $${line}$$, {verdict}, {operation},
-               {no_op}, {list}, {list}, {list}, {list}, {list}, {list}, {list}, {list}, {list}, {words})"
+               {no_op}, {empty}, {empty}, {empty}, {empty}, {empty}, {empty}, {empty}, {empty}, {empty}, {words})"
         ));
         let output = verify();
         database.sql(&format!(
