@@ -1066,7 +1066,10 @@ fn a_token_that_masks_hide_in_the_input_is_known_by_its_path() {
         for (condition, expected) in [(ID, 1), ("dt0c01.S*", 1), ("dt0c01.OTHER", 0)] {
             let condition = format!("token={condition}");
             let report = journal.by(&policy, &[&condition], 1);
-            assert_eq!(report.decisions, expected, "{condition}: {record}");
+            // A name may be hidden, too: what has another id can be meant by that.
+            let perhaps = report.not_replayed.get(super::tally::PERHAPS);
+            let meant = report.decisions - perhaps.copied().unwrap_or_default();
+            assert_eq!(meant, expected, "{condition}: {record}");
         }
         // Nobody knows it any more.
         let mut unknown = record.clone();
@@ -1088,7 +1091,7 @@ fn a_token_that_masks_hide_in_the_input_is_known_by_its_path() {
             jobs: 2,
         };
         let report = replay(journal.0.path(), &policy, &options).unwrap();
-        let hidden: u64 = report.not_replayed.values().sum();
-        assert_eq!((report.decisions, hidden), (2, 1));
+        let perhaps = report.not_replayed.get(super::tally::PERHAPS).copied();
+        assert_eq!((report.decisions, perhaps), (2, Some(1)));
     }
 }
