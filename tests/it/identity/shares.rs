@@ -4,6 +4,7 @@ use std::io::{BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 
+use rcgen::SanType;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::json;
@@ -75,18 +76,23 @@ fn one_caller_at_many_addresses_has_one_budget_and_two_at_one_address_have_two()
     // Another token of the same subject is the same caller.
     let again = stand.token(json!({"iss": FIELD, "sub": "one", "jti": "another"}));
     assert_eq!(stand.recorded(&nobody, &of(&again, OWN.1), same()), 0);
-    // And so it is with certificates.
-    let [first, second] = [7, 8].map(|serial: u64| {
+    // And so it is with certificates: a renewed one is the same caller, another name is another.
+    let issued = |name: &str, serial: u64| {
         let issued = stand.authority.issue(|it| {
             of_payments(it);
+            let uri = format!("spiffe://example/ns/payments/sa/{name}");
+            it.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
             it.serial_number = Some(serial.into());
         });
         client(&stand.gate, Some(issued))
-    });
+    };
+    let [first, renewed, other] =
+        [("one", 7), ("one", 8), ("other", 9)].map(|(name, serial)| issued(name, serial));
     assert_eq!(stand.recorded(&first, &[OWN], 1..=16), 5);
-    assert_eq!(stand.recorded(&second, &[OWN], same()), 5);
+    assert_eq!(stand.recorded(&renewed, &[OWN], same()), 0);
+    assert_eq!(stand.recorded(&other, &[OWN], same()), 5);
     assert_eq!(
-        stand.recorded(&second, &[("Authorization", credentials[0])], same()),
+        stand.recorded(&other, &[("Authorization", credentials[0])], same()),
         0
     );
 }
