@@ -1067,7 +1067,7 @@ fn a_token_that_masks_hide_in_the_input_is_known_by_its_path() {
             let condition = format!("token={condition}");
             let report = journal.by(&policy, &[&condition], 1);
             // A name may be hidden, too: what has another id can be meant by that.
-            let perhaps = report.not_replayed.get(super::tally::PERHAPS);
+            let perhaps = report.not_replayed.get(tally::PERHAPS);
             let meant = report.decisions - perhaps.copied().unwrap_or_default();
             assert_eq!(meant, expected, "{condition}: {record}");
         }
@@ -1091,7 +1091,29 @@ fn a_token_that_masks_hide_in_the_input_is_known_by_its_path() {
             jobs: 2,
         };
         let report = replay(journal.0.path(), &policy, &options).unwrap();
-        let perhaps = report.not_replayed.get(super::tally::PERHAPS).copied();
+        let perhaps = report.not_replayed.get(tally::PERHAPS).copied();
         assert_eq!((report.decisions, perhaps), (2, Some(1)));
+    }
+}
+
+/// As `audit query --token` says it: which name it was that holds several pseudonyms, nobody can tell.
+#[test]
+fn a_name_that_holds_several_pseudonyms_may_be_the_one_that_is_asked_for() {
+    let policy = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let part = "hmac-sha256:v1:00000000000000000000000000000000";
+    let change = json!({"name": {"requested": format!("{part}-of-{part}")}});
+    let mut record = decided(&policy, &input(json!({"change": change})));
+    record["pseudonyms"] = json!(["/input/change/name/requested"]);
+    let journal = Journal::of([record]);
+    for (condition, expected) in [
+        ("token=payments-of-prod", Some(1)),
+        ("token=pay*", Some(1)),
+        ("token=dt0c01.ST2EY72KQINMH574WMNVI7YN", None),
+        ("token=019ab533-0040-7000-8000-00000000000a", None),
+        ("team=payments-of-prod", None),
+    ] {
+        let report = journal.by(&policy, &[condition], 1);
+        let perhaps = report.not_replayed.get(tally::PERHAPS).copied();
+        assert_eq!(perhaps, expected, "{condition}");
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::record::{Outcome, Record};
-use crate::audit::index::{Hidden, Veil, hidden_of, token_of};
+use crate::audit::index::{Hidden, Pattern, Veil, hidden_of, token_of};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redacted;
 use crate::policy::Verdict;
@@ -302,13 +302,15 @@ impl Where {
             Field::Environment => &[Hidden::Environment],
             Field::Policy => &[Hidden::Policy],
             Field::Team => &[Hidden::Team],
-            Field::Token => &[Hidden::Names],
+            Field::Token => &[Hidden::Names, Hidden::NamePart],
             Field::Operation | Field::Verdict => &[],
         };
-        // A whole value is found by its pseudonym, and nobody can tell how that value begins.
-        let is_part = self.value.ends_with('*');
+        let asked = match self.value.strip_suffix('*') {
+            Some(begins) => Pattern::Begins(begins.to_owned()),
+            None => Pattern::Exactly(self.value.clone()),
+        };
         let mut hidden = hidden.iter();
-        hidden.any(|(what, veil)| whats.contains(what) && (*veil == Veil::Mask || is_part))
+        hidden.any(|(what, veil)| whats.contains(what) && veil.keeps(*what, &asked))
     }
 
     /// Looks at an outcome, which tells what was made.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Error, Source};
-use crate::audit::index::{By, Filter, Gaps, Hidden, Pattern, Unnamed, Veil, is_public};
+use crate::audit::index::{By, Filter, Gaps, Hidden, Pattern, Unnamed, Veil};
 use crate::store::{Found, Key};
 use crate::value::counted;
 
@@ -280,30 +280,30 @@ fn asked(filter: &Filter) -> Vec<(&'static [Hidden], Vec<&'static str>)> {
 
 /// What is asked for by a part of the value, and why a pseudonym does not tell that.
 fn asked_in_part(filter: &Filter) -> Vec<(Hidden, &'static str, &'static str)> {
-    let begins = |patterns: &[Pattern]| patterns.iter().any(|it| matches!(it, Pattern::Begins(_)));
+    let keeps = |what, patterns: &[Pattern]| {
+        let mut patterns = patterns.iter();
+        patterns.any(|it| Veil::Pseudonym.keeps(what, it))
+    };
     let claims = if filter.asks_for_claims() {
         Hidden::Claims
     } else {
         Hidden::Claim
     };
     let has_networks = filter.client.iter().any(|it| it.address().is_none());
-    let is_name = |it: &Pattern| matches!(it, Pattern::Exactly(text) if !is_id(text));
-    let all = [
-        (Hidden::Names, begins(&filter.token), "token", BEGINS),
-        (
-            Hidden::NamePart,
-            filter.token.iter().any(is_name),
-            "token",
-            "which name it was that holds several of them",
-        ),
-        (Hidden::Caller, begins(&filter.caller), "caller", BEGINS),
+    let patterns = [
+        (Hidden::Names, &filter.token, "token", BEGINS),
+        (Hidden::NamePart, &filter.token, "token", SEVERAL),
+        (Hidden::Caller, &filter.caller, "caller", BEGINS),
         (
             Hidden::Certificate,
-            begins(&filter.certificate),
+            &filter.certificate,
             "certificate",
             BEGINS,
         ),
-        (claims, begins(&filter.claim), "claim", BEGINS),
+        (claims, &filter.claim, "claim", BEGINS),
+    ];
+    let patterns = patterns.map(|(what, asked, name, why)| (what, keeps(what, asked), name, why));
+    let others = [
         (
             Hidden::Client,
             has_networks,
@@ -317,13 +317,9 @@ fn asked_in_part(filter: &Filter) -> Vec<(Hidden, &'static str, &'static str)> {
             "which words a value had",
         ),
     ];
-    let all = all.into_iter().filter(|(_, is_asked, ..)| *is_asked);
+    let all = patterns.into_iter().chain(others);
+    let all = all.filter(|(_, is_asked, ..)| *is_asked);
     all.map(|(what, _, name, why)| (what, name, why)).collect()
-}
-
-/// Whether it is the id of a token, and not a name.
-pub fn is_id(text: &str) -> bool {
-    is_public(text) || uuid::Uuid::try_parse(text).is_ok()
 }
 
 /// How many decisions there are of which any of that is hidden, as far as the rest of the filter tells; `None`: none.
@@ -374,3 +370,5 @@ const MOST: usize = 1000;
 const GATES: usize = 8;
 /// What a pseudonym does not tell of a value.
 pub const BEGINS: &str = "how a value began";
+/// What pseudonyms do not tell of a name.
+pub const SEVERAL: &str = "which name it was that holds several of them";

@@ -372,3 +372,98 @@ fn a_token_whose_id_a_mask_has_replaced_is_shown_by_its_path() {
         );
     }
 }
+
+/// A change by the id of the entity, which Dynatrace knows by this public id.
+fn by_entity(mut record: Value, public: &str) -> Value {
+    record["input"]["token"]["id"] = json!(UUID);
+    record["input"]["token"]["current"]["id"] = json!(public);
+    if public != TOKEN {
+        record["pseudonyms"] = json!(["/input/token/current/id"]);
+    }
+    record
+}
+
+#[test]
+fn the_other_id_under_a_lost_key_leaves_nothing_certain() {
+    let (keys, [one, _]) = keys(TOKEN);
+    let mut records = vec![
+        start_with(1),
+        change(10, &["b"], &["a"]),
+        by_entity(change(20, &["a"], &["b"]), &one),
+        answered(20, 3),
+    ];
+    let last = with_keys(&records, &keys, &[]);
+    let looked = audit_with_token(last.path());
+    let why =
+        "the token may have been changed again: a later request has a pseudonym in place of its id";
+    assert!(looked.out.contains(why), "{} {}", looked.out, looked.err);
+    records.extend([change(40, &["b"], &["b", "c"]), answered(40, 5)]);
+    let directory = with_keys(&records, &keys, &[]);
+    assert_eq!(settled(directory.path())[0].1, "unknown");
+    let directory = with_keys(&records, &keys, &[1]);
+    let wanted = (2, "done".to_owned(), "record 3 found it so".to_owned());
+    assert_eq!(settled(directory.path()), [wanted]);
+}
+
+#[test]
+fn where_one_id_is_known_by_a_pseudonym_only_a_lookup_tells_nothing_after_others_were_changed() {
+    let (keys, [one, _]) = keys(TOKEN);
+    for (public, is_certain) in [(&*one, false), (TOKEN, true)] {
+        let records = [
+            start_with(1),
+            by_entity(change(10, &["a"], &["b"]), public),
+            change(20, &["b"], &["a"]),
+            answered(20, 3),
+        ];
+        let directory = with_keys(&records[..2], &keys, &[1]);
+        let looked = audit_with_token(directory.path());
+        assert!(!looked.out.contains("changed again"), "{}", looked.out);
+        let mut other = records.clone();
+        // What nobody looked up tells nothing of what came before.
+        for place in ["/input/token", "/input/change/scopes"] {
+            let around = other[2].pointer_mut(place).unwrap();
+            around.as_object_mut().unwrap().remove("current");
+        }
+        let directory = with_keys(&other, &keys, &[1]);
+        let looked = audit_with_token(directory.path());
+        let why = if is_certain {
+            "the token was changed again"
+        } else {
+            "one of its ids is known by a pseudonym only"
+        };
+        assert!(looked.out.contains(why), "{} {}", looked.out, looked.err);
+    }
+}
+
+#[test]
+fn a_lookup_tells_nothing_where_records_behind_the_change_are_missing() {
+    let others = |minute| {
+        let mut record = change(minute, &["x"], &["y"]);
+        for place in ["/input/token/id", "/input/token/current/id"] {
+            *record.pointer_mut(place).unwrap() = json!("dt0c01.OTHER");
+        }
+        record
+    };
+    let mut records = vec![start(&[]), others(5), answered(5, 2)];
+    records.extend([change(10, &["a"], &["a", "b"]), others(20), answered(20, 5)]);
+    records.push(start(&[]));
+    let why = "records behind it are missing or cannot be read";
+    // Lines that are taken out, one that is put behind, and whether that matters.
+    for (gone, more, is_told) in [
+        (0..0, None, false),
+        (1..2, None, false),
+        (4..6, None, true),
+        (0..0, Some("x"), true),
+    ] {
+        let directory = written(&records);
+        let segment = directory.path().join("journal/00000000000000000001.jsonl");
+        let text = std::fs::read_to_string(&segment).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.drain(gone);
+        lines.extend(more);
+        std::fs::write(&segment, lines.join("\n") + "\n").unwrap();
+        let looked = audit_with_token(directory.path());
+        assert!(looked.out.contains("\"decision_seq\":4"), "{}", looked.out);
+        assert_eq!(looked.out.contains(why), is_told, "{}", looked.out);
+    }
+}

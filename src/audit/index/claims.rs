@@ -92,7 +92,7 @@ const TIMES: [&str; 3] = ["exp", "iat", "nbf"];
 /// Values of one token.
 const MOST: usize = 1024;
 /// Bytes of a claim that are kept as they are. A word of `PostgreSQL` has 2046 at most.
-const LONGEST: usize = 512;
+pub(super) const LONGEST: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -155,6 +155,17 @@ mod tests {
         ] {
             assert!(!is_found(&claims, pattern), "{pattern}");
         }
+    }
+
+    /// The word of a long claim has so much of it: by more, others would be found that begin like it.
+    #[test]
+    fn how_a_claim_begins_is_as_long_as_what_is_kept_of_it() {
+        let begins = |length: usize| format!("long={}*", "x".repeat(length - 5));
+        let claims = serde_json::json!({"long": "x".repeat(600)});
+        assert!(is_found(&claims, &begins(LONGEST)));
+        begins(LONGEST + 1).parse::<Pattern>().unwrap_err();
+        let exact = format!("long={}", "x".repeat(600));
+        exact.parse::<Pattern>().unwrap();
     }
 
     #[test]

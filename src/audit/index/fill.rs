@@ -27,8 +27,6 @@ pub(super) struct Filler {
     at: Position,
     known: Known,
     span: Span,
-    /// The segment of the last record, and how many lines since then are none.
-    last: Option<(u64, u64)>,
     /// A number that comes again is damage in the journal, and not its writer's change of mind.
     is_damaged: bool,
 }
@@ -138,7 +136,6 @@ impl Filler {
     fn from(lines: Lines, at: Position) -> Self {
         Self {
             lines,
-            last: at.place.map(|place| (place.segment, 0)),
             at,
             known: Known::default(),
             span: Span::default(),
@@ -193,7 +190,7 @@ impl Filler {
                 self.record(&transaction, line.place, &row, &mut waiting)?;
             } else {
                 self.at.unread += 1;
-                self.last = self.last.map(|(segment, unread)| (segment, unread + 1));
+                self.at.last = self.at.last.map(|(segment, unread)| (segment, unread + 1));
             }
             batch.add(line.bytes.len());
             last = Some(line);
@@ -223,7 +220,7 @@ impl Filler {
     /// Records that are gone within a segment leave nothing but their numbers. Lines that are no records stand for some; what
     /// is gone with whole segments, or at the end of one, is seen by the segments.
     fn note_gap(&mut self, db: &Connection, segment: u64, seq: u64) -> rusqlite::Result<()> {
-        let last = self.last.replace((segment, 0));
+        let last = self.at.last.replace((segment, 0));
         let unread = match last {
             Some((last, unread)) if last == segment => unread,
             _ => return Ok(()),

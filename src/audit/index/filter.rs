@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::claims::LONGEST;
 use super::named::{Hidden, Veil};
 use crate::value::Network;
 
@@ -107,6 +108,12 @@ impl TryFrom<String> for Pattern {
             return Err("no record has an empty name");
         }
         Ok(match text.strip_suffix('*') {
+            // Of a longer value no more is kept as it is: by this, others would be found that begin like it.
+            Some(begins) if begins.len() > LONGEST => {
+                return Err(
+                    "write 512 bytes before the star at most: of long values no more is kept as it is",
+                );
+            }
             Some(begins) => Self::Begins(begins.to_owned()),
             None => Self::Exactly(text),
         })

@@ -101,7 +101,7 @@ impl Index {
                 missing.push((from, next - 1));
             }
         }
-        missing.extend(self.within_segments()?);
+        missing.extend(self.within_segments(since, until)?);
         missing.sort_unstable();
         for (from, to) in missing {
             let is_wanted = self.may_be_before(to + 1, since)? && self.may_be_after(from, until)?;
@@ -117,11 +117,21 @@ impl Index {
         Ok(gaps)
     }
 
-    /// First and last records that are missing between two of one segment, the first few: more are counted by nobody.
-    fn within_segments(&self) -> Result<Vec<(u64, u64)>, Error> {
-        let sql = "SELECT seq, last FROM gap ORDER BY seq LIMIT ?";
+    /// First and last records that are missing between two of one segment, the first few that may be of this time: more
+    /// are counted by nobody.
+    fn within_segments(
+        &self,
+        since: Option<i64>,
+        until: Option<i64>,
+    ) -> Result<Vec<(u64, u64)>, Error> {
+        // As `may_be_before` and `may_be_after` say it: those of another time must not take the room of these.
+        let sql = "SELECT seq, last FROM gap WHERE
+             (?1 IS NULL OR coalesce((SELECT ms FROM record WHERE seq > gap.last ORDER BY seq LIMIT 1) >= ?1, 1))
+             AND (?2 IS NULL OR coalesce((SELECT ms FROM record WHERE seq < gap.seq ORDER BY seq DESC LIMIT 1) < ?2, 1))
+             ORDER BY seq LIMIT ?3";
         let mut statement = self.db.prepare_cached(sql)?;
-        let found = statement.query_map([MOST_WITHIN], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let values = rusqlite::params![since, until, MOST_WITHIN];
+        let found = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
     }
 

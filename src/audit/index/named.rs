@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::filter::Pattern;
 use super::row::{Row, Text};
 use crate::audit::masks::Masks;
 use crate::audit::pseudonym::is_pseudonym;
@@ -70,12 +71,14 @@ impl Hidden {
         Self::Words,
     ];
 
-    /// Whether values of it are looked for by their parts, and may have pseudonyms.
+    /// Whether values of it may have pseudonyms, and somebody looks for a part of them, or has not the key.
     fn has_pseudonyms(self) -> bool {
         matches!(
             self,
             Self::Names
                 | Self::Token
+                | Self::ByPublicId
+                | Self::ByOtherId
                 | Self::NamePart
                 | Self::Caller
                 | Self::Certificate
@@ -84,6 +87,19 @@ impl Hidden {
                 | Self::Client
                 | Self::Words
         )
+    }
+}
+
+impl Veil {
+    /// Whether it keeps what is asked for from being found where it hides that. A whole value is found by its pseudonym;
+    /// nobody can tell how that value begins, nor which name it was that holds several of them.
+    pub fn keeps(self, what: Hidden, asked: &Pattern) -> bool {
+        match (self, what, asked) {
+            (Self::Mask, ..) => true,
+            (Self::Pseudonym, Hidden::NamePart, Pattern::Exactly(text)) => !is_id(text),
+            (Self::Pseudonym, Hidden::NamePart, Pattern::Begins(_)) => false,
+            (Self::Pseudonym, _, asked) => matches!(asked, Pattern::Begins(_)),
+        }
     }
 }
 
@@ -128,8 +144,16 @@ pub fn hidden_of(line: &[u8]) -> Vec<(Hidden, Veil)> {
 
 /// Whether an id of a token is the public one, and not that of the entity. Callers have public ids, and pseudonyms of them.
 pub fn is_public(id: &str) -> bool {
-    id.starts_with("dt0") || is_pseudonym(id)
+    id.starts_with(PUBLIC) || is_pseudonym(id)
 }
+
+/// Whether it is the id of a token, and not a name.
+pub fn is_id(text: &str) -> bool {
+    is_public(text) || uuid::Uuid::try_parse(text).is_ok()
+}
+
+/// How public ids begin.
+pub const PUBLIC: &str = "dt0";
 
 /// By the path, where the input does not tell it.
 pub(super) fn in_path<'a>(row: &'a Row<'_>, masks: &Masks) -> Option<Cow<'a, str>> {
@@ -149,11 +173,19 @@ pub(super) fn hidden(row: &Row<'_>, masks: &Masks) -> Vec<(Hidden, Veil)> {
         Veil::Mask => what != Hidden::NamePart,
         Veil::Pseudonym => what.has_pseudonyms(),
     };
+    // The one id may have a pseudonym, and a mask another place where it would be told.
+    let either = row.unseen();
     let mut all = Vec::new();
     for (veil, masks) in veils.into_iter().filter(|(_, masks)| !masks.is_empty()) {
-        let found = Hidden::ALL
-            .into_iter()
-            .filter(|what| may_hide(veil, *what) && is_hidden(row, masks, *what));
+        let found = Hidden::ALL.into_iter().filter(|what| {
+            let masks = match (veil, what) {
+                (Veil::Pseudonym, Hidden::Token | Hidden::ByPublicId | Hidden::ByOtherId) => {
+                    &either
+                }
+                _ => masks,
+            };
+            may_hide(veil, *what) && is_hidden(row, masks, *what)
+        });
         all.extend(found.map(|what| (what, veil)));
     }
     all

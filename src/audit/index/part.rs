@@ -79,7 +79,10 @@ pub(super) fn ended(which: Which) -> Part {
         Which::Failed => Part::literal("outcome", Some("by_end"), FAILED),
         Which::Unknown => Part::literal("outcome", Some("by_end"), UNKNOWN),
         Which::None => doubt("outcome IS NULL"),
-        Which::Settled => doubt("(outcome IS NULL OR outcome IN (3, 4)) AND settled > 0"),
+        Which::Settled => doubt(
+            "outcome IS NULL AND settled > 0 UNION ALL
+             SELECT seq FROM decision WHERE verdict = 0 AND outcome > 1 AND outcome IN (3, 4) AND settled > 0",
+        ),
         Which::Doubt => doubt(
             "outcome IS NULL AND coalesce(settled, 0) <= 0 UNION ALL
              SELECT seq FROM decision WHERE verdict = 0 AND outcome > 1 AND outcome IN (3, 4) AND coalesce(settled, 0) <= 0",

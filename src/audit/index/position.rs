@@ -18,6 +18,8 @@ pub(super) struct Position {
     pub(super) seq: u64,
     pub(super) hash: String,
     pub(super) unread: u64,
+    /// The segment of the last record, and how many lines since then are none.
+    pub(super) last: Option<(u64, u64)>,
 }
 
 pub(super) fn position(db: &Connection) -> rusqlite::Result<Position> {
@@ -31,10 +33,13 @@ pub(super) fn position(db: &Connection) -> rusqlite::Result<Position> {
             seq: row.get::<_, Option<u64>>(3)?.unwrap_or_default(),
             hash: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
             unread: row.get(5)?,
+            last: row.get::<_, Option<u64>>(6)?.zip(row.get(7)?),
         })
     };
     let position = db
-        .prepare_cached("SELECT epoch, segment, offset, seq, hash, unread FROM position")?
+        .prepare_cached(
+            "SELECT epoch, segment, offset, seq, hash, unread, last, behind FROM position",
+        )?
         .query_row([], read)
         .optional()?;
     Ok(position.unwrap_or_default())
@@ -54,14 +59,16 @@ pub(super) fn is_behind(journal: &Path, at: &Position) -> std::io::Result<bool> 
 
 pub(super) fn note(db: &Connection, at: &Position) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "UPDATE position SET segment = ?, offset = ?, seq = ?, hash = ?, unread = ?",
+        "UPDATE position SET segment = ?, offset = ?, seq = ?, hash = ?, unread = ?, last = ?, behind = ?",
     )?
     .execute(params![
         at.place.map(|place| signed(place.segment)),
         at.place.map(|place| signed(place.offset)),
         signed(at.seq),
         at.hash,
-        signed(at.unread)
+        signed(at.unread),
+        at.last.map(|(segment, _)| signed(segment)),
+        at.last.map(|(_, unread)| signed(unread))
     ])?;
     Ok(())
 }

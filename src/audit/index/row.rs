@@ -305,6 +305,12 @@ impl<'a> Row<'a> {
         Masks::new(paths)
     }
 
+    /// What masks have taken out of it, and where pseudonyms stand.
+    pub(super) fn unseen(&self) -> Masks {
+        let paths = self.erased.0.iter().chain(&self.masked.0);
+        Masks::new(paths.chain(&self.pseudonyms.0))
+    }
+
     /// Where pseudonyms stand in it.
     pub(super) fn pseudonyms(&self) -> Masks {
         Masks::new(self.pseudonyms.0.iter())

@@ -85,11 +85,13 @@ pub(super) const TIMED_OUT: i64 = 5;
 /// has to be joined with others. `decision.settled` is the number of the record that says what became of it; with a sign
 /// before it: that record says that nobody can tell. `decision.challenger` says what a challenger would have done
 /// otherwise, and `challenger_seq` is the number of the record that says so. `counted` has how many requests a
-/// `suppressed` record stands for. `block` has sums of many decisions at once.
+/// `suppressed` record stands for. `position.last` is the segment of the last record, and `behind` the lines since then that
+/// are no records. `block` has sums of many decisions at once.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),
-  epoch INTEGER NOT NULL, segment INTEGER, offset INTEGER, seq INTEGER, hash TEXT, unread INTEGER NOT NULL
+  epoch INTEGER NOT NULL, segment INTEGER, offset INTEGER, seq INTEGER, hash TEXT, unread INTEGER NOT NULL,
+  last INTEGER, behind INTEGER
 );
 CREATE TABLE text(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, value TEXT NOT NULL, UNIQUE(kind, value));
 CREATE TABLE list(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, value TEXT NOT NULL, UNIQUE(kind, value));

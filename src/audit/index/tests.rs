@@ -1071,3 +1071,137 @@ fn that_the_end_is_gone_is_seen_by_the_last_lines_alone() {
     drop(waiting);
     assert!(matches!(index.gaps(None, None), Err(Error::Stopped)));
 }
+
+#[test]
+fn lines_that_are_none_stand_for_records_whenever_they_were_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = lines(&decisions(0..9));
+    let mut all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+    all[3] = b"x\n";
+    std::fs::write(segment(directory.path()), all[..4].concat()).unwrap();
+    let first = indexed(directory.path()).gaps(None, None).unwrap();
+    assert_eq!((first.missing, first.unread), (vec![], 1));
+    for (until, missing) in [(6, vec![]), (9, vec![(7, 7)])] {
+        if until == 9 {
+            all.remove(6);
+            all.push(b"");
+        }
+        std::fs::write(segment(directory.path()), all[..until].concat()).unwrap();
+        let gaps = indexed(directory.path()).gaps(None, None).unwrap();
+        assert_eq!((&gaps.missing, gaps.unread), (&missing, 1), "{until}");
+        let mut fresh = Index::in_memory(directory.path()).unwrap();
+        fresh.catch_up(|_| true).unwrap();
+        assert_eq!(fresh.gaps(None, None).unwrap(), gaps);
+    }
+}
+
+#[test]
+fn gaps_of_another_time_take_no_room_of_those_that_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let hour = |number: u64| 1_700_000_000_000 + i64::try_from(number).unwrap() * 3_600_000;
+    let mut records = decisions(0..3000);
+    for (number, record) in (0..).zip(&mut records) {
+        let time = jiff::Timestamp::from_millisecond(hour(number)).unwrap();
+        record["timestamp"] = json!(format!("{time:.3}"));
+    }
+    let lines = lines(&records);
+    let all = lines.split_inclusive(|byte| *byte == b'\n');
+    let every_other = all.step_by(2).collect::<Vec<_>>();
+    std::fs::write(segment(directory.path()), every_other.concat()).unwrap();
+    let index = indexed(directory.path());
+    let of = |since, until| {
+        let gaps = index.gaps(since, until).unwrap();
+        (gaps.missing, gaps.more_missing)
+    };
+    assert_eq!(of(Some(hour(2997)), None), (vec![(2998, 2998)], 0));
+    assert_eq!(
+        of(Some(hour(2994)), Some(hour(2996))).0,
+        [(2994, 2994), (2996, 2996)]
+    );
+    assert_eq!(of(None, Some(hour(1))), (vec![(2, 2)], 0));
+    assert_eq!(of(None, None).1, 1000 - 8);
+}
+
+#[test]
+fn what_is_or_was_in_doubt_is_found_without_a_look_at_each_decision() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..3));
+    let index = indexed(directory.path());
+    for which in [Which::Doubt, Which::Settled] {
+        let sql = format!("EXPLAIN QUERY PLAN {}", part::ended(which).one_of);
+        let mut plan = index.db.prepare(&sql).unwrap();
+        let steps = plan.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        let by = |index: &str| steps.iter().any(|step| step.contains(index));
+        assert!(by("by_doubt") && by("by_end"), "{steps:?}");
+    }
+}
+
+/// Of two ids of a token, each may have a pseudonym, or both.
+#[test]
+fn an_id_that_has_a_pseudonym_is_hidden_from_who_has_not_its_key() {
+    let (name, uuid) = (
+        "hmac-sha256:v1:00000000000000000000000000000000",
+        "019ab533-0040-7000-8000-00000000000a",
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let record = |id: &str, current: &str, path: &str, lists: Value| {
+        let mut record = json!({
+            "kind": "decision", "timestamp": "2026-11-24T06:30:00.123Z", "verdict": "allow", "decision_id": "x",
+            "operation": "token.update", "request": {"path": format!("/api/v2/apiTokens/{path}")},
+            "input": {"token": {"id": id, "current": {"id": current}}},
+        });
+        let members = record.as_object_mut().unwrap();
+        members.extend(lists.as_object().unwrap().clone());
+        record
+    };
+    let current = "/input/token/current/id";
+    write(
+        directory.path(),
+        &[
+            record(uuid, name, uuid, json!({"pseudonyms": [current]})),
+            record(
+                "dt0c01.A",
+                name,
+                "dt0c01.A",
+                json!({"pseudonyms": [current]}),
+            ),
+            record(
+                name,
+                name,
+                name,
+                json!({"pseudonyms": ["/input/token/id", current, "/request/path"]}),
+            ),
+            record(
+                uuid,
+                "dt0c01.A",
+                uuid,
+                json!({"pseudonyms": ["/requested_by"]}),
+            ),
+            // A mask has hidden where the id would be told, or what is told instead.
+            record(
+                "x",
+                name,
+                "dt0c01.A",
+                json!({"masked": ["/input/token/id"], "pseudonyms": [current]}),
+            ),
+            record(
+                "x",
+                name,
+                name,
+                json!({"masked": ["/input/token/id"], "pseudonyms": [current, "/request/path"]}),
+            ),
+        ],
+    );
+    let index = indexed(directory.path());
+    let hidden = |hidden| {
+        let filter = Filter {
+            hidden: vec![(hidden, Veil::Pseudonym)],
+            ..Filter::default()
+        };
+        found(&index, &filter, 9)
+    };
+    assert_eq!(hidden(Hidden::ByOtherId), [1]);
+    assert_eq!(hidden(Hidden::ByPublicId), [5, 2]);
+    assert_eq!(hidden(Hidden::Token), [6, 3]);
+}

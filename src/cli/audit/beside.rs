@@ -3,9 +3,8 @@
 
 use super::opened::note;
 use super::source::Source;
-use crate::audit::index::{By, Filter, Gaps, Pattern};
+use crate::audit::index::{By, Filter, Gaps, Pattern, is_id};
 use crate::audit::pseudonym::Differing;
-use crate::trail::beside::is_id;
 pub(in crate::cli) use crate::trail::beside::said;
 pub(super) use crate::trail::lacking::lacking;
 use crate::trail::{beside, lacking as of_keys};

@@ -162,12 +162,16 @@ pub(super) fn told_later(source: &Source, token: &str, lacks_keys: bool) -> anyh
         let told = BTreeMap::new();
         return Ok(Later { ids, told });
     }
-    let of_lost_keys = if lacks_keys {
-        let what = (Hides::Token, Veil::Pseudonym);
-        history::hidden(source, None, &[], what)?
-    } else {
-        Vec::new()
-    };
+    let mut of_lost_keys = Vec::new();
+    if lacks_keys {
+        let whats = history::half_hidden_from(&ids).into_iter();
+        for what in whats.chain([Hides::Token]) {
+            let what = (what, Veil::Pseudonym);
+            of_lost_keys.extend(history::hidden(source, None, &[], what)?);
+        }
+        // What is one of its steps is known to be of it.
+        of_lost_keys.retain(|key| all.iter().all(|step| step.key != *key));
+    }
     let uncertain = hidden.iter().chain(&half_hidden).chain(&of_lost_keys);
     let uncertain = uncertain.map(|it| it.seq).min().unwrap_or(u64::MAX);
     let mut tokens = Tokens::new(&gaps, known);

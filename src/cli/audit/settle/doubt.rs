@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::audit::event;
-use crate::audit::index::{Filter, Hidden, Index, Pattern, Veil, Which, is_about};
+use crate::audit::index::{Filter, Gaps, Hidden, Index, PUBLIC, Pattern, Veil, Which, is_about};
 use crate::audit::masks::Masks;
+use crate::audit::pseudonym::is_pseudonym;
 use crate::audit::tail::Cells;
 use crate::cli::audit::beside::lacking;
 use crate::cli::audit::history::{Later, told_later};
@@ -88,6 +89,7 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
         return Ok(Vec::new());
     };
     let lacks_keys = !lacking(source)?.is_empty();
+    let gaps = source.gaps(None, None)?;
     let filter = Filter {
         outcome: Some(Which::Doubt),
         ..Filter::default()
@@ -120,6 +122,7 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
             if let Some((later, last)) = told.get(&token.id) {
                 let mut last = last.iter().filter(|(seq, _)| *seq > decided.seq);
                 again = last.next().map(|(_, why)| *why);
+                again = again.or_else(|| lacks_later(&gaps, decided.seq).then_some(MAY_BE_GONE));
                 let told = later.told.get(&decided.seq);
                 known = told.map(|(found, why)| Looked::new(*found, why));
             }
@@ -226,12 +229,18 @@ fn changed_last(
 ) -> anyhow::Result<Vec<(u64, &'static str)>> {
     let ids = later.ids.iter().cloned().map(Pattern::Exactly);
     let mut asked = vec![(ids.collect(), Vec::new(), CHANGED)];
-    let hidden = [Hidden::Token].into_iter();
-    let hidden = hidden.chain(half_hidden_from(&later.ids));
-    asked.extend(hidden.map(|it| (Vec::new(), vec![(it, Veil::Mask)], MAY_BE_MASKED)));
-    if lacks_keys {
-        let hidden = vec![(Hidden::Token, Veil::Pseudonym)];
-        asked.push((Vec::new(), hidden, MAY_BE_NAMED));
+    let mut hidden = vec![Hidden::Token];
+    hidden.extend(half_hidden_from(&later.ids));
+    let mut veils = vec![(Veil::Mask, MAY_BE_MASKED)];
+    veils.extend(lacks_keys.then_some((Veil::Pseudonym, MAY_BE_NAMED)));
+    for (veil, why) in veils {
+        let hidden = hidden.iter();
+        asked.extend(hidden.map(|it| (Vec::new(), vec![(*it, veil)], why)));
+    }
+    // Any public id may be the one that a pseudonym stands for.
+    if later.ids.iter().any(|id| is_pseudonym(id)) {
+        let any = Pattern::Begins(PUBLIC.to_owned());
+        asked.push((vec![any], Vec::new(), MAY_BE_ANY));
     }
     let mut found = Vec::new();
     for (token, hidden, why) in asked {
@@ -245,6 +254,13 @@ fn changed_last(
         found.extend(last.first().map(|last| (last.seq, why)));
     }
     Ok(found)
+}
+
+/// Whether records behind this one are not there, or may not be: one of them may be a change of any token.
+fn lacks_later(gaps: &Gaps, seq: u64) -> bool {
+    let mut missing = gaps.missing.iter();
+    let is_unknown = gaps.unread > 0 || gaps.more_missing > 0 || gaps.cut.is_some();
+    is_unknown || missing.any(|(_, last)| *last > seq)
 }
 
 impl Doubt {
@@ -404,6 +420,11 @@ const MAY_BE_MASKED: &str =
     "the token may have been changed again: masks have hidden which one a later request was about";
 const MAY_BE_NAMED: &str = "the token may have been changed again: a later request has a pseudonym in place of its id, and a \
      key of pseudonyms is missing";
+
+const MAY_BE_ANY: &str = "the token may have been changed again: one of its ids is known by a pseudonym only, and a later \
+     request was about a token with a public id";
+const MAY_BE_GONE: &str =
+    "the token may have been changed again: records behind it are missing or cannot be read";
 
 /// Members of a change by which a token is compared, and what they are called.
 const COMPARED: [(&str, &str); 3] = [("name", "name"), ("enabled", "state"), ("scopes", "scopes")];
