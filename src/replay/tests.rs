@@ -1086,7 +1086,7 @@ fn a_token_that_masks_hide_in_the_input_is_known_by_its_path() {
             let condition = format!("token={condition}");
             let report = journal.by(&policy, &[&condition], 1);
             // A name may be hidden, too: what has another id can be meant by that.
-            let perhaps = report.not_replayed.get(super::tally::PERHAPS);
+            let perhaps = report.not_replayed.get(tally::PERHAPS);
             let meant = report.decisions - perhaps.copied().unwrap_or_default();
             assert_eq!(meant, expected, "{condition}: {record}");
         }
@@ -1110,7 +1110,7 @@ fn a_token_that_masks_hide_in_the_input_is_known_by_its_path() {
             jobs: 2,
         };
         let report = replay(journal.0.path(), &policy, &options).unwrap();
-        let perhaps = report.not_replayed.get(super::tally::PERHAPS).copied();
+        let perhaps = report.not_replayed.get(tally::PERHAPS).copied();
         assert_eq!((report.decisions, perhaps), (2, Some(1)));
     }
 }
