@@ -187,7 +187,7 @@ fn the_page_of_a_token_says_what_the_command_does() {
     for words in [
         "Record 1 was deleted on",
         "Records 5 to 6 are missing",
-        "masks have hidden what “Token” looks at: they may be missing here.",
+        "masks have hidden what “Token (id or name)” looks at: they may be missing here.",
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
