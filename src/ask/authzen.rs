@@ -357,7 +357,7 @@ fn unsaid(what: Unknown) -> &'static str {
         }
         Unknown::Recent => {
             "caller.recent: zeros stand for it, and policies judge by it; give it as subject.properties.recent, or who calls \
-             by type jwt or spiffe, or by issuer and subject of a certificate"
+             by type jwt or spiffe, or by issuer, subject and all other names of a certificate"
         }
         Unknown::Team => {
             "caller.teams: data.callers has no team of a name that is said, so nobody belongs to it; policies, modes and \

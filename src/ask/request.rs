@@ -66,10 +66,13 @@ impl Who {
             (Some(claims), _) => is_text(claims, "sub"),
             // As the gate names its holder. A fingerprint alone is no name where the certificate has others.
             (None, Some(certificate)) => {
-                let is_named = ["issuer", "subject"]
-                    .iter()
-                    .all(|it| is_text(certificate, it));
-                is_named || is_text(certificate, "spiffe_id")
+                let has = |name: &&str| {
+                    let list = certificate.get(*name).and_then(Value::as_array);
+                    list.is_some_and(|list| !list.is_empty())
+                };
+                let has_names = is_text(certificate, "subject")
+                    || ["dns", "uris", "emails", "addresses"].iter().any(has);
+                (is_text(certificate, "issuer") && has_names) || is_text(certificate, "spiffe_id")
             }
             (None, None) => false,
         };

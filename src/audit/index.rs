@@ -40,7 +40,7 @@ use fill::Filler;
 pub use filter::{Filter, Otherwise, Pattern, Which, ids, is_same_id};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
-pub use named::{Hidden, PUBLIC, Veil, hidden_of, is_id, is_public, token_in_path, token_of};
+pub use named::{Hidden, PUBLIC, Veil, hidden_of, is_id, is_public, token_of};
 pub use query::{Decided, Page};
 pub use sums::{By, Sum, Sums};
 use tables::{APPLICATION, TABLES, VERSION};

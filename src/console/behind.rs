@@ -3,8 +3,9 @@
 
 use maud::html;
 
-use super::page::Page;
+use super::page::{Page, sentence};
 use super::{Asked, Fault};
+use crate::trail::beside;
 use crate::value::counted;
 
 /// A page that was made by the index, with that said above it.
@@ -15,6 +16,10 @@ pub(super) fn told(asked: &Asked<'_>, made: Result<Page, Fault>) -> Result<Page,
     // Without an index, the page itself has said so, or it needs none.
     let Ok(source) = asked.gate.open() else {
         return made;
+    };
+    let made = match made {
+        Err(Fault::NotThere(missing)) => Err(not_there(missing, &beside::behind(&source)?)),
+        made => made,
     };
     let behind = source.behind()?;
     if behind < MANY {
@@ -32,6 +37,15 @@ pub(super) fn told(asked: &Asked<'_>, made: Result<Page, Fault>) -> Result<Page,
         Err(Fault::NotThere(missing)) => Err(Fault::NotYet(format!("{missing} {text}"))),
         Err(fault) => Err(fault),
     }
+}
+
+/// What a store does not have may be among the records of a gate that have not come to it.
+fn not_there(missing: String, behind: &[String]) -> Fault {
+    if behind.is_empty() {
+        return Fault::NotThere(missing);
+    }
+    let behind: Vec<String> = behind.iter().map(|text| sentence(text)).collect();
+    Fault::NotYet(format!("{missing} {}", behind.join(" ")))
 }
 
 /// A gate that writes has always some that are not in its index yet, for a moment.

@@ -5,7 +5,8 @@
 //! alice auditor,author $argon2id$v=19$m=19456,t=2,p=1$…
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::Path;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -46,13 +47,12 @@ struct User {
 
 impl Passwords {
     pub(super) fn read(path: &Path) -> Result<Self, PasswordsError> {
+        let text = text_of(path).map_err(|error| PasswordsError::unread(path, &error))?;
+        Self::of(path, &text)
+    }
+
+    fn of(path: &Path, text: &str) -> Result<Self, PasswordsError> {
         let shown = path.display().to_string();
-        let read = read_file(path, LONGEST);
-        let bytes = read.map_err(|error| PasswordsError::Unread {
-            path: shown.clone(),
-            reason: error.to_string(),
-        })?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
         let lines = text.lines().zip(1..);
         let lines = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
         let (mut users, mut names) = (Vec::new(), HashMap::new());
@@ -74,11 +74,6 @@ impl Passwords {
         Ok(Self(users))
     }
 
-    /// Whether somebody who has logged in may go on: by a line that is still there, or by none of these.
-    pub(super) fn lets_in(&self, viewer: &Viewer) -> bool {
-        viewer.line.is_none() || self.0.iter().any(|user| user.viewer == *viewer)
-    }
-
     /// Who has this name and this password. It takes as long where nobody has this name.
     pub(super) fn who(&self, name: &str, password: &str) -> Option<Viewer> {
         let user = self.0.iter().find(|user| user.viewer.name == name);
@@ -90,6 +85,45 @@ impl Passwords {
         });
         user.filter(|_| holds).map(|user| user.viewer.clone())
     }
+}
+
+impl PasswordsError {
+    fn unread(path: &Path, error: &io::Error) -> Self {
+        Self::Unread {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// The lines of the file, whether or not all of them can be used, and by which sessions go on.
+pub(super) struct Standing(HashSet<[u8; 32]>);
+
+impl Standing {
+    /// The lines, as far as they can be read, and why the file cannot be used. A file that is gone has no lines.
+    pub(super) fn read(path: &Path) -> (Option<Self>, Option<PasswordsError>) {
+        match text_of(path) {
+            Ok(text) => {
+                let lines = text.lines().map(session::hash).collect();
+                (Some(Self(lines)), Passwords::of(path, &text).err())
+            }
+            Err(error) => {
+                let is_gone = error.kind() == io::ErrorKind::NotFound;
+                let none = is_gone.then(|| Self(HashSet::new()));
+                (none, Some(PasswordsError::unread(path, &error)))
+            }
+        }
+    }
+
+    /// Whether somebody who has logged in may go on: by a line that is still there, or by none of these.
+    pub(super) fn lets_in(&self, viewer: &Viewer) -> bool {
+        viewer.line.is_none_or(|line| self.0.contains(&line))
+    }
+}
+
+fn text_of(path: &Path) -> io::Result<String> {
+    let bytes = read_file(path, LONGEST)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl User {

@@ -7,8 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::policy::Policy;
 use crate::store::Key;
 
-/// Per file, its rows.
-pub(super) type Lines = Vec<(String, Vec<u32>)>;
+/// What one decision reaches.
+#[derive(PartialEq)]
+pub(super) struct Lines {
+    /// Per file, its rows.
+    pub(super) of: Vec<(String, Vec<u32>)>,
+    /// Something that policies saw is masked, or has a pseudonym: it may have reached others.
+    pub(super) is_veiled: bool,
+}
 
 /// What is kept.
 #[derive(Default)]
@@ -80,7 +86,7 @@ impl Kept {
 }
 
 fn rows(lines: &Lines) -> usize {
-    lines.iter().map(|(_, rows)| rows.len()).sum()
+    lines.of.iter().map(|(_, rows)| rows.len()).sum()
 }
 
 /// Rows that are kept, of all decisions.

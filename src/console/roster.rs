@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::password::Passwords;
+use super::password::Standing;
 use super::session::Sessions;
 
 /// Looks at the file now and then.
@@ -29,8 +29,9 @@ impl Roster {
         }
     }
 
-    /// Ends sessions of whom the file does not let in any more, unless somebody has looked a moment ago. While the file
-    /// cannot be read, sessions go on until they end by themselves.
+    /// Ends sessions of those whose own line is not in the file any more, unless somebody has looked a moment ago: also where
+    /// other lines are wrong, so that nobody new is let in. A file that is gone has no lines. While it is there and cannot be
+    /// read, sessions go on until they end by themselves.
     pub(super) async fn look(&self) {
         let mut looked = self.looked.lock().await;
         if looked.is_some_and(|looked| looked.elapsed() < self.every) {
@@ -38,13 +39,15 @@ impl Roster {
         }
         *looked = Some(Instant::now());
         let path = self.path.clone();
-        let reading = tokio::task::spawn_blocking(move || Passwords::read(&path));
-        match timeout(PATIENCE, reading).await {
-            Ok(Ok(Ok(passwords))) => self.sessions.end_all_but(|it| passwords.lets_in(it)),
-            Ok(Ok(Err(error))) => {
-                tracing::error!(%error, "the passwords of the console cannot be read");
-            }
-            Ok(Err(_)) | Err(_) => {}
+        let reading = tokio::task::spawn_blocking(move || Standing::read(&path));
+        let Ok(Ok((standing, flaw))) = timeout(PATIENCE, reading).await else {
+            return;
+        };
+        if let Some(error) = flaw {
+            tracing::error!(%error, "the passwords of the console cannot be read");
+        }
+        if let Some(standing) = standing {
+            self.sessions.end_all_but(|it| standing.lets_in(it));
         }
     }
 
@@ -69,7 +72,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::password::line;
+    use crate::console::password::{Passwords, line};
     use crate::console::{Config, Viewer};
     use crate::telemetry::Metrics;
 
@@ -109,14 +112,47 @@ mod tests {
         write(&[("alice", "viewer"), ("carol", "author")]);
         roster.look().await;
         assert_eq!(sessions.count(), 2);
-        std::fs::write(&path, "no line").unwrap();
+        // Where the file cannot be used, those stay whose line is in it.
+        let carol = format!("carol author {hash}\n");
+        std::fs::write(&path, format!("no line\n{carol}{carol}")).unwrap();
         roster.look().await;
         assert_eq!(sessions.count(), 2);
+        // It is there, and nobody can read it.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        roster.look().await;
+        assert_eq!(sessions.count(), 2);
+        std::fs::remove_dir(&path).unwrap();
         let seldom = Roster::new(path.clone(), sessions.clone());
         write(&[("carol", "author")]);
         seldom.look().await;
         write(&[]);
         seldom.look().await;
         assert_eq!(sessions.count(), 2);
+        // Whoever was taken out of it is logged out, whatever else stands in it.
+        std::fs::write(&path, "no line\n").unwrap();
+        roster.look().await;
+        assert_eq!(sessions.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn where_the_file_is_gone_all_who_are_in_by_it_are_logged_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        std::fs::write(&path, line("alice", &[], "correct horse").unwrap()).unwrap();
+        let sessions = Arc::new(Sessions::new(&Config::default(), &Metrics::new("1.2.3")));
+        let alice = Passwords::read(&path).unwrap();
+        sessions
+            .begin(alice.who("alice", "correct horse").unwrap())
+            .unwrap();
+        let roster = Roster {
+            every: Duration::ZERO,
+            ..Roster::new(path.clone(), sessions.clone())
+        };
+        roster.look().await;
+        assert_eq!(sessions.count(), 1);
+        std::fs::remove_file(&path).unwrap();
+        roster.look().await;
+        assert_eq!(sessions.count(), 0);
     }
 }

@@ -66,6 +66,7 @@ impl Certificate {
             spiffe_id: self.spiffe_id.as_deref().unwrap_or_default(),
             issuer: &self.issuer,
             subject: &self.subject,
+            names: [&self.dns, &self.uris, &self.emails, &self.addresses],
             fingerprint: &self.fingerprint,
         }
     }

@@ -294,7 +294,7 @@ struct Asked {
     input: Seen,
 }
 
-/// What policies saw of who has asked: the record in short has no issuer of a certificate.
+/// What policies saw of who has asked: the record in short has no issuer of a certificate, nor its other names.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Seen {
@@ -311,6 +311,10 @@ struct SeenCaller {
 #[serde(default)]
 struct SeenCertificate {
     issuer: String,
+    dns: Vec<String>,
+    uris: Vec<String>,
+    emails: Vec<String>,
+    addresses: Vec<String>,
 }
 
 impl Asked {
@@ -327,10 +331,12 @@ impl Asked {
             return format!("jwt {} {}", jwt.issuer, jwt.subject);
         }
         if !certificate.fingerprint.is_empty() {
+            let seen = &self.input.caller.certificate;
             let holder = Holder {
                 spiffe_id: &certificate.spiffe_id,
-                issuer: &self.input.caller.certificate.issuer,
+                issuer: &seen.issuer,
                 subject: &certificate.subject,
+                names: [&seen.dns, &seen.uris, &seen.emails, &seen.addresses],
                 fingerprint: &certificate.fingerprint,
             };
             return holder.to_string();

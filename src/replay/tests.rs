@@ -896,6 +896,25 @@ fn one_who_asks_without_end_does_not_fill_the_newest() {
         let report = newest_of(&journal, &new, &old);
         assert_eq!((report.replayed, report.new_denials), (10, 5), "{by}");
     }
+    // Those of one issuer that writes the same subject for all are told apart by their other names.
+    for by in ["dns", "uris", "emails", "addresses"] {
+        let named = |operation: &str, name: &str, n: usize| {
+            let names = json!({"subject": "O=x", "fingerprint": format!("{n:064x}")});
+            let mut certificate = names.clone();
+            certificate["issuer"] = json!("CN=CA");
+            certificate[by] = json!([name]);
+            let caller = json!({"address": "10.0.0.1", "certificate": certificate});
+            let seen = input(json!({"operation": operation, "caller": caller}));
+            let mut record = decided(&old, &seen);
+            record["caller"] = json!({"certificate": names});
+            record
+        };
+        let others = (0..5).map(|n| named("token.update", &format!("{n}"), n));
+        let one = (10..110).map(|n| named("token.create", "one", n));
+        let journal = Journal::of(others.chain(one));
+        let report = newest_of(&journal, &new, &old);
+        assert_eq!((report.replayed, report.new_denials), (10, 5), "{by}");
+    }
     // The same of one caller who may do what is asked.
     let one = (0..100).map(|n| asked("token.update", "dt0c01.A".to_owned(), format!("10.1.0.{n}")));
     let journal = Journal::of(others("token.create").chain(one));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::lacking::keys;
 use super::{Error, Source};
 use crate::audit::index::{By, Filter, Gaps, Hidden, Pattern, Unnamed, Veil};
 use crate::store::{Found, Key};
@@ -11,8 +12,73 @@ use crate::value::counted;
 /// How whoever asks calls what decisions are looked for by: `client` is an option of a command, or a field on a page.
 pub type Called<'a> = &'a dyn Fn(&str) -> String;
 
+/// The same of what decisions are counted by.
+pub type CalledBy<'a> = &'a dyn Fn(By) -> String;
+
+/// All that an answer to a filter does not say by itself, in one order for commands and pages.
+pub fn all(source: &Source, filter: &Filter, called: Called<'_>) -> Result<Vec<String>, Error> {
+    all_where(source, filter, filter.asks_by_form(), called)
+}
+
+/// The same, beside an answer that counts by these.
+pub fn counting(
+    source: &Source,
+    filter: &Filter,
+    by: &[By],
+    called: Called<'_>,
+    called_by: CalledBy<'_>,
+) -> Result<Vec<String>, Error> {
+    let by_form = by.iter().any(|by| matches!(by, By::Token | By::Outcome));
+    let mut notes = all_where(source, filter, by_form || filter.asks_by_form(), called)?;
+    for by in by {
+        notes.extend(hidden_by(source, filter, *by, &called_by(*by))?);
+    }
+    Ok(notes)
+}
+
+/// The same, beside the history of a token. Where that is asked for by an id, the history itself says of which decisions the
+/// token is hidden.
+pub fn of_history(
+    source: &Source,
+    filter: &Filter,
+    token: &str,
+    called: Called<'_>,
+) -> Result<Vec<String>, Error> {
+    let mut notes = behind(source)?;
+    notes.extend(older(source, filter)?);
+    notes.extend(missing(source, filter)?);
+    notes.extend(keys(source)?);
+    let mut filter = filter.clone();
+    if !is_id(token) {
+        filter.token.push(Pattern::Exactly(token.to_owned()));
+    }
+    notes.extend(hidden(source, &filter, called)?);
+    Ok(notes)
+}
+
+/// What is asked by the form of a row an older build may have sent otherwise.
+fn all_where(
+    source: &Source,
+    filter: &Filter,
+    asks_by_form: bool,
+    called: Called<'_>,
+) -> Result<Vec<String>, Error> {
+    let mut notes = behind(source)?;
+    if asks_by_form {
+        notes.extend(older(source, filter)?);
+    }
+    notes.extend(missing(source, filter)?);
+    if filter.asks_by_value() {
+        notes.extend(keys(source)?);
+    }
+    notes.extend(refused(source, filter)?);
+    notes.extend(searched(source, filter, called)?);
+    notes.extend(hidden(source, filter, called)?);
+    Ok(notes)
+}
+
 /// What of the journal, and of the names in a filter, is not there.
-pub fn missing(source: &Source, filter: &Filter) -> Result<Vec<String>, Error> {
+fn missing(source: &Source, filter: &Filter) -> Result<Vec<String>, Error> {
     let mut notes = gaps(&source.gaps(filter.since, filter.until)?);
     let unnamed = source.unnamed(filter)?;
     notes.extend(unnamed.iter().map(said));
@@ -20,7 +86,7 @@ pub fn missing(source: &Source, filter: &Filter) -> Result<Vec<String>, Error> {
 }
 
 /// Of which gates a store has rows of this time that other builds have sent: what is asked for may be missing there.
-pub fn older(source: &Source, filter: &Filter) -> Result<Option<String>, Error> {
+fn older(source: &Source, filter: &Filter) -> Result<Option<String>, Error> {
     let gates = source.sent_by_others(filter.since, filter.until)?;
     let named: Vec<&str> = gates.iter().take(GATES).map(String::as_str).collect();
     let more = match gates.len() - named.len() {
@@ -115,11 +181,7 @@ pub fn said(unnamed: &Unnamed) -> String {
 }
 
 /// Where words are not looked for.
-pub fn searched(
-    source: &Source,
-    filter: &Filter,
-    called: Called<'_>,
-) -> Result<Vec<String>, Error> {
+fn searched(source: &Source, filter: &Filter, called: Called<'_>) -> Result<Vec<String>, Error> {
     let Some(text) = &filter.text else {
         return Ok(Vec::new());
     };
@@ -153,7 +215,7 @@ pub fn searched(
 }
 
 /// How many refused requests are counted only, where whoever asks for decisions means those that were denied too.
-pub fn refused(source: &Source, filter: &Filter) -> Result<Option<String>, Error> {
+fn refused(source: &Source, filter: &Filter) -> Result<Option<String>, Error> {
     let means_denied = filter.allowed != Some(true)
         && filter.id.is_none()
         && filter.outcome.is_none()
@@ -174,7 +236,7 @@ pub fn refused(source: &Source, filter: &Filter) -> Result<Option<String>, Error
 }
 
 /// Of how many decisions masks and pseudonyms have hidden what is asked for.
-pub fn hidden(source: &Source, filter: &Filter, called: Called<'_>) -> Result<Vec<String>, Error> {
+fn hidden(source: &Source, filter: &Filter, called: Called<'_>) -> Result<Vec<String>, Error> {
     let mut notes = Vec::new();
     for (whats, names) in asked(filter) {
         let veiled = whats.iter().map(|what| (*what, Veil::Mask));
@@ -207,7 +269,12 @@ pub fn named(decisions: &str, name: &str, why: &str) -> String {
 }
 
 /// Of how many decisions masks have hidden by what they are counted.
-pub fn hidden_by(source: &Source, filter: &Filter, by: By) -> Result<Option<String>, Error> {
+fn hidden_by(
+    source: &Source,
+    filter: &Filter,
+    by: By,
+    name: &str,
+) -> Result<Option<String>, Error> {
     let whats: &[Hidden] = match by {
         By::Policy => &[Hidden::Policy],
         By::Code => &[Hidden::Code],
@@ -226,7 +293,7 @@ pub fn hidden_by(source: &Source, filter: &Filter, by: By) -> Result<Option<Stri
     let decisions = decisions(source, filter, veiled)?;
     Ok(decisions.map(|decisions| {
         format!(
-            "of {decisions} of this time masks have hidden what --by looks at: they are counted by what is left"
+            "of {decisions} of this time masks have hidden what {name} looks at: they are counted by what is left"
         )
     }))
 }

@@ -104,7 +104,7 @@ impl Veil {
 }
 
 /// The id of the token that a path names, where its operation has one there.
-pub fn token_in_path<'a>(operation: &str, path: &'a str) -> Option<Cow<'a, str>> {
+fn token_in_path<'a>(operation: &str, path: &'a str) -> Option<Cow<'a, str>> {
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let below = match segments.as_slice() {
         [ENVIRONMENT, _, below @ ..] => below,

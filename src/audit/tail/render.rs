@@ -10,14 +10,13 @@ mod sealed;
 mod sums;
 mod who;
 
-use std::borrow::Cow;
 use std::fmt::{Arguments, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::audit::Ending;
-use crate::audit::index::token_in_path;
+use crate::audit::index::token_of;
 use crate::audit::masks::Masks;
 use crate::value::{Visible, counted};
 pub use cells::{Cells, Otherwise};
@@ -140,7 +139,9 @@ fn objections(out: &mut String, record: &Value, violations: &[Value]) {
 
 /// The token, by name and id as far as they are known; where there is none, method and path.
 fn target(record: &Value) -> String {
-    let id = token_id(record);
+    let [operation, told, path] =
+        ["/operation", "/input/token/id", "/request/path"].map(|place| text(record, place));
+    let id = token_of(&Masks::of(record), operation, told, path);
     let id = &*id;
     let names = [
         "/input/token/current/name",
@@ -162,17 +163,6 @@ fn target(record: &Value) -> String {
         }
         (None, id) => id.to_owned(),
     }
-}
-
-/// The id of the token; what a mask has put in its place is no id, where the path tells it.
-fn token_id(record: &Value) -> Cow<'_, str> {
-    let told = text(record, "/input/token/id");
-    let masks = Masks::of(record);
-    if !masks.hide("input.token.id") || masks.hide("request.path") {
-        return Cow::Borrowed(told);
-    }
-    let path = text(record, "/request/path");
-    token_in_path(text(record, "/operation"), path).unwrap_or(Cow::Borrowed(told))
 }
 
 /// The first texts of a list, and how many more there are.

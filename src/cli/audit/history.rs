@@ -64,10 +64,7 @@ impl History {
             environment: self.environment.clone(),
             ..Filter::default()
         };
-        beside::say(&source, &asked)?;
-        beside::hidden_from_history(&source, &asked, &self.token)?;
-        beside::older(&source, &asked)?;
-        beside::keys(&source)?;
+        beside::say_of_history(&source, &asked, &self.token)?;
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
         let mut tokens = Tokens::new(&missing, known);
         let mut doubtful = BTreeSet::new();

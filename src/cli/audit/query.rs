@@ -58,7 +58,6 @@ impl Query {
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
         beside::say(&source, &filter)?;
-        beside::left_out(&source, &filter)?;
         let page = source.find(&filter, self.before.as_ref(), self.limit)?;
         match self.format {
             Form::Pretty => pretty(out, &source, &page.decisions, &shown)?,

@@ -73,12 +73,7 @@ impl Stats {
         let there = self.from.find()?;
         let filter = self.which.filter(&shown, there.keys())?;
         let source = there.open()?;
-        beside::say(&source, &filter)?;
-        if matches!(self.by, By::Token | By::Outcome) && !filter.asks_by_form() {
-            beside::older(&source, &filter)?;
-        }
-        beside::left_out(&source, &filter)?;
-        beside::hidden_by(&source, &filter, self.by)?;
+        beside::say_counting(&source, &filter, self.by)?;
         let Sums {
             all: sums,
             left_out,

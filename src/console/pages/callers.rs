@@ -48,10 +48,11 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     };
     let source = asked.gate.open()?;
     let (mut tables, mut left_out) = (Vec::new(), 0);
-    for kind in KINDS
-        .iter()
+    let kinds = KINDS.iter();
+    let kinds: Vec<&Kind> = kinds
         .filter(|kind| asked.viewer.is_auditor || !kind.is_private)
-    {
+        .collect();
+    for kind in kinds.iter().copied() {
         let (callers, more, others) = counted(&source, &filter, kind, by_denied)?;
         left_out += others;
         let is_shown = kind.field == "team" || callers.iter().any(|it| !it.name.is_empty());
@@ -59,6 +60,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             tables.push((kind, callers, more));
         }
     }
+    let by: Vec<By> = kinds.iter().map(|kind| kind.by).collect();
     let body = html! {
         h1 { "Callers and teams" }
         form.search method="get" action="/console/callers" {
@@ -74,7 +76,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             div { button.main type="submit" { "Show" } }
         }
         @if !asked.viewer.is_auditor { p.note { "Names of callers are for people with the role auditor." } }
-        (counted_notes(&source, &filter, left_out)?)
+        (counted_notes(&source, &filter, &by, left_out)?)
         @for (kind, callers, more) in &tables { (table(kind, callers, *more, &params)) }
     };
     Ok(Page::new("Callers", "Callers and teams", body))

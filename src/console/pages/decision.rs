@@ -2,7 +2,7 @@
 //! far the chain vouches for it.
 
 mod difference;
-mod lines;
+pub(super) mod lines;
 
 use maud::{Markup, html};
 use serde_json::Value;

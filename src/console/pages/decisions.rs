@@ -1,15 +1,17 @@
 //! Decisions, by everything that `dtgate audit query` takes. The URL is the search.
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use maud::{Markup, html};
 
-use crate::audit::index::{Filter, Otherwise, Which};
+use crate::audit::index::{By, Filter, Otherwise, Which};
 use crate::console::page::{Page, sentence, shown};
 use crate::console::params::Params;
 use crate::console::row::Row;
 use crate::console::search::{FIELDS, Field, Search, names};
 use crate::console::{Asked, Fault, Viewer};
 use crate::store::Found;
-use crate::trail::{Source, beside, lacking};
+use crate::trail::{Source, beside};
 
 pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let source = asked.gate.open()?;
@@ -90,15 +92,20 @@ pub(in crate::console) fn table(rows: &[Row], viewer: &Viewer, has_gates: bool) 
 
 /// What the answer to a filter does not say by itself, as `dtgate audit query` says it beside its answer.
 pub(in crate::console) fn notes(source: &Source, filter: &Filter) -> Result<Vec<String>, Fault> {
-    let mut notes = beside::behind(source)?;
-    notes.extend(beside::missing(source, filter)?);
-    if filter.asks_by_value() {
-        notes.extend(lacking::keys(source)?);
-    }
-    notes.extend(beside::refused(source, filter)?);
-    notes.extend(beside::searched(source, filter, &called)?);
-    notes.extend(beside::hidden(source, filter, &called)?);
-    Ok(notes.iter().map(|text| sentence(text)).collect())
+    Ok(sentences(&beside::all(source, filter, &called)?))
+}
+
+fn sentences(notes: &[String]) -> Vec<String> {
+    notes.iter().map(|text| sentence(text)).collect()
+}
+
+/// The same beside the history of a token.
+pub(in crate::console) fn notes_of_history(
+    source: &Source,
+    token: &str,
+) -> Result<Vec<String>, Fault> {
+    let notes = beside::of_history(source, &Filter::default(), token, &called)?;
+    Ok(sentences(&notes))
 }
 
 /// As it is called on the page.
@@ -107,18 +114,27 @@ fn called(name: &str) -> String {
     format!("“{}”", label.map_or(UNCHANGING, |field| field.label))
 }
 
+/// The same of what a page counts by.
+fn called_by(by: By) -> String {
+    let word = by.to_possible_value();
+    let word = word.as_ref().map_or("", PossibleValue::get_name);
+    format!("the count by {word}")
+}
+
 /// The same on a page.
 pub(in crate::console) fn noted(notes: &[String]) -> Markup {
     html! { @for note in notes { p.note { (shown(note)) } } }
 }
 
-/// The same on a page that counts, of which so many decisions are left out.
+/// The same on a page that counts by these, of which so many decisions are left out.
 pub(in crate::console) fn counted_notes(
     source: &Source,
     filter: &Filter,
+    by: &[By],
     left_out: u64,
 ) -> Result<Markup, Fault> {
-    let mut notes = notes(source, filter)?;
+    let notes = beside::counting(source, filter, by, &called, &called_by)?;
+    let mut notes = sentences(&notes);
     if left_out > 0 {
         notes.push(format!(
             "{left_out} decisions are of more names than are counted at once: a shorter time has fewer."

@@ -73,7 +73,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             }
         }
         (narrowed(asked.params))
-        (counted_notes(&source, &filter, left_out)?)
+        (counted_notes(&source, &filter, &[By::Environment], left_out)?)
         (cards)
         (plot.html("Decisions"))
         (latencies(&source, &found.decisions)?)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::decision::lines::is_veiled;
 use super::decisions::counted_notes;
 use crate::audit::index::{By, Filter};
 use crate::console::page::{Page, shown};
@@ -17,6 +18,7 @@ use crate::console::{Asked, Fault};
 use crate::policy::{Input, LOOKUP, Listed, Policy};
 use crate::store::Found;
 use crate::trail::Source;
+use crate::value::counted;
 
 /// How often a policy objected, and in how many of these the request was denied.
 type Counts = BTreeMap<String, (u64, u64)>;
@@ -25,12 +27,14 @@ type Counts = BTreeMap<String, (u64, u64)>;
 struct Reached {
     rows: BTreeSet<u32>,
     judged: usize,
+    /// Of these, those of which something that policies saw is masked, or has a pseudonym.
+    veiled: usize,
 }
 
 pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let source = asked.gate.open()?;
     let ((day, _), (week, left_out)) = (counts(&source, asked, 1)?, counts(&source, asked, 7)?);
-    let notes = counted_notes(&source, &last(asked, 7), left_out)?;
+    let notes = counted_notes(&source, &last(asked, 7), &[By::Policy], left_out)?;
     let policy = asked.gate.policies.as_ref().map(|policies| policies());
     let listed = policy.as_ref().map(Policy::listed).unwrap_or_default();
     let others: Vec<&String> = week
@@ -76,7 +80,7 @@ pub(in crate::console) fn one(asked: &Asked<'_>, name: &str) -> Result<Page, Fau
     let text = listed.as_ref().zip(policy.as_ref());
     let text = text.and_then(|(it, policy)| Some((it.file.clone(), policy.text_of(&it.file)?)));
     let ((day, _), (week, left_out)) = (counts(&source, asked, 1)?, counts(&source, asked, 7)?);
-    let notes = counted_notes(&source, &last(asked, 7), left_out)?;
+    let notes = counted_notes(&source, &last(asked, 7), &[By::Policy], left_out)?;
     let reached = match (&policy, &text) {
         (Some(policy), Some((file, _))) => Some(reached(asked, &source, policy, file)?),
         _ => None,
@@ -171,10 +175,11 @@ fn reached(
 ) -> Result<Reached, Fault> {
     let began = Instant::now();
     let page = source.find(&Filter::default(), None, TRAFFIC)?;
-    let (mut rows, mut judged) = (BTreeSet::new(), 0);
+    let (mut rows, mut judged, mut veiled) = (BTreeSet::new(), 0, 0);
     let mut add = |lines: &Lines| {
         judged += 1;
-        let of_it = lines.iter().filter(|(of, _)| of == file);
+        veiled += usize::from(lines.is_veiled);
+        let of_it = lines.of.iter().filter(|(of, _)| of == file);
         rows.extend(of_it.flat_map(|(_, rows)| rows));
     };
     let mut unknown = Vec::new();
@@ -195,16 +200,22 @@ fn reached(
             let record: Option<Value> = lines
                 .decision
                 .and_then(|line| serde_json::from_slice(&line).ok());
+            let is_veiled = record.as_ref().is_some_and(is_veiled);
             let input = record.and_then(|mut record| record.get_mut("input").map(Value::take));
             let Some(Ok(input)) = input.map(serde_json::from_value::<Input>) else {
                 continue;
             };
-            let lines = Arc::new(policy.explain(&input).lines);
+            let of = policy.explain(&input).lines;
+            let lines = Arc::new(Lines { of, is_veiled });
             add(&lines);
             asked.kept.keep(policy, found.key(), lines);
         }
     }
-    Ok(Reached { rows, judged })
+    Ok(Reached {
+        rows,
+        judged,
+        veiled,
+    })
 }
 
 fn source_of(text: &str, reached: Option<&Reached>) -> Markup {
@@ -212,6 +223,9 @@ fn source_of(text: &str, reached: Option<&Reached>) -> Markup {
         h2 { "Source" }
         @if let Some(reached) = reached {
             p.soft { "Lines with ● were evaluated by at least one of the newest " (reached.judged) " recorded requests, judged again." }
+            @if reached.veiled > 0 {
+                p.note { "Of " (counted(reached.veiled as u64, "request")) " of these something that policies saw is masked, or has a pseudonym: other lines may have been evaluated then." }
+            }
         }
         ol.source tabindex="0" aria-label="Source" {
             @for (line, number) in text.lines().zip(1_u32..).take(LINES) {

@@ -9,6 +9,7 @@ use crate::console::params::Params;
 use crate::console::reached::Kept;
 use crate::console::viewer::Viewer;
 use crate::console::{Asked, Gate, Made, Route};
+use crate::policy::Policy;
 use crate::telemetry::Metrics;
 use crate::trail::Source;
 
@@ -39,12 +40,22 @@ fn gate_of(records: &[Value]) -> Gate {
 }
 
 fn page(gate: &Gate, route: &Route, query: &str) -> String {
-    let viewer = Viewer::nobody();
+    page_for(&Viewer::nobody(), gate, route, query)
+}
+
+fn auditor() -> Viewer {
+    Viewer {
+        is_auditor: true,
+        ..Viewer::nobody()
+    }
+}
+
+fn page_for(viewer: &Viewer, gate: &Gate, route: &Route, query: &str) -> String {
     let (stop, _waiting) = Stop::after(std::time::Duration::from_mins(1));
     let asked = Asked {
         gate,
         kept: &Kept::default(),
-        viewer: &viewer,
+        viewer,
         params: &Params::of(query),
         now: NOW.parse::<Timestamp>().unwrap(),
         stop: &stop,
@@ -114,4 +125,130 @@ fn what_was_refused_in_another_time_is_not_told() {
             .contains("without a record of their own, and not in this answer: 41 requests")
     };
     assert!(!told("last=24h") && told("last=30d"));
+}
+
+/// A page counted by what masks have left, and did not say so.
+#[test]
+fn pages_that_count_say_of_how_many_decisions_masks_hide_what_they_count_by() {
+    let mut masked = denial(1);
+    let places = [
+        "/result/violations",
+        "/environment",
+        "/input/environment",
+        "/caller",
+        "/input/caller",
+    ];
+    masked["masked"] = json!(places);
+    let gate = gate_of(&[masked, denial(2)]);
+    let whole = gate_of(&[denial(1)]);
+    let of_policies = ["policy"].as_slice();
+    let all = [
+        (Route::Now, ["environment"].as_slice()),
+        (
+            Route::Callers,
+            ["team", "subject", "certificate", "credential"].as_slice(),
+        ),
+        (Route::Policies, of_policies),
+        (Route::Policy("naming".to_owned()), of_policies),
+    ];
+    for (route, words) in all {
+        let query = if route == Route::Now { "last=24h" } else { "" };
+        let shown = page_for(&auditor(), &gate, &route, query);
+        let is_said = |word: &str, shown: &str| {
+            let note = format!(
+                "Of 1 decision of this time masks have hidden what the count by {word} looks at: they are counted by what is left."
+            );
+            shown.contains(&note)
+        };
+        for word in words {
+            assert!(is_said(word, &shown), "{route:?} {word}: {shown}");
+        }
+        let shown = page_for(&auditor(), &whole, &route, query);
+        assert!(!shown.contains("the count by"), "{route:?}: {shown}");
+    }
+    // Of what somebody is not shown, nothing is said.
+    let shown = page(&gate, &Route::Callers, "");
+    assert!(shown.contains("the count by team") && !shown.contains("the count by subject"));
+}
+
+/// The history on a page said less than the command does.
+#[test]
+fn the_page_of_a_token_says_what_the_command_does() {
+    let mut change = denial(2);
+    change["verdict"] = json!("allow");
+    change["input"] = json!({"token": {"id": "dt0c01.A", "current": {"name": "mine"}}});
+    let mut masked = denial(3);
+    masked["masked"] = json!(["/input/token", "/input/change/name", "/request/path"]);
+    let pruned = json!({
+        "seq": 4, "kind": "pruned", "timestamp": "2026-11-24T10:45:00.000Z", "first": 1, "last": 1, "hash": "0".repeat(64),
+    });
+    let gate = gate_of(&[change, masked, pruned, denial(7)]);
+    let shown = page_for(&auditor(), &gate, &Route::Token("mine".to_owned()), "");
+    for words in [
+        "Record 1 was deleted on",
+        "Records 5 to 6 are missing",
+        "masks have hidden what “Token (id or name)” looks at: they may be missing here.",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    // What is shown of a token by its id is not found by names.
+    let shown = page_for(&auditor(), &gate, &Route::Token("dt0c01.A".to_owned()), "");
+    assert!(!shown.contains("looks at: they may be missing"), "{shown}");
+}
+
+/// Only objections were compared: a line that was not reached then was shown as one that was.
+#[test]
+fn lines_that_are_judged_again_are_not_certain_where_something_of_the_input_is_hidden() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = "package dtgate.a\n\ndeny contains \"no\" if {\n\tinput.change.name.requested == \"x\"\n\tinput.api == \"v9\"\n}\n";
+    std::fs::write(directory.path().join("a.rego"), rules).unwrap();
+    let policy = Policy::load(directory.path(), std::time::Duration::from_secs(5)).unwrap();
+    let record = |seq: u64, list: &str, place: &str| {
+        let input = json!({
+            "operation": "token.create", "api": "v2", "environment": {"name": "default"},
+            "time": "2026-11-24T10:00:00.000Z",
+            "caller": {"address": "10.1.2.3", "token": {"id": "dt0c01.AAAA", "kind": "api-token"}},
+            "change": {"name": {"requested": "hidden"}, "scopes": {"requested": ["metrics.read"]}},
+        });
+        json!({
+            "seq": seq, "kind": "decision", "timestamp": format!("2026-11-24T10:00:{seq:02}.000Z"), "verdict": "allow",
+            "operation": "token.create", "input": input, "result": {"allow": true, "violations": []},
+            "bundles": {"policies": {"revision": policy.revision()}}, (list): [place],
+        })
+    };
+    let of_this = policy.clone();
+    let gate = |records: &[Value]| {
+        let policy = of_this.clone();
+        Gate {
+            policies: Some(Arc::new(move || policy.clone())),
+            ..gate_of(records)
+        }
+    };
+    let certain = "By the policies of then, judged again.";
+    let veiled = "But something that they saw is masked, or has a pseudonym";
+    for (list, place, is_certain) in [
+        ("masked", "/input/change/name/requested", false),
+        ("erased", "/input/change/name", false),
+        ("pseudonyms", "/input/caller/token/id", false),
+        ("masked", "/input", false),
+        ("masked", "/requested_by", true),
+        ("other", "/input/change", true),
+    ] {
+        let gate = gate(&[record(1, list, place), record(2, "other", "")]);
+        let shown = page_for(&auditor(), &gate, &Route::Decision("1".to_owned()), "");
+        assert_eq!(
+            shown.contains(certain),
+            is_certain,
+            "{list} {place}: {shown}"
+        );
+        assert_eq!(
+            shown.contains(veiled),
+            !is_certain,
+            "{list} {place}: {shown}"
+        );
+        let shown = page_for(&auditor(), &gate, &Route::Policy("a".to_owned()), "");
+        assert!(shown.contains("newest 2 recorded requests"), "{shown}");
+        let said = shown.contains("Of 1 request of these something that policies saw is masked");
+        assert_eq!(said, !is_certain, "{list} {place}: {shown}");
+    }
 }

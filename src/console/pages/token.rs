@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
+use super::decisions::{noted, notes_of_history};
 use crate::console::page::{Page, shown};
 use crate::console::params::encoded;
 use crate::console::row::{cut, cut_at, decision_href, time};
@@ -30,6 +31,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
             "No decision is about a token {id}."
         )));
     }
+    let notes = notes_of_history(&source, id)?;
     let missing = source.gaps(None, None)?;
     let (lines, unchanging) = lines(
         &read.all,
@@ -44,9 +46,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
         h1 { "Token " (cut(name.unwrap_or(id))) }
         p.soft { @for id in ids(id, &read.ids) { code { (cut(id)) } " " } }
         @for text in read.missing() { p.note { (shown(&text)) "." } }
-        @if missing.more_missing > 0 || !missing.missing.is_empty() || missing.unread > 0 {
-            p.note { "Records are missing, or cannot be read: changes may be among them. Run dtgate audit verify." }
-        }
+        (noted(&notes))
         @if older > 0 { p.note { (older) " older lines are not shown. dtgate audit history shows all." } }
         p {
             @if with_all { a href={ "/console/tokens/" (encoded(id)) } { "Hide what changed nothing" } }

@@ -130,6 +130,18 @@ fn a_caller_with_a_certificate_has_one_budget_whatever_credential_it_shows() {
             client(&stand.gate, Some(issued))
         };
         assert_eq!(create_by(&named("other"), 2), wanted);
+        // Of one issuer and one subject: who has another name is another caller.
+        let of_host = |name: &str| {
+            let issued = stand.authority.issue(|params| {
+                let host = rcgen::SanType::DnsName(name.try_into().unwrap());
+                params.subject_alt_names = vec![host];
+            });
+            client(&stand.gate, Some(issued))
+        };
+        let one = of_host("a.example");
+        assert_eq!([0, 1, 2].map(|number| create_by(&one, number)), statuses);
+        assert_eq!(create_by(&of_host("a.example"), 2), 403);
+        assert_eq!(create_by(&of_host("b.example"), 2), wanted);
     }
 }
 

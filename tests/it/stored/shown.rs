@@ -97,3 +97,49 @@ fn needs_postgres_the_decisions_beside_one_are_those_of_its_gate() {
     let (_, list) = one.page("/console/decisions?gate=A");
     assert!(!list.contains("of-A"), "{list}");
 }
+
+/// Pages said less than commands, and that a token is not there whose records a gate has not sent yet.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_pages_say_what_has_not_come_and_what_another_build_has_sent() {
+    let database = database();
+    let way = Way::to(&database);
+    for gate in ["A", "B"] {
+        let (directory, hash) = journal(&[decision(0, "payments", "ci")]);
+        way.ship(gate, directory.path(), 1, &hash);
+    }
+    let all = Shown::start(&way, &[]);
+    let one = Shown::start(&way, &["--gate", "A"]);
+    let (token, other) = (
+        "/console/tokens/dt0c01.TOKEN",
+        "/console/tokens/dt0c01.OTHER",
+    );
+    let behind = "8 records of gate B had not come to the store";
+    assert_eq!(all.page(other).0, 404);
+    database.sql("UPDATE dtgate.gate SET head_seq = 9 WHERE gate = 'B'");
+    for target in [other, "/console/decisions/7?gate=B"] {
+        let (status, shown) = all.page(target);
+        assert_eq!(status, 503, "{target}: {shown}");
+        assert!(
+            shown.contains("o decision ") && shown.contains(behind),
+            "{shown}"
+        );
+    }
+    let (status, shown) = all.page(token);
+    assert!(status == 200 && shown.contains(behind), "{shown}");
+    // What is asked for is of another gate.
+    assert_eq!(one.page(other).0, 404);
+    let sent = "were sent by another build of dtgate (gate A, B)";
+    let search = "/console/decisions?token=dt0c01.TOKEN";
+    for target in [token, search] {
+        let (_, shown) = all.page(target);
+        assert!(!shown.contains("another build"), "{target}: {shown}");
+    }
+    database.sql("DELETE FROM dtgate.name WHERE kind = 'form'");
+    for target in [token, search] {
+        let (_, shown) = all.page(target);
+        assert!(shown.contains(sent), "{target}: {shown}");
+    }
+    let (_, shown) = all.page("/console/decisions");
+    assert!(!shown.contains("another build"), "{shown}");
+}

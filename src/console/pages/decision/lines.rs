@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::audit::masks::Masks;
 use crate::console::page::shown;
 use crate::console::row::{beginning, cut};
 use crate::console::{Asked, Viewer};
@@ -57,8 +58,13 @@ fn judged_again(policy: &Policy, input: &Input, record: &Value) -> Markup {
     let mut room = MOST;
     html! {
         h3 { "The lines that were evaluated" }
-        @if then == now { p.soft { "By the policies of then, judged again." } }
-        @else {
+        @if then == now && !is_veiled(record) { p.soft { "By the policies of then, judged again." } }
+        @else if then == now {
+            p.note {
+                "Judged again by the policies of then, it comes to the same objections. But something that they saw is masked, or \
+                 has a pseudonym: then they may have evaluated other lines. These are those of the second time."
+            }
+        } @else {
             p.note {
                 "Judged again by the policies of then, it comes to other objections: something that they read is masked, has a \
                  pseudonym, or is not recorded. The lines are those of the second time."
@@ -69,6 +75,12 @@ fn judged_again(policy: &Policy, input: &Input, record: &Value) -> Markup {
         }
         @if room == 0 { p.soft { "There are more: the page of each policy has its source." } }
     }
+}
+
+/// Whether anything that policies saw is not in the record as it was. Which line they reach may hang on it, also where the
+/// same policies object.
+pub(in crate::console::pages) fn is_veiled(record: &Value) -> bool {
+    Masks::with_pseudonyms(record).hide("input")
 }
 
 /// Of one policy, as long as there is room on the page.
