@@ -76,14 +76,14 @@ fn last_revision(journal: &Path) -> io::Result<Option<String>> {
         {
             is_any = true;
             let is = |kind: &[u8]| memmem::find(&line.bytes, kind).is_some();
-            let tells =
-                is(DECISION) || is(START) || (is(RELOAD) && revision_of(&line.bytes).is_some());
-            if tells {
-                last = Some(line.bytes);
+            let may_tell = is(DECISION) || is(START) || is(RELOAD);
+            // Others behind it may have lost it to a mask.
+            if may_tell && let Some(revision) = revision_of(&line.bytes) {
+                last = Some(revision);
             }
         }
-        if let Some(last) = last.as_deref().and_then(revision_of) {
-            return Ok(Some(last));
+        if last.is_some() {
+            return Ok(last);
         }
     }
     Ok(is_any.then(String::new))
@@ -317,6 +317,20 @@ mod tests {
         let decided = "{\"kind\":\"decision\",\"bundles\":{\"policies\":{\"revision\":\"c\"}}}";
         segment(9, &[decided, "{\"kind\":\"outcome\"}"]);
         assert!(is_new("b") && !is_new("c"));
+        // Masks have taken it out of what came last, or put something else in its place.
+        let masked = [
+            "{\"kind\":\"decision\",\"erased\":[\"/bundles\"]}",
+            "{\"kind\":\"decision\",\"bundles\":null}",
+            "{\"kind\":\"decision\",\"bundles\":{\"policies\":{\"revision\":7}}}",
+            "{\"kind\":\"reload\",\"ok\":true,\"to\":7}",
+        ];
+        for masked in masked {
+            segment(
+                11,
+                &[decided, "{\"kind\":\"start\",\"revision\":\"d\"}", masked],
+            );
+            assert!(is_new("c") && !is_new("d"), "{masked}");
+        }
         // What cannot be read is not none.
         fs::write(folder(journal.path()), "").unwrap();
         let said = format!("{:#}", super::is_new(journal.path(), "b").unwrap_err());

@@ -17,11 +17,8 @@ use crate::value::rfc3339_millis;
 pub(super) fn known(config: &Config) -> anyhow::Result<Vec<Before>> {
     let state = &config.policies.state;
     let (remembered, went_back) = (remembered(config)?, WentBack::read(state)?);
-    match went_back {
-        // The state of a build that did not write what was gone back from: it says alone what was in force.
-        None if !remembered.is_empty() => Ok(remembered),
-        went_back => with_kept(config, remembered, &went_back.unwrap_or_default()),
-    }
+    // Where nobody wrote what was gone back from, all sets count: a state that lost that file opens no way back.
+    with_kept(config, remembered, &went_back.unwrap_or_default())
 }
 
 /// The same, as far as it can be read, and nothing where older ones may be taken: whoever reads them says why.
@@ -63,11 +60,13 @@ fn with_kept(
         }
         let mut kept = Before::of(&release);
         kept.is_in_force = false;
+        for it in known.iter_mut().filter(|it| kept.is_behind(it)) {
+            // It was set back, perhaps to before a rename: what it says was in force last was not.
+            it.is_in_force = false;
+        }
         let sequence = |it: &Before| it.least.as_ref().map(|it| it.sequence);
         let mut is_known = false;
         for it in known.iter_mut().filter(|it| it.name == kept.name) {
-            // It was set back: what it says was in force last was not.
-            it.is_in_force &= sequence(it) >= sequence(&kept);
             if it.roots == kept.roots {
                 is_known = true;
                 if sequence(it) < sequence(&kept) {

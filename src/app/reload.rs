@@ -51,7 +51,10 @@ pub struct Source {
 struct Seen {
     /// All but the bundles that servers have.
     own: Digest,
+    /// Those that the configuration names as it is now.
     fetched: Digest,
+    /// Those of the configuration in force: it may name others, and what comes of them is not held up.
+    of_running: Digest,
 }
 
 /// Reads files again, and puts them in force.
@@ -138,7 +141,7 @@ impl Source {
     ) -> anyhow::Result<(Self, Config)> {
         // A change that comes while they are read is seen later.
         let before = read()?;
-        let first = Seen::of(&before, file.as_deref());
+        let first = Seen::of(&before, &before, file.as_deref());
         let policies = Digest::of(&before.files_of_policies());
         let config = read()?;
         let source = Self {
@@ -154,15 +157,40 @@ impl Source {
     fn look(&self, running: &Config) -> Seen {
         let config = (self.read)();
         let config = config.as_ref().unwrap_or(running);
-        Seen::of(config, self.file.as_deref())
+        Seen::of(config, running, self.file.as_deref())
     }
 }
 
 impl Seen {
-    fn of(config: &Config, file: Option<&Path>) -> Self {
+    fn of(config: &Config, running: &Config, file: Option<&Path>) -> Self {
+        let (fetched, of_running) = (files::fetched(config), files::fetched(running));
+        let is_same = fetched == of_running;
+        let fetched = Digest::of(&fetched);
         Self {
             own: Digest::of(&files::of(config, file)),
-            fetched: Digest::of(&files::fetched(config)),
+            fetched,
+            of_running: if is_same {
+                fetched
+            } else {
+                Digest::of(&of_running)
+            },
+        }
+    }
+
+    /// The same, once the configuration is in force.
+    fn in_force(self) -> Self {
+        Self {
+            of_running: self.fetched,
+            ..self
+        }
+    }
+
+    /// What the files are like if all but the bundles are put back: those came in force beside them.
+    fn beside(self, seen: Self) -> Self {
+        Self {
+            fetched: seen.of_running,
+            of_running: seen.of_running,
+            ..self
         }
     }
 }
@@ -238,7 +266,7 @@ impl Reloader {
                         // Or only their tests; then nothing else says so.
                         renewed.push("policies");
                     }
-                    (loaded, refused, tested) = (seen, None, fresh.tested);
+                    (loaded, refused, tested) = (seen.in_force(), None, fresh.tested);
                     self.state.is_refused.store(false, Relaxed);
                     unrecorded = Box::pin(self.put_in_force(fresh, renewed, trigger)).await;
                 }
@@ -249,7 +277,7 @@ impl Reloader {
                     (aside, unrecorded) = Box::pin(self.refused(&source, of, unrecorded)).await;
                     again = aside.are_others.then_some(Trigger::Bundle);
                     if aside.is_beside {
-                        loaded.fetched = seen.fetched;
+                        loaded = loaded.beside(seen);
                     }
                     // What comes again is tried again, also where nobody looks at files meanwhile.
                     refused = refused.filter(|_| !aside.are_back);

@@ -8,9 +8,10 @@ use std::path::Path;
 use jiff::Timestamp;
 use memchr::memmem;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::compare::Candidate;
-use super::record::Caller;
+use super::record::{Caller, Certificate, Jwt};
 use super::{Options, Report, Wanted};
 use crate::audit::lines::{Lines, Place};
 use crate::audit::{first_record, segments};
@@ -23,7 +24,7 @@ use crate::value::Holder;
 /// Of one caller, or one address of those who have proven nothing, there is no more than a tenth, as long as there are
 /// others: nobody fills the place of all by asking again and again. The same holds for what the look costs: of the 64 MiB
 /// that are held of one segment, and of the 1 GiB of records after which the look ends, each caller fills a tenth at
-/// most. Where a bound ended the look all the same, the report says so.
+/// most, and all together who were turned away. Where a bound ended the look all the same, the report says so.
 ///
 /// Also compared is what becomes of them from `now` on, by the candidate and by what is `in_force`.
 pub fn newest(
@@ -67,7 +68,7 @@ pub(super) fn newest_within(
     let wanted = u64::try_from(decisions).unwrap_or(u64::MAX);
     let mut look = Look {
         most,
-        left: most.read,
+        counted: 0,
         read: BTreeMap::new(),
         share: (decisions / SHARES).max(1),
         wanted: decisions,
@@ -97,7 +98,7 @@ pub(super) fn newest_within(
             }
         }
         let has_read_all = look.read.values().sum::<usize>() >= most.read_at_all;
-        if (look.left == 0 || has_read_all) && segments.first() != Some(path) {
+        if (look.counted >= most.read || has_read_all) && segments.first() != Some(path) {
             report.ended_by = Some(Bound::Read);
             break;
         }
@@ -125,8 +126,8 @@ pub enum Bound {
 /// How much may still be looked at, and what was seen behind it.
 struct Look {
     most: Most,
-    /// Bytes of records that may still be read.
-    left: usize,
+    /// Bytes of records that were read, of each no more than its part.
+    counted: usize,
     /// What was read of each, in bytes: the rest of a journal has one part together.
     read: BTreeMap<Who, usize>,
     /// Decisions of one, before those of others.
@@ -212,15 +213,27 @@ impl Look {
 
     /// Counts what was read of one, as far as it has not filled its part already.
     fn has_read(&mut self, who: &str, bytes: usize) {
+        let read = self.read.get(who).copied().unwrap_or_default();
+        self.set_read(who, read, read.saturating_add(bytes));
+    }
+
+    /// It was of nobody who is known: whoever invents callers has one part together.
+    fn was_of_others(&mut self, who: &str, bytes: usize) {
+        let read = self.read.get(who).copied().unwrap_or_default();
+        self.set_read(who, read, read.saturating_sub(bytes));
+        self.has_read(OTHERS, bytes);
+    }
+
+    fn set_read(&mut self, who: &str, before: usize, now: usize) {
         let part = self.most.read / SHARES;
-        let Some(read) = self.read.get_mut(who) else {
-            self.left = self.left.saturating_sub(bytes.min(part));
-            self.read.insert(who.to_owned(), bytes);
-            return;
-        };
-        let rest = part.saturating_sub(*read);
-        *read += bytes;
-        self.left = self.left.saturating_sub(bytes.min(rest));
+        self.counted = (self.counted + now.min(part)).saturating_sub(before.min(part));
+        if now == 0 {
+            self.read.remove(who);
+        } else if let Some(read) = self.read.get_mut(who) {
+            *read = now;
+        } else {
+            self.read.insert(who.to_owned(), now);
+        }
     }
 
     /// The newest decisions of policies in one segment, by their numbers: those that have an input and a verdict. What was
@@ -244,24 +257,26 @@ impl Look {
                 let removed = found
                     .remove(decision)
                     .or_else(|| self.spare.remove(decision));
-                if removed.is_none() {
-                    self.turned_away.insert(decision);
+                match removed {
+                    Some((who, line)) => self.was_of_others(&who, line.len()),
+                    None => drop(self.turned_away.insert(decision)),
                 }
             }
             if !(has(DECISION) && has(INPUT)) {
                 self.has_read(OTHERS, line.bytes.len());
                 continue;
             }
-            let Ok(asked) = serde_json::from_slice::<Asked>(&line.bytes) else {
+            let Some(asked) = Asked::of(&line.bytes) else {
                 report.damaged += 1;
                 self.has_read(OTHERS, line.bytes.len());
                 continue;
             };
             let (seq, who) = (asked.seq, asked.who());
-            self.has_read(&who, line.bytes.len());
             if self.turned_away.remove(&seq) {
+                self.has_read(OTHERS, line.bytes.len());
                 continue;
             }
+            self.has_read(&who, line.bytes.len());
             // Here already: many of one would else push out those of others that are older.
             let mine = of.entry(who.clone()).or_default();
             mine.push(seq, line.bytes.len());
@@ -318,6 +333,47 @@ struct SeenCertificate {
 }
 
 impl Asked {
+    /// Of a line. Masks may have put whatever they like in the place of a member, or of all around it.
+    fn of(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line)
+            .ok()
+            .or_else(|| Self::of_masked(line))
+    }
+
+    fn of_masked(line: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(line).ok()?;
+        let text = |place: &str| {
+            let text = value.pointer(place).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        let certificate = SeenCertificate {
+            issuer: text("/input/caller/certificate/issuer"),
+        };
+        Some(Self {
+            seq: value.get("seq")?.as_u64()?,
+            verdict: value
+                .get("verdict")
+                .and_then(|it| Verdict::deserialize(it).ok()),
+            requested_by: text("/requested_by"),
+            caller: Caller {
+                id: text("/caller/id"),
+                teams: Vec::new(),
+                jwt: Jwt {
+                    issuer: text("/caller/jwt/issuer"),
+                    subject: text("/caller/jwt/subject"),
+                },
+                certificate: Certificate {
+                    subject: text("/caller/certificate/subject"),
+                    spiffe_id: text("/caller/certificate/spiffe_id"),
+                    fingerprint: text("/caller/certificate/fingerprint"),
+                },
+            },
+            input: Seen {
+                caller: SeenCaller { certificate },
+            },
+        })
+    }
+
     /// Who has proven who it is, or was let in by Dynatrace, is known by that. Whoever was only denied can have invented all
     /// that it has shown, but for the address.
     fn who(&self) -> Who {

@@ -1016,6 +1016,100 @@ fn a_look_goes_on_behind_the_records_of_one_who_sends_much() {
     );
 }
 
+/// Each with a credential of its own, which is nobody's: they ended the look, and new policies were measured by nothing.
+#[test]
+fn those_whom_dynatrace_turns_away_have_one_part_together() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let asked = |seq: u64, operation: &str, junk: usize| {
+        let token = json!({"id": format!("dt0c01.A{seq}"), "kind": "api-token"});
+        let caller = json!({"address": "10.0.0.1", "token": token});
+        let mut record = decided(
+            &old,
+            &input(json!({"operation": operation, "caller": caller})),
+        );
+        record["seq"] = json!(seq);
+        record["junk"] = json!("x".repeat(junk));
+        record
+    };
+    let most = Most {
+        held: 1 << 20,
+        spare: 1 << 20,
+        read: 200_000,
+        read_at_all: 1 << 30,
+    };
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    // The outcome stands in the same segment, or in the next.
+    for apart in [false, true] {
+        let journal = Journal::of([asked(1, "token.create", 0)]);
+        for number in (2..80).step_by(2) {
+            let status = json!({"kind": "outcome", "seq": number + 1, "decision_seq": number, "status": 401});
+            let decision = asked(number, "token.update", 20_000);
+            let segments = if apart {
+                vec![
+                    (number, format!("{decision}\n")),
+                    (number + 1, format!("{status}\n")),
+                ]
+            } else {
+                vec![(number, format!("{decision}\n{status}\n"))]
+            };
+            for (number, text) in segments {
+                let path = journal.0.path().join(format!("{number:020}.jsonl"));
+                std::fs::write(path, text).unwrap();
+            }
+        }
+        let report = newest_within(most, journal.0.path(), &new, Some(&old), now, 100).unwrap();
+        assert_eq!(
+            (report.new_denials, report.turned_away, report.ended_by),
+            (1, 39, None),
+            "{report:#?}"
+        );
+    }
+}
+
+/// All such lines were damaged, and new policies measured by none.
+#[test]
+fn whatever_a_mask_puts_in_the_place_of_who_has_asked_the_newest_are_judged() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let certificate = json!({"subject": "CN=ci", "issuer": "CN=CA", "fingerprint": "ab"});
+    let caller = json!({"address": "10.0.0.1", "certificate": certificate, "jwt": {"issuer": "i", "subject": "s"}});
+    let whole = || {
+        let mut record = decided(&old, &input(json!({"caller": caller})));
+        record["caller"]["certificate"] = json!({"subject": "CN=ci", "fingerprint": "ab"});
+        record["caller"]["jwt"] = json!({"issuer": "i", "subject": "s"});
+        record
+    };
+    for place in [
+        "/input/caller",
+        "/input/caller/certificate",
+        "/input/caller/certificate/issuer",
+        "/caller",
+        "/caller/certificate",
+        "/caller/certificate/fingerprint",
+        "/caller/jwt",
+        "/caller/jwt/subject",
+        "/requested_by",
+    ] {
+        for other in [Value::Null, json!(7), json!("hidden"), json!(["x"])] {
+            let mut record = whole();
+            let Some(member) = record.pointer_mut(place) else {
+                panic!("{place}");
+            };
+            *member = other.clone();
+            record["masked"] = json!([place]);
+            let journal = Journal::of([record]);
+            let report = newest_of(&journal, &new, &old);
+            assert_eq!(report.damaged, 0, "{place} {other}: {report:#?}");
+            // By what is left; or else it is said why not.
+            assert_eq!(report.decisions, 1, "{place} {other}: {report:#?}");
+            if place.starts_with("/input") {
+                assert_eq!(report.new_denials, 1, "{place} {other}: {report:#?}");
+            }
+        }
+    }
+}
+
 /// As `audit query` means `--caller`, `--certificate`, `--claim`, `--client` and `--token`.
 #[test]
 fn conditions_mean_what_they_mean_to_a_query() {

@@ -34,13 +34,8 @@ pub(in crate::app) fn replay(
         turned_away = report.turned_away,
         "the newest decisions of the journal were judged by the new policies"
     );
-    if report.replayed == 0 && report.decisions > 0 {
-        let reasons: Vec<&str> = report.not_replayed.keys().map(String::as_str).collect();
-        bail!(
-            "none of the newest {} decisions could be judged by the policies: {} (policies.activation.replay)",
-            report.decisions,
-            reasons.join("; ")
-        );
+    if let Some(reason) = too_few(&report, activation.replay) {
+        bail!("{reason} (policies.activation.replay)");
     }
     say_what_was_not_judged(&report, activation.replay);
     let too_many = [
@@ -78,6 +73,31 @@ pub(in crate::app) fn replay(
         return Ok(());
     }
     bail!("{}", refused.join("\n"))
+}
+
+/// Why what was judged says nothing of the policies.
+fn too_few(report: &Report, wanted: usize) -> Option<String> {
+    let (judged, damaged) = (report.replayed, report.damaged);
+    if judged == 0 && (report.decisions > 0 || damaged > 0) {
+        let mut reasons: Vec<String> = report.not_replayed.keys().cloned().collect();
+        if damaged > 0 {
+            reasons.push(format!("lines that are no record: {damaged}"));
+        }
+        return Some(format!(
+            "none of the newest {} decisions could be judged by the policies: {}",
+            report.decisions.saturating_add(damaged),
+            reasons.join("; ")
+        ));
+    }
+    // Whoever can fill the journal with what cannot be judged would decide by which few policies are measured.
+    let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+    let is_hidden = report.ended_by == Some(Bound::Read);
+    (is_hidden && judged.saturating_mul(LEAST) < wanted).then(|| {
+        format!(
+            "only {judged} of the newest {wanted} decisions were found to be judged by the policies: newer records are too many to be \
+             read; see who sends so much, or ask for fewer"
+        )
+    })
 }
 
 /// By policy, with the first of each.
@@ -153,3 +173,39 @@ fn say_what_was_not_judged(report: &Report, wanted: usize) {
 }
 
 const MOST_CALLERS: usize = 5;
+/// One of so many of those that are asked for has to be judged where the look ended before there were enough.
+const LEAST: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_too_little_of_policies_is_refused() {
+        let report = |judged: u64, decisions: u64, damaged: u64, ended_by: Option<Bound>| {
+            let mut report = Report::default();
+            (report.replayed, report.decisions) = (judged, decisions);
+            (report.damaged, report.ended_by) = (damaged, ended_by);
+            report
+        };
+        let says = |report: Report| too_few(&report, 1000).unwrap_or_default();
+        for fine in [
+            report(0, 0, 0, None),
+            report(1, 9, 9, None),
+            report(1, 9, 9, Some(Bound::Held)),
+            report(100, 100, 0, Some(Bound::Read)),
+        ] {
+            assert_eq!(says(fine), "");
+        }
+        let none = says(report(0, 0, 30, None));
+        assert!(none.contains("none of the newest 30 decisions") && none.contains("no record: 30"));
+        assert!(says(report(0, 3, 0, None)).contains("none of the newest 3 decisions"));
+        for judged in [0, 1, 99] {
+            let few = says(report(judged, judged, 0, Some(Bound::Read)));
+            assert!(
+                few.contains(&format!("only {judged} of the newest 1000")),
+                "{few}"
+            );
+        }
+    }
+}

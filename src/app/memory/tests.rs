@@ -164,9 +164,54 @@ fn what_was_gone_back_from_on_purpose_counts_no_more() {
     }
 }
 
-/// A build before wrote nothing of what was gone back from: what it says was in force is believed.
+/// A backup of the whole state opened the way back, as what it says was in force was asked first.
 #[test]
-fn a_state_of_the_build_before_is_taken_as_it_is() {
+fn a_state_that_was_set_back_to_before_a_rename_opens_no_way_back() {
+    for is_copied in [false, true] {
+        let place = Place::new();
+        let (one, two) = (place.config("one", ""), place.config("two", ""));
+        let state = place.path("state");
+        place.put(Some(7), "a");
+        assert_eq!(taken(&one), "");
+        let old: Vec<_> = files(&state);
+        place.put(Some(9), "a");
+        assert_eq!(taken(&two), "");
+        std::fs::remove_dir_all(&state).unwrap();
+        std::fs::create_dir(&state).unwrap();
+        for (name, text) in old {
+            // Some of it, or all.
+            if is_copied || name != "went.back.json" {
+                std::fs::write(state.join(name), text).unwrap();
+            }
+        }
+        for sequence in [7, 8] {
+            place.put(Some(sequence), "a");
+            let refused = taken(&one);
+            assert!(
+                refused.contains("the bundle two, which owned") && refused.contains("and 9 was"),
+                "{refused}"
+            );
+        }
+        place.put(Some(9), "a");
+        assert_eq!(taken(&two), "");
+        assert_eq!(taken(&one), "");
+    }
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let found = std::fs::read_dir(folder).into_iter().flatten();
+    let found = found.map(|entry| entry.unwrap().path());
+    let named = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        Some((name, std::fs::read(path).ok()?))
+    };
+    found.filter_map(named).collect()
+}
+
+/// Without what was gone back from, the highest of the kept sets counts: a state that has lost it, or is of a build that
+/// did not write it, opened the way back.
+#[test]
+fn a_state_without_what_was_gone_back_from_opens_no_way_back() {
     let place = Place::new();
     let config = place.config("platform", "");
     for sequence in [9, 7] {
@@ -176,7 +221,10 @@ fn a_state_of_the_build_before_is_taken_as_it_is() {
         remember(&config, &policy).unwrap();
     }
     std::fs::remove_file(place.path("state/went.back.json")).unwrap();
-    assert_eq!(taken(&config), "");
+    // Who has gone back says why once more.
+    assert!(taken(&config).contains("its sequence is 7, and 9 was"));
+    let back = place.config("platform", "allow_rollback = 'incident 4711'");
+    assert_eq!(taken(&back), "");
     assert!(place.path("state/went.back.json").exists());
     assert_eq!(taken(&config), "");
     // It did not say what a bundle owned: it may be anything.
@@ -302,6 +350,10 @@ enum Happens {
     KeptAreLost,
     /// All kept sets get another age.
     KeptAreCopied,
+    StateIsCopied,
+    /// The copy takes its place.
+    StateIsSetBack,
+    WentBackIsLost,
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -332,6 +384,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => Just(Happens::StateIsLost),
         1 => Just(Happens::KeptAreLost),
         1 => Just(Happens::KeptAreCopied),
+        2 => Just(Happens::StateIsCopied),
+        2 => Just(Happens::StateIsSetBack),
+        1 => Just(Happens::WentBackIsLost),
     ]
 }
 
@@ -340,10 +395,16 @@ fn happens() -> impl Strategy<Value = Happens> {
 struct Model {
     last: Vec<Told>,
     in_force: Vec<Told>,
-    kept: Vec<Told>,
+    /// Sets: the same policies, whatever their bundles are called, are kept once.
+    kept: Vec<Vec<Told>>,
+    /// As much of the list as the state says by itself, and the same of its copy.
+    in_state: Vec<Told>,
+    copied: Option<Vec<Told>>,
     /// The highest sequence of all.
     highest: u64,
     has_state: bool,
+    /// It may not know what was gone back from.
+    is_set_back: bool,
     /// Something is in force that is older than what was.
     went_back: bool,
 }
@@ -370,13 +431,35 @@ impl Model {
                 it.name == told.name || is_older
             })
         };
-        self.last.retain(is_left);
-        self.last.extend_from_slice(given);
+        for list in [&mut self.last, &mut self.in_state] {
+            list.retain(is_left);
+            list.extend_from_slice(given);
+        }
         self.in_force = given.to_vec();
         let highest = given.iter().map(|it| it.sequence).max().unwrap_or_default();
         self.highest = self.highest.max(highest);
-        self.kept.extend_from_slice(given);
+        let policies = |set: &[Told]| {
+            let mut all: Vec<_> = set.iter().map(|it| (it.root, it.sequence)).collect();
+            all.sort_unstable();
+            all
+        };
+        self.kept.retain(|set| policies(set) != policies(given));
+        self.kept.push(given.to_vec());
         self.has_state = true;
+        self.is_set_back = false;
+    }
+
+    /// The copy of the state is in its place. Where somebody had gone back, what it says of that holds of the kept sets.
+    fn set_back(&mut self, state: Vec<Told>) {
+        let mut known = state.clone();
+        if !self.went_back {
+            known.extend(self.kept.concat());
+        }
+        self.last.retain(|it| known.contains(it));
+        self.in_force.retain(|it| known.contains(it));
+        self.in_state = state;
+        self.has_state = true;
+        self.is_set_back = true;
     }
 }
 
@@ -411,8 +494,9 @@ proptest! {
                 Happens::StateIsLost => {
                     let _none = std::fs::remove_dir_all(place.path("state"));
                     model.has_state = false;
+                    model.in_state.clear();
                     running = None;
-                    let kept = model.kept.clone();
+                    let kept = model.kept.concat();
                     model.last.retain(|it| kept.contains(it));
                     model.in_force.retain(|it| kept.contains(it));
                     (Vec::new(), false, false)
@@ -420,6 +504,8 @@ proptest! {
                 Happens::KeptAreLost => {
                     let _none = std::fs::remove_dir_all(place.path("journal"));
                     model.kept.clear();
+                    let known = model.in_state.clone();
+                    model.last.retain(|it| known.contains(it));
                     (Vec::new(), false, false)
                 }
                 Happens::KeptAreCopied => {
@@ -431,15 +517,41 @@ proptest! {
                     }
                     (Vec::new(), false, false)
                 }
+                Happens::StateIsCopied => {
+                    if model.has_state {
+                        let _none = std::fs::remove_dir_all(place.path("copy"));
+                        std::fs::create_dir(place.path("copy")).unwrap();
+                        for (name, text) in files(&place.path("state")) {
+                            std::fs::write(place.path("copy").join(name), text).unwrap();
+                        }
+                        model.copied = Some(model.in_state.clone());
+                    }
+                    (Vec::new(), false, false)
+                }
+                Happens::StateIsSetBack => {
+                    if let Some(copied) = model.copied.take() {
+                        let _none = std::fs::remove_dir_all(place.path("state"));
+                        std::fs::rename(place.path("copy"), place.path("state")).unwrap();
+                        model.set_back(copied);
+                        running = None;
+                    }
+                    (Vec::new(), false, false)
+                }
+                Happens::WentBackIsLost => {
+                    let _none = std::fs::remove_file(place.path("state/went.back.json"));
+                    model.is_set_back = true;
+                    (Vec::new(), false, false)
+                }
                 Happens::Given(given, back, runs) => (given, back.is_some(), runs),
             };
             if !model.has_state {
-                model.last.retain(|it| model.kept.contains(it));
-                model.in_force.retain(|it| model.kept.contains(it));
+                let kept = model.kept.concat();
+                model.last.retain(|it| kept.contains(it));
+                model.in_force.retain(|it| kept.contains(it));
             }
             let in_force = model.in_force.clone();
             // What is in force stays, with a restart or without.
-            if !in_force.is_empty() && (model.has_state || !model.went_back) {
+            if !in_force.is_empty() && (model.has_state && !model.is_set_back || !model.went_back) {
                 let again = load(&config_of(&place, &in_force, false));
                 prop_assert!(again.is_ok(), "{in_force:?} {again:?}");
             }

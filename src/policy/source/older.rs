@@ -64,6 +64,19 @@ impl Before {
             && least.any(|it| it.refusal(release.sequence, || is_same(it)).is_some())
     }
 
+    /// Whether this was in force behind that, by all that is known: that would be refused as older, or as another one with
+    /// the same number.
+    pub fn is_behind(&self, that: &Self) -> bool {
+        let own = that.least.as_ref().map(|it| it.sequence);
+        let is_same = |least: &Least| {
+            let mut that = that.least.iter();
+            that.any(|it| least.digest == it.digest || least.content == it.content)
+        };
+        let mut least = self.least.iter();
+        self.concerns(&that.name, &that.roots)
+            && least.any(|it| it.refusal(own, || is_same(it)).is_some())
+    }
+
     /// Whether one that owns this owns all that it owned.
     fn is_within(&self, roots: &[String]) -> bool {
         let others: Vec<Root> = roots.iter().map(|text| Root::of(text)).collect();

@@ -767,6 +767,13 @@ fn named_and_not_the_server(gate: &Gate, before: &Value, said: &str) -> Value {
     told
 }
 
+/// A configuration that names no bundle, and a file that is not there.
+fn without_bundles(configured: &str) -> String {
+    let at = configured.find("[policies.bundles").unwrap();
+    let kept = configured.get(..at).unwrap();
+    format!("{kept}lookup.token_file = \"/no-such-file\"\n")
+}
+
 /// Until all files are right, of each kind: a policy that cannot be read, one that does not pass its test, and the
 /// configuration itself.
 #[test]
@@ -794,6 +801,8 @@ fn files_that_are_wrong_hold_up_nothing_that_a_server_has() {
             format!("unknown_writes = \"reject\"\n{configured}no_such_key = 1\n"),
             "no_such_key",
         ),
+        // It can be read, and leaves the bundle out.
+        ("dtgate.toml", without_bundles(&configured), "no-such-file"),
     ];
     for (number, (name, text, said)) in (2_u32..).zip(wrong) {
         works.write(name, &text);

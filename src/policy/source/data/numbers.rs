@@ -1,6 +1,7 @@
 //! Numbers that would be others in the engine: of JSON OPA has all their digits, and of YAML more is a number to it.
 
 use serde_json::Value as Json;
+use yaml_serde::Value as Yaml;
 
 use super::place;
 use crate::policy::lexical::numbers;
@@ -134,22 +135,70 @@ fn is_plain_key(file: &File, line: usize, column: usize, text: &str) -> bool {
     rest.starts_with(text) && !rest.starts_with(['"', '\'', '!'])
 }
 
-/// OPA unpacks what has this tag, and here it would be the text as it stands there.
+/// OPA unpacks what has this tag, and here it would be the text as it stands there. Where it is a tag, and where a part of a
+/// text or a comment, the parser knows: it is asked with tags of our own in its place, which it tells, one for each.
 fn refuse_binary(file: &File) -> Result<(), Problem> {
-    const TAG: &str = "!!binary";
-    for (number, line) in file.text.lines().enumerate() {
-        let Some((before, behind)) = line.split_once(TAG) else {
-            continue;
-        };
-        let begins = before.is_empty() || before.ends_with([' ', '[', '{', ',', ':', '-', '\t']);
-        let ends = behind.is_empty() || behind.starts_with([' ', '\t']);
-        if begins && ends && !before.contains('#') {
-            let column = before.chars().count() + 1;
-            let message = "!!binary is not read: write the text that is meant";
-            return Err(Problem::new(&file.path, number + 1, column, message));
-        }
+    let (mut text, mut places) = (String::new(), Vec::new());
+    let mut at = 0;
+    while let Some((begins, tag)) = next_binary(&file.text, at) {
+        text.push_str(file.text.get(at..begins).unwrap_or_default());
+        text.push_str(&own_tag(places.len()));
+        places.push(begins);
+        at = begins + tag.len();
     }
-    Ok(())
+    if places.is_empty() {
+        return Ok(());
+    }
+    text.push_str(file.text.get(at..).unwrap_or_default());
+    let first = match yaml_serde::from_str::<Yaml>(&text) {
+        Ok(value) => {
+            let mut tags = Vec::new();
+            own_tags(&value, &mut tags);
+            let mut numbers = 0..places.len();
+            numbers.find(|number| tags.contains(&own_tag(*number)))
+        }
+        // Nobody can tell.
+        Err(_) => Some(0),
+    };
+    let Some(at) = first.and_then(|number| places.get(number)) else {
+        return Ok(());
+    };
+    let before = file.text.get(..*at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default();
+    let column = column.chars().count() + 1;
+    let message = "!!binary is not read: write the text that is meant";
+    Err(Problem::new(&file.path, line, column, message))
+}
+
+/// Where one of the two ways to write the tag stands next.
+fn next_binary(text: &str, from: usize) -> Option<(usize, &'static str)> {
+    let rest = text.get(from..)?;
+    let found = ["!!binary", "!<tag:yaml.org,2002:binary>"].into_iter();
+    let found = found.filter_map(|tag| rest.find(tag).map(|at| (from + at, tag)));
+    found.min()
+}
+
+/// No file has it that was read before: tags of its own are refused.
+fn own_tag(number: usize) -> String {
+    format!("!dtgate-binary-{number}-")
+}
+
+fn own_tags(value: &Yaml, found: &mut Vec<String>) {
+    match value {
+        Yaml::Tagged(tagged) => {
+            found.push(tagged.tag.to_string());
+            own_tags(&tagged.value, found);
+        }
+        Yaml::Sequence(items) => items.iter().for_each(|it| own_tags(it, found)),
+        Yaml::Mapping(members) => {
+            for (name, member) in members {
+                own_tags(name, found);
+                own_tags(member, found);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Whether the text stands there without quotation marks: as an element of a list, or behind its key.

@@ -267,5 +267,33 @@ fn what_opa_would_unpack_is_refused() {
         said,
         ["x.yaml:2:6: !!binary is not read: write the text that is meant"]
     );
-    assert!(data(&[("x.yaml", "a: b # !!binary\nc: \"x!!binary\"\n")]).is_ok());
+    for (tagged, place) in [
+        ("a: [x, !!binary aGk=]\n", "1:8"),
+        (
+            "a: |\n  !!binary is old\nb: &x !!binary aGk=\nc: *x\n",
+            "3:7",
+        ),
+        ("a: !<tag:yaml.org,2002:binary> aGk=\n", "1:4"),
+        ("? !!binary aGk=\n: 1\n", "1:3"),
+        ("a: # \"no\"\n  !!binary aGk=\n", "2:3"),
+    ] {
+        let said = data(&[("x.yaml", tagged)]).unwrap_err();
+        assert_eq!(
+            said,
+            [format!(
+                "x.yaml:{place}: !!binary is not read: write the text that is meant"
+            )],
+            "{tagged}"
+        );
+    }
+    // It is a text, or a part of one.
+    for fine in [
+        "a: b # !!binary\nc: \"x!!binary\"\n",
+        "note: \"the tag !!binary is old\"\n",
+        "note: the tag !!binary is old\n",
+        "'!!binary x': 'write no !!binary here'\n",
+        "a: |\n  first\n  !!binary aGk=\nb: >-\n  !!binary x\n",
+    ] {
+        assert!(data(&[("x.yaml", fine)]).is_ok(), "{fine}");
+    }
 }
