@@ -193,6 +193,7 @@ impl Audit {
             timestamp: rfc3339_millis(now()),
             version: env!("CARGO_PKG_VERSION"),
             revision: revision.to_owned(),
+            form: facts::FORM,
             configured,
             in_doubt: found
                 .in_doubt

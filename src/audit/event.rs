@@ -287,6 +287,8 @@ pub struct Start {
     pub version: &'static str,
     /// Digest of the policies.
     pub revision: String,
+    /// Of which form the [facts](super::facts::FORM) are that this build tells of records.
+    pub form: u32,
     #[serde(flatten)]
     pub configured: Configured,
     /// Allowed decisions near the end of the journal of which nobody knows what became of them, the last of them.

@@ -93,6 +93,8 @@ fn kinds() -> Vec<(&'static str, Value)> {
     let start = [
         ("version", text.clone()),
         ("revision", text.clone()),
+        // Earlier builds do not say it.
+        ("form?", count.clone()),
         ("in_doubt", texts.clone()),
         ("in_doubt_count?", count.clone()),
     ];

@@ -10,10 +10,9 @@ use tokio_postgres::Row as Kept;
 use super::StoreError;
 use super::ask::Asked;
 use super::column::column;
-use super::form::Form;
 use super::rows::Row;
 use super::schema::signed;
-use super::verify::{Older, Problems, or_older};
+use super::verify::{Older, Problems, Sent};
 use crate::audit::facts::{self, About, Decision, Outcome, Settled};
 
 /// Decisions whose outcome has not come yet.
@@ -22,9 +21,9 @@ pub(super) struct Endings {
     waiting: HashMap<u64, Waiting>,
     /// There are too many to be compared.
     is_full: bool,
-    /// Which rows this build has sent.
-    form: Form,
-    /// What rows lack that another has sent.
+    /// Who has sent the rows from here on.
+    pub(super) sent: Sent,
+    /// What rows lack that an earlier build has sent.
     pub(super) older: Older,
 }
 
@@ -40,23 +39,19 @@ struct Waiting {
     found_by: HashSet<String>,
     /// Those that are not in the decision itself: an outcome has said them.
     words: Vec<String>,
-    /// Another build has sent the row.
-    is_older: bool,
+    /// Who has sent the row.
+    sent: Sent,
     /// It is counted among those that lack something.
     lacks: bool,
 }
 
 impl Endings {
-    pub(super) fn of(form: Form) -> Self {
+    /// `sent`: who has sent the first rows.
+    pub(super) fn of(sent: Sent) -> Self {
         Self {
-            form,
+            sent,
             ..Self::default()
         }
-    }
-
-    /// Where what a row lacks is noted, if another build has sent it.
-    pub(super) fn older(&mut self, seq: u64) -> Option<&mut Older> {
-        (!self.form.is_ours(seq)).then_some(&mut self.older)
     }
 
     pub(super) fn see(
@@ -67,6 +62,9 @@ impl Endings {
         meant: &Row<'_>,
         problems: &mut Problems,
     ) -> Result<(), StoreError> {
+        if meant.kind() == "start" {
+            self.sent = self.sent.behind(meant.line.as_bytes());
+        }
         match meant.told() {
             Some(About::Decision(decision)) => {
                 self.decision(asked, gate, kept, meant.seq, decision, problems)
@@ -99,12 +97,16 @@ impl Endings {
         let own: HashSet<&String> = decision.words.iter().collect();
         let words = found_by.iter().filter(|word| !own.contains(word));
         let words: Vec<String> = words.cloned().collect();
-        let is_older = !self.form.is_ours(seq.unsigned_abs());
+        let sent = self.sent;
         let made = match Names::read(&names, token) {
             Names::Whole(made) => made,
-            Names::Fewer(made) if is_older && self.had(asked, gate, (seq, &names))? => made,
+            Names::Fewer(made)
+                if sent.is_by_earlier() && self.had(asked, gate, (seq, &names))? =>
+            {
+                made
+            }
             Names::Fewer(made) | Names::Other(made) => {
-                let or = or_older(is_older);
+                let or = sent.or_older();
                 problems.add(format!(
                     "record {seq} is not what it is found by: its line says something else than its token{or}"
                 ));
@@ -136,13 +138,13 @@ impl Endings {
                     made,
                     found_by,
                     words,
-                    is_older,
+                    sent,
                     lacks: self.older.has(seq.unsigned_abs()),
                 };
                 self.waiting.insert(seq.unsigned_abs(), waiting);
             }
             Some(outcome_seq) if outcome_seq > seq => self.is_full = true,
-            _ => problems.add(unsaid(seq.unsigned_abs(), is_older)),
+            _ => problems.add(unsaid(seq.unsigned_abs(), sent)),
         }
         Ok(())
     }
@@ -193,7 +195,7 @@ impl Endings {
         waiting.words.retain(|it| !outcome.words.contains(it));
         let mut words = outcome.words.iter();
         if !words.all(|word| waiting.found_by.contains(word)) {
-            if waiting.is_older {
+            if waiting.sent.is_by_earlier() {
                 waiting.lacks(outcome.of, "words", &mut self.older);
             } else {
                 problems.add(format!(
@@ -212,7 +214,7 @@ impl Endings {
         }
         let is_said = waiting.outcome.as_deref() == Some(outcome.ended);
         // What Dynatrace has answered was `answered`, whatever it was.
-        let was_answered = waiting.is_older
+        let was_answered = waiting.sent.is_by_earlier()
             && waiting.outcome.as_deref() == Some("answered")
             && outcome.ended == "unclear";
         if was_answered {
@@ -223,10 +225,10 @@ impl Endings {
             && (is_said || was_answered)
             && waiting.made.is_empty()
             && waiting.words.is_empty();
-        let is_older = waiting.is_older;
+        let sent = waiting.sent;
         self.waiting.remove(&outcome.of);
         if !is_right {
-            problems.add(unsaid(outcome.of, is_older));
+            problems.add(unsaid(outcome.of, sent));
         }
         Ok(())
     }
@@ -234,10 +236,10 @@ impl Endings {
     /// What still waits, waits in vain.
     pub(super) fn end(&mut self, problems: &mut Problems) {
         let waiting = std::mem::take(&mut self.waiting).into_iter();
-        let mut waiting: Vec<(u64, bool)> = waiting.map(|(seq, it)| (seq, it.is_older)).collect();
-        waiting.sort_unstable();
-        for (seq, is_older) in waiting {
-            problems.add(unsaid(seq, is_older));
+        let mut waiting: Vec<(u64, Sent)> = waiting.map(|(seq, it)| (seq, it.sent)).collect();
+        waiting.sort_unstable_by_key(|(seq, _)| *seq);
+        for (seq, sent) in waiting {
+            problems.add(unsaid(seq, sent));
         }
         if self.is_full {
             problems.add(
@@ -288,8 +290,8 @@ impl Names {
     }
 }
 
-fn unsaid(seq: u64, is_older: bool) -> String {
-    let or = or_older(is_older);
+fn unsaid(seq: u64, sent: Sent) -> String {
+    let or = sent.or_older();
     format!(
         "record {seq} ended otherwise than its row says: outcome, outcome_seq, token or words is wrong{or}"
     )

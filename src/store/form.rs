@@ -4,6 +4,9 @@
 //! A gate notes from which record on its rows are of its own form, among the names (kind [`KIND`]), where each role of a
 //! gate may add: so no table changes, and earlier builds take no notice. It does so only where nothing of it stands behind
 //! that record, so that a later note takes the place of earlier ones of the same records and of those behind them.
+//!
+//! Nobody signs these notes, and each role of a gate may forge them: they are a hint for whoever asks, and never a reason to
+//! find less. What is proven goes by the `start` records, which are in the chain ([`super::verify`]).
 
 use std::collections::BTreeMap;
 
@@ -18,22 +21,22 @@ use crate::audit::facts::FORM;
 
 /// The rows of all gates, as far as it is noted of which form they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Forms(BTreeMap<String, Form>);
+struct Forms(BTreeMap<String, Form>);
 
 /// The rows of one gate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Form {
+struct Form {
     /// Records, and the form of the rows from there on up to the next of these. In order.
     from: Vec<(u64, u32)>,
     /// Of the last note.
-    number: u64,
+    number: u32,
 }
 
 /// One note, as it stands among the names.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Note<'a> {
     /// The first is 1.
-    number: u64,
+    number: u32,
     form: u32,
     from: u64,
     gate: &'a str,
@@ -43,12 +46,14 @@ impl<'a> Note<'a> {
     /// `None`: no gate writes such a one.
     fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(4, ' ');
-        Some(Self {
+        let note = Self {
             number: parts.next()?.parse().ok()?,
             form: parts.next()?.parse().ok()?,
             from: parts.next()?.parse().ok()?,
             gate: parts.next()?,
-        })
+        };
+        let is_record = i64::try_from(note.from).is_ok_and(|from| from > 0);
+        (is_record && (1..=MOST).contains(&note.number)).then_some(note)
     }
 
     fn text(&self) -> String {
@@ -63,9 +68,11 @@ impl<'a> Note<'a> {
 }
 
 impl Forms {
-    fn of(notes: &[&str]) -> Self {
-        let mut notes: Vec<Note<'_>> = notes.iter().filter_map(|note| Note::read(note)).collect();
-        notes.sort_by_key(|note| note.number);
+    /// By the notes of forms up to this one. Forged ones may have one number: what comes of them is the same each time.
+    fn of(notes: &[&str], most: u32) -> Self {
+        let notes = notes.iter().filter_map(|note| Note::read(note));
+        let mut notes: Vec<Note<'_>> = notes.filter(|note| note.form <= most).collect();
+        notes.sort_unstable();
         let mut forms = Self::default();
         for note in notes {
             let form = forms.0.entry(note.gate.to_owned()).or_default();
@@ -77,19 +84,12 @@ impl Forms {
     }
 
     /// Those of one gate. Without a note, all are of an earlier form.
-    pub(super) fn of_gate(&self, gate: &str) -> Form {
+    fn of_gate(&self, gate: &str) -> Form {
         self.0.get(gate).cloned().unwrap_or_default()
     }
 }
 
 impl Form {
-    /// Whether the row of this record says what this build says.
-    pub(super) fn is_ours(&self, seq: u64) -> bool {
-        let mut all = self.from.iter().rev();
-        all.find(|(from, _)| *from <= seq)
-            .is_some_and(|(_, form)| *form == FORM)
-    }
-
     /// The first and the last records of rows that another build has sent.
     fn others(&self) -> Vec<(u64, u64)> {
         let begin = std::iter::once((1, 0)).chain(self.from.iter().copied());
@@ -106,7 +106,8 @@ impl Form {
 async fn notes(client: &(impl GenericClient + Sync)) -> Result<Forms, StoreError> {
     let rows = client.query(NOTES, &[&KIND]).await?;
     let notes: Result<Vec<&str>, _> = rows.iter().map(|row| column(row, 0)).collect();
-    Ok(Forms::of(&notes?))
+    // Also those of later builds, so that this one's takes their place.
+    Ok(Forms::of(&notes?, u32::MAX))
 }
 
 /// Notes that the rows of these records, which are about to be written and follow one another, are of the form of this
@@ -123,13 +124,15 @@ pub(super) async fn note(
         return Ok(false);
     };
     let form = notes(client).await?.of_gate(gate);
-    if form
+    let is_other = form
         .from
         .last()
-        .is_none_or(|(last, form)| *form != FORM || *last > unsigned(from))
-    {
+        .is_none_or(|(last, form)| *form != FORM || *last > unsigned(from));
+    // Once somebody has used up the numbers, nothing is noted any more: nothing else depends on it.
+    let number = form.number.saturating_add(1);
+    if is_other && number <= MOST {
         let note = Note {
-            number: form.number + 1,
+            number,
             form: FORM,
             from: unsigned(from),
             gate,
@@ -140,14 +143,14 @@ pub(super) async fn note(
 }
 
 impl Asked {
-    pub(super) fn forms(&self) -> Result<Forms, StoreError> {
+    fn forms(&self) -> Result<Forms, StoreError> {
         let rows = self.rows(NOTES, &[&KIND])?;
         let notes: Result<Vec<&str>, _> = rows.iter().map(|row| column(row, 0)).collect();
-        Ok(Forms::of(&notes?))
+        Ok(Forms::of(&notes?, FORM))
     }
 
-    /// Of these gates, those of which rows of this time (milliseconds since 1970) were sent by other builds: a question for
-    /// something of them may find less than there is.
+    /// Of these gates, those of which rows of about this time (milliseconds since 1970) were sent by other builds: a question
+    /// for something of them may find less than there is. Between the first and the last of them, every time is theirs.
     pub fn sent_by_others(
         &self,
         gates: &[String],
@@ -176,8 +179,16 @@ const KIND: &str = "form";
 const NOTES: &str = "SELECT value FROM dtgate.name WHERE kind = $1";
 const ADD: &str = "INSERT INTO dtgate.name(kind, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const END: &str = "SELECT max(seq) FROM dtgate.record WHERE gate = $1";
-const OTHERS: &str = "SELECT 1 FROM dtgate.record WHERE gate = $1 AND seq BETWEEN $2 AND $3
-  AND ($4::timestamptz IS NULL OR at >= $4) AND ($5::timestamptz IS NULL OR at < $5) LIMIT 1";
+
+/// The first and the last of these rows, by the primary key: however many there are, two of them are read.
+const OTHERS: &str = "
+SELECT 1 FROM
+  (SELECT at FROM dtgate.record WHERE gate = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq LIMIT 1) AS oldest,
+  (SELECT at FROM dtgate.record WHERE gate = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq DESC LIMIT 1) AS newest
+WHERE ($4::timestamptz IS NULL OR newest.at >= $4) AND ($5::timestamptz IS NULL OR oldest.at < $5)";
+
+/// The highest number of a note: one gate writes a few in its life.
+const MOST: u32 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -193,26 +204,48 @@ mod tests {
             "no note".to_owned(),
             "1 x 5 c".to_owned(),
         ];
-        let read = |notes: &[String]| {
-            let notes: Vec<&str> = notes.iter().map(String::as_str).collect();
-            Forms::of(&notes)
-        };
-        let forms = read(&notes);
+        let forms = read(&notes, other);
         let of = forms.of_gate("a b");
         assert_eq!(of.others(), [(1, 499), (500, 699)]);
-        assert!(of.is_ours(700) && of.is_ours(9000));
-        assert!(!of.is_ours(1) && !of.is_ours(499) && !of.is_ours(699));
         let whole = forms.of_gate("b");
-        assert!(whole.others().is_empty() && whole.is_ours(1));
+        assert!(whole.others().is_empty());
         let unknown = forms.of_gate("c");
         assert_eq!(unknown.others(), [(1, u64::MAX)]);
-        assert!(!unknown.is_ours(1));
         // Sent again from record 300 on; then an earlier build goes on.
         let more = [format!("3 {FORM} 300 a b"), format!("4 {other} 900 a b")];
-        let of = read(&[&notes[..], &more].concat()).of_gate("a b");
+        let all = [&notes[..], &more].concat();
+        let of = read(&all, other).of_gate("a b");
         assert_eq!(of.others(), [(1, 299), (900, u64::MAX)]);
-        assert!(of.is_ours(300) && of.is_ours(899) && !of.is_ours(900));
         assert_eq!(of.number, 4);
+        // Whoever asks does not go by what only a later build could have noted.
+        let of = read(&all, FORM).of_gate("a b");
+        assert_eq!((of.others(), of.number), (vec![(1, 299)], 3));
+    }
+
+    #[test]
+    fn what_no_gate_writes_is_no_note() {
+        let own = format!("1 {FORM} 1 a");
+        for forged in [
+            "18446744073709551615 0 1 a",
+            "4294967295 0 1 a",
+            "1000001 0 1 a",
+            "0 0 1 a",
+            "-1 0 1 a",
+            "2 0 0 a",
+            "2 0 18446744073709551615 a",
+            "2 0 9223372036854775808 a",
+            "2 4294967296 1 a",
+        ] {
+            let of = read(&[own.clone(), forged.to_owned()], u32::MAX).of_gate("a");
+            assert_eq!((of.number, of.others()), (1, vec![]), "{forged}");
+        }
+        let last = [own, format!("{MOST} 0 1 a")];
+        assert_eq!(read(&last, FORM).of_gate("a").number, MOST);
+    }
+
+    fn read(notes: &[String], most: u32) -> Forms {
+        let notes: Vec<&str> = notes.iter().map(String::as_str).collect();
+        Forms::of(&notes, most)
     }
 
     #[test]

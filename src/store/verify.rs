@@ -30,9 +30,9 @@ use bounds::Bounds;
 use chain::Chain;
 pub use chain::Earlier;
 use compared::compared;
-pub(super) use compared::or_older;
 use ended::Ended;
 pub use older::Older;
+pub(super) use older::Sent;
 
 /// What was found of one gate.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl Asked {
         let mut chain = Chain::of(gate, &earlier, noted, trust);
         self.walk_earlier(&earlier, &bounds, &mut chain, &mut problems)?;
         let mut rows = Rows::of(self, &bounds, gate, i64::MAX);
-        let mut endings = Endings::of(self.forms()?.of_gate(gate));
+        let mut endings = Endings::of(self.sent_first(gate, begins)?);
         let (mut names, mut ended) = (Names::default(), Ended::default());
         let mut decisions = 0;
         while chain.broken.is_none()
@@ -208,7 +208,7 @@ impl Asked {
                 continue;
             }
             decisions += u64::from(meant.decision().is_some());
-            if let Some(problem) = compared(&kept, &meant, endings.older(seq))? {
+            if let Some(problem) = compared(&kept, &meant, endings.sent, &mut endings.older)? {
                 problems.add(problem);
             }
             names.see(&meant);

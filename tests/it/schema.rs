@@ -340,6 +340,7 @@ fn events() -> Vec<Value> {
             timestamp: now.to_string(),
             version: "0",
             revision: text(),
+            form: 1,
             configured,
             in_doubt: vec![text()],
             in_doubt_count: Some(101),

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fill::signed;
@@ -93,6 +94,19 @@ pub struct Challenged {
 /// Of which form the facts are that [`of`] tells: another number wherever something else is told of a record. Who keeps
 /// facts knows by it which of them would be told otherwise today.
 pub const FORM: u32 = 1;
+
+/// Of which form the facts were that the build told which wrote a `start` record; 0: it did not say. `None`: it is no such
+/// record.
+pub fn form_of_start(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Said {
+        kind: String,
+        #[serde(default)]
+        form: u64,
+    }
+    let said: Said = serde_json::from_slice(line).ok()?;
+    (said.kind == "start").then_some(said.form)
+}
 
 /// What every build has told of a decision, at least. What comes between this and what is told today, some build has told.
 #[derive(Clone, Debug, Default, PartialEq)]

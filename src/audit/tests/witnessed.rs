@@ -223,6 +223,7 @@ fn started() -> Record {
         timestamp: now().to_string(),
         version: "1.2.3",
         revision: "r".to_owned(),
+        form: 1,
         configured: Configured::default(),
         in_doubt: Vec::new(),
         in_doubt_count: None,

@@ -4,20 +4,22 @@ use std::collections::HashSet;
 
 use tokio_postgres::Row as Kept;
 
-use super::Older;
+use super::{Older, Sent};
 use crate::audit::facts::{Least, least};
 use crate::store::StoreError;
 use crate::store::column::column;
 use crate::store::moment::Moment;
 use crate::store::rows::Row;
 
-/// What stands beside a line and is not what it says. `older`: another build has sent the row, and may have told less of
-/// the line than this one does.
+/// What stands beside a line and is not what it says. An earlier build may have told less of the line than this one does:
+/// what the row then lacks is counted in `older`.
 pub(super) fn compared(
     kept: &Kept,
     meant: &Row<'_>,
-    mut older: Option<&mut Older>,
+    sent: Sent,
+    older: &mut Older,
 ) -> Result<Option<String>, StoreError> {
+    let mut older = sent.is_by_earlier().then_some(older);
     let seq = meant.seq;
     let hash: Option<&[u8]> = column(kept, "hash")?;
     if hash != Some(&meant.hash) {
@@ -87,7 +89,7 @@ pub(super) fn compared(
     }
     Ok((!wrong.is_empty()).then(|| {
         let wrong = wrong.join(", ");
-        let or = or_older(older.is_some());
+        let or = sent.or_older();
         format!(
             "record {seq} is not what it is found by: its line says something else than its {wrong}{or}"
         )
@@ -110,15 +112,6 @@ fn lacks(
 
 fn least_of(row: &Row<'_>) -> Least {
     least(row.line.as_bytes())
-}
-
-/// What else may be the reason, where another build has sent the row.
-pub(in crate::store) fn or_older(is_older: bool) -> &'static str {
-    if is_older {
-        ", or an earlier build has shipped it: ship it again (docs/store.md)"
-    } else {
-        ""
-    }
 }
 
 fn is_same(kept: Option<&[Option<String>]>, wanted: Option<&Vec<String>>) -> bool {

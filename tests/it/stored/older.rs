@@ -1,22 +1,35 @@
 //! Rows that an earlier build has sent: nobody is told that all is there, nor that ordinary rows were changed.
 
+use dtgate::audit::facts::FORM;
 use serde_json::{Value, json};
 
 use super::{Way, decision, journal, outcome};
 use crate::postgres::{Database, database};
 
-/// As such rows are where nothing is noted of their form: fewer names and words, and one word for all answers.
+/// As such rows are: fewer names and words, and one word for all answers.
 const MADE_OLDER: &str = "
-    DELETE FROM dtgate.name WHERE kind = 'form';
-    UPDATE dtgate.record SET token = '{dt0c01.TOKEN,payments}' WHERE seq = 1;
-    UPDATE dtgate.record SET words = ts_delete(words, '{handshake,twice}'::text[]), outcome = 'answered' WHERE seq = 1;
+    UPDATE dtgate.record SET token = '{dt0c01.TOKEN,payments}' WHERE seq = 2;
+    UPDATE dtgate.record SET words = ts_delete(words, '{handshake,twice}'::text[]), outcome = 'answered' WHERE seq = 2;
     UPDATE dtgate.record SET no_op = true, words = ts_delete(words, ARRAY[chr(57344) || chr(57345) || 'names'])
-      WHERE seq = 3";
+      WHERE seq = 4";
 
-fn records() -> Vec<Value> {
+/// Nothing is noted of their form.
+const NO_NOTES: &str = "DELETE FROM dtgate.name WHERE kind = 'form'";
+
+fn start(form: Option<u32>) -> Value {
+    let mut start = json!({"kind": "start", "timestamp": "2026-11-24T09:59:00.000Z", "version": "0.1.0", "revision": "r",
+        "in_doubt": []});
+    if let Some(form) = form {
+        start["form"] = form.into();
+    }
+    start
+}
+
+/// Behind the start of a build that tells facts of this form.
+fn records(form: Option<u32>) -> Vec<Value> {
     let mut other_id = decision(0, "payments", "ci");
     other_id["input"]["token"]["current"]["id"] = "d5836312-5790-4e80-afcf-09971954c3ea".into();
-    let mut unclear = outcome(1, 1);
+    let mut unclear = outcome(1, 2);
     unclear["status"] = 503.into();
     unclear["detail"] = "handshake twice".into();
     unclear["credential"] = Value::Null;
@@ -25,10 +38,11 @@ fn records() -> Vec<Value> {
     masked["input"]["change"]["name"] = Value::Null;
     masked["masked"] = json!(["/input/change/differs", "/input/change/name"]);
     vec![
+        start(form),
         other_id,
         unclear,
         masked,
-        outcome(3, 3),
+        outcome(3, 4),
         decision(4, "payments", "ci"),
     ]
 }
@@ -66,9 +80,8 @@ const BY_OTHER_ID: &[&str] = &[
 fn needs_postgres_rows_of_an_earlier_build_are_told_and_can_be_sent_again() {
     let database = database();
     let way = Way::to(&database);
-    let records = records();
-    let (directory, hash) = journal(&records);
-    way.ship("gate a", directory.path(), 5, &hash);
+    let (directory, hash) = journal(&records(None));
+    way.ship("gate a", directory.path(), 6, &hash);
     let told = "were sent by another build of dtgate (gate gate a)";
     // All of it is of this build.
     assert_eq!(notes(&database), "1 1 1 gate a");
@@ -78,6 +91,7 @@ fn needs_postgres_rows_of_an_earlier_build_are_told_and_can_be_sent_again() {
     assert_eq!(code, Some(0), "{said}");
     assert!(!said.contains("another build"), "{said}");
 
+    database.sql(NO_NOTES);
     database.sql(MADE_OLDER);
     let (said, lines) = asked(&way, BY_OTHER_ID);
     assert!(said.contains(told) && lines == 1, "{lines} {said}");
@@ -89,6 +103,16 @@ fn needs_postgres_rows_of_an_earlier_build_are_told_and_can_be_sent_again() {
         &["stats", "--by", "token"],
         &["stats", "--by", "outcome"],
         &["history", "payments"],
+        // Between the first and the last of them, nobody looks for more.
+        &[
+            "query",
+            "--token",
+            "payments",
+            "--since",
+            "2026-11-24T10:00:02.100Z",
+            "--until",
+            "2026-11-24T10:00:02.200Z",
+        ],
     ] {
         let (said, _) = asked(&way, arguments);
         assert!(said.contains(told), "{arguments:?}: {said}");
@@ -107,29 +131,29 @@ fn needs_postgres_rows_of_an_earlier_build_are_told_and_can_be_sent_again() {
     let (code, said) = verified(&way);
     assert_eq!(code, Some(0), "{said}");
     let wanted =
-        "2 rows of records 1 to 3, sent by another build, not as this one tells their lines";
+        "2 rows of records 2 to 4, sent by another build, not as this one tells their lines";
     assert!(said.contains(wanted), "{said}");
     assert!(said.contains(": no_op, outcome, token, words. "), "{said}");
     let json = way.said(&["verify", "--format", "json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     let wanted =
-        json!({"rows": 2, "first": 1, "last": 3, "lacks": ["no_op", "outcome", "token", "words"]});
+        json!({"rows": 2, "first": 2, "last": 4, "lacks": ["no_op", "outcome", "token", "words"]});
     assert_eq!(json["older"], wanted, "{json}");
 
     // Only the missing end is this build's.
-    database.sql("DELETE FROM dtgate.record WHERE seq = 5");
-    way.ship("gate a", directory.path(), 5, &hash);
-    assert_eq!(notes(&database), "1 1 5 gate a");
+    database.sql("DELETE FROM dtgate.record WHERE seq = 6");
+    way.ship("gate a", directory.path(), 6, &hash);
+    assert_eq!(notes(&database), "1 1 6 gate a");
     assert!(asked(&way, BY_OTHER_ID).0.contains(told));
     // What was missing in the middle says nothing of what is behind it.
     database.sql(
-        "DELETE FROM dtgate.record WHERE seq = 4; DELETE FROM dtgate.name WHERE kind = 'form'",
+        "DELETE FROM dtgate.record WHERE seq = 5; DELETE FROM dtgate.name WHERE kind = 'form'",
     );
-    way.ship("gate a", directory.path(), 5, &hash);
+    way.ship("gate a", directory.path(), 6, &hash);
     assert_eq!(notes(&database), "");
     // Sent again as docs/store.md says it.
     database.sql("DELETE FROM dtgate.record WHERE seq >= 1");
-    way.ship("gate a", directory.path(), 5, &hash);
+    way.ship("gate a", directory.path(), 6, &hash);
     assert_eq!(notes(&database), "1 1 1 gate a");
     let (said, lines) = asked(&way, BY_OTHER_ID);
     assert!(!said.contains(told) && lines == 2, "{lines} {said}");
@@ -141,26 +165,27 @@ fn needs_postgres_rows_of_an_earlier_build_are_told_and_can_be_sent_again() {
 fn needs_postgres_rows_of_an_earlier_build_that_were_changed_are_found() {
     let database = database();
     let way = Way::to(&database);
-    let (directory, hash) = journal(&records());
-    way.ship("gate a", directory.path(), 5, &hash);
+    let (directory, hash) = journal(&records(None));
+    way.ship("gate a", directory.path(), 6, &hash);
+    database.sql(NO_NOTES);
     database.sql(MADE_OLDER);
     database.sql("CREATE TABLE public.kept AS SELECT * FROM dtgate.record");
     for (set, seq, wanted) in [
         (
             "token = '{}'",
-            1,
+            2,
             "its token, or an earlier build has shipped it",
         ),
-        ("token = token || 'x'::text", 1, "ended otherwise"),
-        ("token = '{payments,dt0c01.TOKEN}'", 1, "its token"),
-        ("words = ''", 1, "its words, or an earlier build"),
-        ("words = words || 'more'", 3, "ended otherwise"),
-        ("no_op = true", 5, "its no_op"),
-        ("no_op = NULL", 3, "its no_op"),
-        ("outcome = 'failed'", 1, "ended otherwise"),
-        ("outcome = 'unclear'", 3, "ended otherwise"),
-        ("caller = NULL", 3, "its caller"),
-        ("verdict = 'deny'", 3, "its verdict"),
+        ("token = token || 'x'::text", 2, "ended otherwise"),
+        ("token = '{payments,dt0c01.TOKEN}'", 2, "its token"),
+        ("words = ''", 2, "its words, or an earlier build"),
+        ("words = words || 'more'", 4, "ended otherwise"),
+        ("no_op = true", 6, "its no_op"),
+        ("no_op = NULL", 4, "its no_op"),
+        ("outcome = 'failed'", 2, "ended otherwise"),
+        ("outcome = 'unclear'", 4, "ended otherwise"),
+        ("caller = NULL", 4, "its caller"),
+        ("verdict = 'deny'", 4, "its verdict"),
     ] {
         database.sql(&format!("UPDATE dtgate.record SET {set} WHERE seq = {seq}"));
         let (code, said) = verified(&way);
@@ -172,4 +197,90 @@ fn needs_postgres_rows_of_an_earlier_build_that_were_changed_are_found() {
         database
             .sql("DELETE FROM dtgate.record; INSERT INTO dtgate.record SELECT * FROM public.kept");
     }
+}
+
+/// Each role of a gate may note anything among the names.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_forged_note_stops_no_gate_and_proves_no_row() {
+    let database = database();
+    let way = Way::to(&database);
+    let (directory, hash) = journal(&records(Some(FORM)));
+    way.ship("first", directory.path(), 6, &hash);
+    let forged = [
+        "18446744073709551615 0 1",
+        "4294967295 0 1",
+        "1000000 0 1",
+        "9 0 1",
+        "9 4294967295 1",
+        "9 0 18446744073709551615",
+    ];
+    let forge = |gate: &str, note: &str| {
+        database.sql(&format!(
+            "INSERT INTO dtgate.name VALUES ('form', '{note} {gate}') ON CONFLICT DO NOTHING"
+        ));
+    };
+    for (number, note) in forged.iter().enumerate() {
+        let gate = format!("g{number}");
+        forge(&gate, note);
+        way.ship(&gate, directory.path(), 6, &hash);
+        let output = way.audit(&["query", "--gate", &gate, "--token", "payments"]);
+        assert!(output.status.success(), "{note}: {output:?}");
+    }
+    database.sql(MADE_OLDER);
+    let gates = (0..forged.len()).map(|number| format!("g{number}"));
+    for gate in gates.chain(["first".to_owned()]) {
+        for note in [None].into_iter().chain(forged.map(Some)) {
+            if let Some(note) = note {
+                forge(&gate, note);
+            }
+            let output = way.audit(&["verify", "--gate", &gate]);
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{gate} {note:?}: {said}");
+            for wanted in [
+                "record 2 is not what it is found by: its line says something else than its token",
+                "record 2 ended otherwise than its row says",
+                "its line says something else than its no_op, words",
+            ] {
+                assert!(said.contains(wanted), "{gate} {note:?}: {said}");
+            }
+            assert!(!said.contains("build"), "{gate} {note:?}: {said}");
+        }
+        database.sql(NO_NOTES);
+    }
+}
+
+/// The chain says which rows may lack something: those before the first start of a build with the form of this one.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_rows_behind_the_start_of_this_build_lack_nothing() {
+    let database = database();
+    let way = Way::to(&database);
+    let mut unclear = outcome(11, 8);
+    unclear["status"] = 503.into();
+    let mut records = records(None);
+    records.extend([start(Some(FORM)), decision(10, "payments", "ci"), unclear]);
+    // Put back for a while.
+    records.push(start(None));
+    let (directory, hash) = journal(&records);
+    way.ship("a", directory.path(), 10, &hash);
+    database.sql(MADE_OLDER);
+    let (code, said) = verified(&way);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2 rows of records 2 to 4"), "{said}");
+    database.sql("UPDATE dtgate.record SET outcome = 'answered' WHERE seq = 8");
+    let (code, said) = verified(&way);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("record 8 ended otherwise"), "{said}");
+    database.sql("UPDATE dtgate.record SET outcome = 'unclear' WHERE seq = 8");
+    assert_eq!(verified(&way).0, Some(0));
+
+    // Of what comes before the place from which on it is verified, a start counts for nothing: anybody may put one there.
+    let head = database.sql("SELECT '3:' || encode(hash, 'hex') FROM dtgate.record WHERE seq = 3");
+    database.sql("DELETE FROM dtgate.record WHERE seq = 2");
+    let output = way.audit(&["verify", "--gate", "a", "--begin", &head]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let wanted = "record 4 is not what it is found by: its line says something else than its no_op, words, or an earlier build";
+    assert!(said.contains(wanted), "{said}");
 }
