@@ -346,8 +346,17 @@ impl Asked {
             let text = value.pointer(place).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()
         };
+        let texts = |name: &str| {
+            let list = value.pointer(&format!("/input/caller/certificate/{name}"));
+            let list = list.and_then(Value::as_array).into_iter().flatten();
+            list.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
         let certificate = SeenCertificate {
             issuer: text("/input/caller/certificate/issuer"),
+            dns: texts("dns"),
+            uris: texts("uris"),
+            emails: texts("emails"),
+            addresses: texts("addresses"),
         };
         Some(Self {
             seq: value.get("seq")?.as_u64()?,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::lacking::keys;
 use super::{Error, Source};
-use crate::audit::index::{By, Filter, Gaps, Hidden, Pattern, Unnamed, Veil};
+use crate::audit::index::{By, Filter, Gaps, Hidden, Pattern, Unnamed, Veil, is_id};
 use crate::store::{Found, Key};
 use crate::value::counted;
 
