@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Name;
@@ -55,17 +56,7 @@ pub struct WentBack(pub BTreeMap<String, u64>);
 impl WentBack {
     /// `None`: nobody has written it yet.
     pub fn read(state: &Path) -> Result<Option<Self>, StateError> {
-        let path = state.join(WENT_BACK);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StateError::Read { path, error }),
-        };
-        let read = serde_json::from_str(&text).map_err(|error| StateError::Damaged {
-            path,
-            reason: error.to_string(),
-        });
-        read.map(Some)
+        read(state.join(WENT_BACK))
     }
 
     pub fn write(&self, state: &Path) -> Result<(), StateError> {
@@ -108,17 +99,7 @@ impl Remembered {
     }
 
     pub fn read(state: &Path, name: &Name) -> Result<Option<Self>, StateError> {
-        let path = path(state, name);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StateError::Read { path, error }),
-        };
-        let read = serde_json::from_str(&text).map_err(|error| StateError::Damaged {
-            path,
-            reason: error.to_string(),
-        });
-        read.map(Some)
+        read(path(state, name))
     }
 
     /// Puts another in its place, made of what is remembered. `None` leaves it. Nobody else changes it meanwhile.
@@ -253,6 +234,20 @@ pub fn copy_state(from: &Path, to: &Path) -> io::Result<()> {
 
 fn path(state: &Path, name: &Name) -> PathBuf {
     state.join(format!("{name}{ENDING}"))
+}
+
+/// What a file of the state says; `None`: nobody has written it yet.
+fn read<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, StateError> {
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StateError::Read { path, error }),
+    };
+    let read = serde_json::from_str(&text).map_err(|error| StateError::Damaged {
+        path,
+        reason: error.to_string(),
+    });
+    read.map(Some)
 }
 
 #[cfg(test)]

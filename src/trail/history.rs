@@ -474,8 +474,21 @@ const AT_ONCE: usize = 256;
 const MOST_IDS: usize = 64;
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::audit::index::{FILE, Index};
+
+    /// An index of a journal of these lines.
+    fn source_of(journal: &Path, lines: String) -> Source {
+        std::fs::write(journal.join("00000000000000000001.jsonl"), lines).unwrap();
+        let mut index = Index::open(journal, &journal.join(FILE)).unwrap();
+        index.catch_up(|_| true).unwrap();
+        Source::Journal {
+            index: Box::new(index),
+            journal: journal.to_owned(),
+        }
+    }
 
     #[test]
     fn of_very_many_requests_the_newest_are_read() {
@@ -489,14 +502,7 @@ mod tests {
             });
             record.to_string() + "\n"
         });
-        let text: String = lines.collect();
-        std::fs::write(journal.path().join("00000000000000000001.jsonl"), text).unwrap();
-        let mut index = Index::open(journal.path(), &journal.path().join(FILE)).unwrap();
-        index.catch_up(|_| true).unwrap();
-        let source = Source::Journal {
-            index: Box::new(index),
-            journal: journal.path().to_owned(),
-        };
+        let source = source_of(journal.path(), lines.collect());
         let read = |requests, bytes| {
             let found = steps(&source, "ci", &[], Most { requests, bytes }).unwrap();
             let first = found.all.first().map(|step| step.key.seq);
@@ -529,14 +535,7 @@ mod tests {
             });
             record.to_string() + "\n"
         });
-        let text: String = lines.collect();
-        std::fs::write(journal.path().join("00000000000000000001.jsonl"), text).unwrap();
-        let mut index = Index::open(journal.path(), &journal.path().join(FILE)).unwrap();
-        index.catch_up(|_| true).unwrap();
-        let source = Source::Journal {
-            index: Box::new(index),
-            journal: journal.path().to_owned(),
-        };
+        let source = source_of(journal.path(), lines.collect());
         let found = steps(&source, "ci", &[], MOST).unwrap();
         let mut tokens = Tokens::new(&crate::audit::index::Gaps::default(), found.known);
         for step in &found.all {
