@@ -217,13 +217,6 @@ impl Look {
         self.set_read(who, read, read.saturating_add(bytes));
     }
 
-    /// It was of nobody who is known: whoever invents callers has one part together.
-    fn was_of_others(&mut self, who: &str, bytes: usize) {
-        let read = self.read.get(who).copied().unwrap_or_default();
-        self.set_read(who, read, read.saturating_sub(bytes));
-        self.has_read(OTHERS, bytes);
-    }
-
     fn set_read(&mut self, who: &str, before: usize, now: usize) {
         let part = self.most.read / SHARES;
         self.counted = (self.counted + now.min(part)).saturating_sub(before.min(part));
@@ -236,10 +229,34 @@ impl Look {
         }
     }
 
+    /// Which decisions Dynatrace has turned away, by the outcomes in one segment. First of all: anybody can show the id of
+    /// somebody else's credential, and would take the places of that caller's decisions.
+    fn see_outcomes(
+        &mut self,
+        journal: &Path,
+        segment: u64,
+        report: &mut Report,
+    ) -> io::Result<()> {
+        let from = Place { segment, offset: 0 };
+        let mut lines = Lines::from(journal, from).over_damage();
+        while let Some(line) = lines.next_line()?
+            && line.place.segment == segment
+        {
+            if memmem::find(&line.bytes, OUTCOME).is_some()
+                && let Some(decision) = turned_away(&line.bytes)
+            {
+                report.turned_away += 1;
+                self.turned_away.insert(decision);
+            }
+        }
+        Ok(())
+    }
+
     /// The newest decisions of policies in one segment, by their numbers: those that have an input and a verdict. What was
     /// refused before any policy, or is masked as a whole, says nothing about policies. What was allowed and turned away
     /// by Dynatrace for its credential anybody can send, as much as they like: it says nothing of those who may.
     fn judged_of(&mut self, journal: &Path, segment: u64, report: &mut Report) -> io::Result<Held> {
+        self.see_outcomes(journal, segment, report)?;
         let from = Place { segment, offset: 0 };
         let mut lines = Lines::from(journal, from).over_damage();
         let mut found = Held::default();
@@ -250,18 +267,6 @@ impl Look {
         {
             // In a text of somebody else, the quotation marks would have backslashes.
             let has = |member: &[u8]| memmem::find(&line.bytes, member).is_some();
-            if has(OUTCOME)
-                && let Some(decision) = turned_away(&line.bytes)
-            {
-                report.turned_away += 1;
-                let removed = found
-                    .remove(decision)
-                    .or_else(|| self.spare.remove(decision));
-                match removed {
-                    Some((who, line)) => self.was_of_others(&who, line.len()),
-                    None => drop(self.turned_away.insert(decision)),
-                }
-            }
             if !(has(DECISION) && has(INPUT)) {
                 self.has_read(OTHERS, line.bytes.len());
                 continue;

@@ -1067,6 +1067,56 @@ fn those_whom_dynatrace_turns_away_have_one_part_together() {
     }
 }
 
+/// Anybody can show the id of somebody else's credential: what is turned away takes no place of that caller.
+#[test]
+fn who_shows_the_id_of_somebody_else_hides_nothing_of_theirs() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let asked = |seq: u64, id: &str, operation: &str| {
+        let token = json!({"id": id, "kind": "api-token"});
+        let caller = json!({"address": "10.0.0.1", "token": token});
+        let mut record = decided(
+            &old,
+            &input(json!({"operation": operation, "caller": caller})),
+        );
+        record["seq"] = json!(seq);
+        record.to_string()
+    };
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    for at_the_end in [false, true] {
+        let others = (1..=20).map(|seq| asked(seq, &format!("dt0c01.O{seq}"), "token.update"));
+        let mut lines: Vec<String> = others.collect();
+        lines.push(asked(21, "dt0c01.VICTIM", "token.create"));
+        let mut outcomes = Vec::new();
+        for number in 0..5 {
+            let seq = 22 + 2 * number;
+            lines.push(asked(seq, "dt0c01.VICTIM", "token.update"));
+            let outcome =
+                json!({"kind": "outcome", "seq": seq + 1, "decision_seq": seq, "status": 401});
+            outcomes.push(outcome.to_string());
+            if !at_the_end {
+                lines.append(&mut outcomes);
+            }
+        }
+        lines.append(&mut outcomes);
+        let journal = tempfile::tempdir().unwrap();
+        let path = journal.path().join(format!("{:020}.jsonl", 1));
+        std::fs::write(path, lines.join("\n") + "\n").unwrap();
+        let most = Most {
+            held: 1 << 20,
+            spare: 1 << 20,
+            read: 1 << 30,
+            read_at_all: 1 << 30,
+        };
+        let report = newest_within(most, journal.path(), &new, Some(&old), now, 10).unwrap();
+        assert_eq!(
+            (report.new_denials, report.turned_away),
+            (1, 5),
+            "{report:#?}"
+        );
+    }
+}
+
 /// All such lines were damaged, and new policies measured by none.
 #[test]
 fn whatever_a_mask_puts_in_the_place_of_who_has_asked_the_newest_are_judged() {

@@ -1,5 +1,7 @@
 //! Numbers that would be others in the engine: of JSON OPA has all their digits, and of YAML more is a number to it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 use yaml_serde::Value as Yaml;
 
@@ -152,7 +154,7 @@ fn refuse_binary(file: &File) -> Result<(), Problem> {
     text.push_str(file.text.get(at..).unwrap_or_default());
     let first = match yaml_serde::from_str::<Yaml>(&text) {
         Ok(value) => {
-            let mut tags = Vec::new();
+            let mut tags = BTreeSet::new();
             own_tags(&value, &mut tags);
             let mut numbers = 0..places.len();
             numbers.find(|number| tags.contains(&own_tag(*number)))
@@ -173,21 +175,26 @@ fn refuse_binary(file: &File) -> Result<(), Problem> {
 
 /// Where one of the two ways to write the tag stands next.
 fn next_binary(text: &str, from: usize) -> Option<(usize, &'static str)> {
-    let rest = text.get(from..)?;
-    let found = ["!!binary", "!<tag:yaml.org,2002:binary>"].into_iter();
-    let found = found.filter_map(|tag| rest.find(tag).map(|at| (from + at, tag)));
-    found.min()
+    let marks = text.get(from..)?.match_indices('!');
+    marks.map(|(at, _)| from + at).find_map(|at| {
+        let rest = text.get(at..)?;
+        let tag = BINARY.into_iter().find(|tag| rest.starts_with(tag))?;
+        Some((at, tag))
+    })
 }
+
+/// How YAML writes that a text is of bytes.
+const BINARY: [&str; 2] = ["!!binary", "!<tag:yaml.org,2002:binary>"];
 
 /// No file has it that was read before: tags of its own are refused.
 fn own_tag(number: usize) -> String {
     format!("!dtgate-binary-{number}-")
 }
 
-fn own_tags(value: &Yaml, found: &mut Vec<String>) {
+fn own_tags(value: &Yaml, found: &mut BTreeSet<String>) {
     match value {
         Yaml::Tagged(tagged) => {
-            found.push(tagged.tag.to_string());
+            found.insert(tagged.tag.to_string());
             own_tags(&tagged.value, found);
         }
         Yaml::Sequence(items) => items.iter().for_each(|it| own_tags(it, found)),
