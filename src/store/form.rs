@@ -176,7 +176,10 @@ impl Asked {
 /// Of such a note among the names. No record has names of this kind.
 const KIND: &str = "form";
 
-const NOTES: &str = "SELECT value FROM dtgate.name WHERE kind = $1";
+/// So many and so long ones at most: whoever may add rows can add any, and an answer has its bound.
+const NOTES: &str =
+    "SELECT value FROM (SELECT value FROM dtgate.name WHERE kind = $1 LIMIT 10000) AS note
+    WHERE octet_length(value) <= 300";
 const ADD: &str = "INSERT INTO dtgate.name(kind, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const END: &str = "SELECT max(seq) FROM dtgate.record WHERE gate = $1";
 
