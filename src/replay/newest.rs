@@ -137,7 +137,7 @@ struct Look {
     taken: BTreeMap<Who, usize>,
     /// The newest beyond a share.
     spare: Held,
-    /// Decisions, by their numbers, whose outcome stands in a segment that was read before.
+    /// Decisions, by their numbers, that are not read yet, and of which an outcome says so.
     turned_away: BTreeSet<u64>,
 }
 
@@ -213,19 +213,13 @@ impl Look {
 
     /// Counts what was read of one, as far as it has not filled its part already.
     fn has_read(&mut self, who: &str, bytes: usize) {
-        let read = self.read.get(who).copied().unwrap_or_default();
-        self.set_read(who, read, read.saturating_add(bytes));
-    }
-
-    fn set_read(&mut self, who: &str, before: usize, now: usize) {
         let part = self.most.read / SHARES;
-        self.counted = (self.counted + now.min(part)).saturating_sub(before.min(part));
-        if now == 0 {
-            self.read.remove(who);
-        } else if let Some(read) = self.read.get_mut(who) {
-            *read = now;
-        } else {
-            self.read.insert(who.to_owned(), now);
+        let before = self.read.get(who).copied().unwrap_or_default();
+        let now = before.saturating_add(bytes);
+        self.counted += now.min(part) - before.min(part);
+        match self.read.get_mut(who) {
+            Some(read) => *read = now,
+            None => drop(self.read.insert(who.to_owned(), now)),
         }
     }
 

@@ -922,17 +922,21 @@ fn one_who_asks_without_end_does_not_fill_the_newest() {
     assert_eq!(newest_of(&journal, &lenient, &old).new_allows, 5);
 }
 
+/// A decision about a request of whoever shows this token.
+fn asked_by(old: &Policy, id: &str, operation: &str) -> Value {
+    let token = json!({"id": id, "kind": "api-token"});
+    let caller = json!({"address": "10.0.0.1", "token": token});
+    let asked = input(json!({"operation": operation, "caller": caller}));
+    decided(old, &asked)
+}
+
 /// A few callers who send much filled the room of all, or the look ended behind their records.
 #[test]
 fn those_who_send_much_leave_room_for_others() {
     let old = of("deny contains \"no\" if input.operation == \"nothing\"");
     let new = of("deny contains \"no\" if input.operation == \"token.create\"");
     let asked = |operation: &str, token: &str, junk: usize| {
-        let caller = json!({"address": "10.0.0.1", "token": {"id": token, "kind": "api-token"}});
-        let mut record = decided(
-            &old,
-            &input(json!({"operation": operation, "caller": caller})),
-        );
+        let mut record = asked_by(&old, token, operation);
         record["junk"] = json!("x".repeat(junk));
         record
     };
@@ -966,11 +970,7 @@ fn a_look_goes_on_behind_the_records_of_one_who_sends_much() {
     let old = of("deny contains \"no\" if input.operation == \"nothing\"");
     let new = of("deny contains \"no\" if input.operation == \"token.create\"");
     let asked = |operation: &str, token: &str, junk: usize| {
-        let caller = json!({"address": "10.0.0.1", "token": {"id": token, "kind": "api-token"}});
-        let mut record = decided(
-            &old,
-            &input(json!({"operation": operation, "caller": caller})),
-        );
+        let mut record = asked_by(&old, token, operation);
         record["junk"] = json!("x".repeat(junk));
         record
     };
@@ -1022,12 +1022,7 @@ fn those_whom_dynatrace_turns_away_have_one_part_together() {
     let old = of("deny contains \"no\" if input.operation == \"nothing\"");
     let new = of("deny contains \"no\" if input.operation == \"token.create\"");
     let asked = |seq: u64, operation: &str, junk: usize| {
-        let token = json!({"id": format!("dt0c01.A{seq}"), "kind": "api-token"});
-        let caller = json!({"address": "10.0.0.1", "token": token});
-        let mut record = decided(
-            &old,
-            &input(json!({"operation": operation, "caller": caller})),
-        );
+        let mut record = asked_by(&old, &format!("dt0c01.A{seq}"), operation);
         record["seq"] = json!(seq);
         record["junk"] = json!("x".repeat(junk));
         record
@@ -1073,12 +1068,7 @@ fn who_shows_the_id_of_somebody_else_hides_nothing_of_theirs() {
     let old = of("deny contains \"no\" if input.operation == \"nothing\"");
     let new = of("deny contains \"no\" if input.operation == \"token.create\"");
     let asked = |seq: u64, id: &str, operation: &str| {
-        let token = json!({"id": id, "kind": "api-token"});
-        let caller = json!({"address": "10.0.0.1", "token": token});
-        let mut record = decided(
-            &old,
-            &input(json!({"operation": operation, "caller": caller})),
-        );
+        let mut record = asked_by(&old, id, operation);
         record["seq"] = json!(seq);
         record.to_string()
     };

@@ -184,14 +184,7 @@ fn a_state_that_was_set_back_to_before_a_rename_opens_no_way_back() {
                 std::fs::write(state.join(name), text).unwrap();
             }
         }
-        for sequence in [7, 8] {
-            place.put(Some(sequence), "a");
-            let refused = taken(&one);
-            assert!(
-                refused.contains("the bundle two, which owned") && refused.contains("and 9 was"),
-                "{refused}"
-            );
-        }
+        nothing_below_nine_is_taken(&place, &one);
         place.put(Some(9), "a");
         assert_eq!(taken(&two), "");
         assert_eq!(taken(&one), "");
@@ -285,6 +278,18 @@ fn a_bundle_under_another_name_is_measured_by_what_it_takes_the_place_of() {
 }
 
 /// It was measured by what had that name long ago.
+/// The bundle two was in force with 9, where this one is.
+fn nothing_below_nine_is_taken(place: &Place, one: &Config) {
+    for sequence in [7, 8] {
+        place.put(Some(sequence), "a");
+        let refused = taken(one);
+        assert!(
+            refused.contains("the bundle two, which owned") && refused.contains("and 9 was"),
+            "{refused}"
+        );
+    }
+}
+
 #[test]
 fn a_bundle_that_gets_an_old_name_back_is_measured_by_what_was_in_force_last() {
     let place = Place::new();
@@ -293,14 +298,7 @@ fn a_bundle_that_gets_an_old_name_back_is_measured_by_what_was_in_force_last() {
     assert_eq!(taken(&one), "");
     place.put(Some(9), "a");
     assert_eq!(taken(&two), "");
-    for sequence in [7, 8] {
-        place.put(Some(sequence), "a");
-        let refused = taken(&one);
-        assert!(
-            refused.contains("the bundle two, which owned") && refused.contains("and 9 was"),
-            "{refused}"
-        );
-    }
+    nothing_below_nine_is_taken(&place, &one);
     place.put(Some(9), "a");
     assert_eq!(taken(&one), "");
 }
