@@ -8,7 +8,8 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    GOOD, Gate, TOKEN, Upstream, eventually, files, gate, policies, program, serving, verify,
+    GOOD, Gate, TOKEN, Upstream, eventually, files, gate, policies, program, serving, unless_gone,
+    verify,
 };
 
 /// A journal that a gate wrote and closed: a start, 45 changes with their outcomes, a stop.
@@ -203,7 +204,7 @@ fn no_file_that_is_removed_admits_a_second_gate() {
             .extension()
             .is_none_or(|extension| extension != "jsonl")
         {
-            std::fs::remove_file(path).unwrap();
+            unless_gone(std::fs::remove_file(path));
         }
     }
     let said = refused(&gate.directory);

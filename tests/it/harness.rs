@@ -583,6 +583,15 @@ pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// What was done with a file of a running gate, which renames and removes some at any time.
+pub(crate) fn unless_gone<T>(done: std::io::Result<T>) -> Option<T> {
+    match done {
+        Ok(done) => Some(done),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// A folder with all that is in it.
 pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
