@@ -18,7 +18,7 @@ use crate::audit::{OpenError, index};
 use crate::store::StoreError;
 
 pub use pseudonyms::{Known, known_as};
-pub use source::{Before, Source};
+pub use source::{Before, Latencies, Source};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ mod fill;
 mod filter;
 mod gaps;
 mod keep;
+mod latency;
 mod named;
 mod part;
 mod position;
@@ -23,6 +24,7 @@ mod sums;
 mod tables;
 mod texts;
 mod unnamed;
+mod varint;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +42,7 @@ use fill::Filler;
 pub use filter::{Filter, Otherwise, Pattern, Which, ids, is_same_id};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
+pub use latency::{Latency, Times, Took};
 pub use named::{Hidden, PUBLIC, Veil, hidden_of, is_id, is_public, token_of};
 pub use query::{Decided, Page};
 pub use sums::{By, Sum, Sums};
@@ -386,7 +389,8 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
         "DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS text;
          DROP TABLE IF EXISTS list; DROP TABLE IF EXISTS member; DROP TABLE IF EXISTS record;
          DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;
-         DROP TABLE IF EXISTS counted; DROP TABLE IF EXISTS block; DROP TABLE IF EXISTS gap;",
+         DROP TABLE IF EXISTS counted; DROP TABLE IF EXISTS block; DROP TABLE IF EXISTS gap;
+         DROP TABLE IF EXISTS latency;",
     )?;
     emptied.execute_batch(TABLES)?;
     emptied.commit()?;

@@ -14,7 +14,12 @@ impl Asked {
     /// Counts the decisions that a filter lets through, in each quarter of an hour. One that several names stand for counts
     /// for each.
     pub fn sums(&self, question: Question<'_>, by: By) -> Result<Sums, StoreError> {
-        self.summed(question, by, QUARTERS)
+        self.summed(question, by, &parts(900))
+    }
+
+    /// The same in each minute.
+    pub fn by_minutes(&self, question: Question<'_>, by: By) -> Result<Sums, StoreError> {
+        self.summed(question, by, &parts(60))
     }
 
     /// The same over all of the time, which is less to send.
@@ -74,10 +79,13 @@ impl Asked {
 /// Groups that are taken in, those with the most decisions first.
 const MOST: usize = 500_000;
 
-/// Every zone's days and hours begin with one.
-const QUARTERS: &str =
-    "CASE WHEN d.at > '-infinity' THEN to_timestamp(floor(extract(epoch FROM d.at) / 900) * 900)
-                        ELSE 'epoch' END";
+/// In which part of so many seconds a decision was. Every zone's days and hours begin with a quarter of an hour.
+fn parts(seconds: u32) -> String {
+    format!(
+        "CASE WHEN d.at > '-infinity' THEN to_timestamp(floor(extract(epoch FROM d.at) / {seconds}) * {seconds})
+                        ELSE 'epoch' END"
+    )
+}
 
 /// The names that a decision counts for, as a list.
 fn names(by: By) -> &'static str {

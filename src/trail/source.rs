@@ -7,9 +7,9 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::Error;
-use crate::audit::index::{By, Filter, Gaps, Index, Pattern, Sums, Unnamed, is_about};
+use crate::audit::index::{By, Filter, Gaps, Index, Latency, Pattern, Sums, Unnamed, is_about};
 use crate::audit::{Stop, on_disk};
-use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question};
+use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question, SAMPLE};
 
 /// What is asked.
 pub enum Source {
@@ -29,6 +29,13 @@ pub enum Source {
 pub enum Before {
     Number(u64),
     Cursor(Cursor),
+}
+
+/// How long it took.
+pub struct Latencies {
+    pub all: Vec<Latency>,
+    /// Of how many decisions of each part, where it is not all of them.
+    pub of: Option<usize>,
 }
 
 impl Source {
@@ -240,6 +247,42 @@ impl Source {
         })
     }
 
+    /// The same in each minute: of an hour or so.
+    pub fn by_minutes(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.by_minutes(filter, by)?,
+            Self::Store { asked, gate, .. } => {
+                asked.by_minutes(all(filter, gate.as_deref()), by)?
+            }
+        })
+    }
+
+    /// How long policies and Dynatrace took from one moment until another, in these environments: in parts of so many
+    /// milliseconds, or shorter ones.
+    pub fn latencies(
+        &self,
+        times: (i64, i64),
+        part: i64,
+        environment: &[Pattern],
+    ) -> Result<Latencies, Error> {
+        Ok(match self {
+            Self::Journal { index, .. } => Latencies {
+                all: index.latencies(times, part < QUARTER, environment)?,
+                of: None,
+            },
+            Self::Store { asked, gate, .. } => {
+                let filter = Filter {
+                    environment: environment.to_vec(),
+                    ..Filter::default()
+                };
+                Latencies {
+                    all: asked.latencies(all(&filter, gate.as_deref()), times, part)?,
+                    of: Some(SAMPLE),
+                }
+            }
+        })
+    }
+
     /// The same over all of the time.
     pub fn totals(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
         Ok(match self {
@@ -445,6 +488,8 @@ impl FromStr for Before {
     }
 }
 
+/// What an index counts latencies by, where it is not minutes: in milliseconds.
+const QUARTER: i64 = 15 * 60 * 1000;
 /// Decisions whose lines are read at once.
 const AT_ONCE: usize = 500;
 /// Starts and reloads that are looked at for the policies of a decision.

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Error;
 use super::fill::signed;
+use super::{Error, varint};
 use crate::audit::stop::Stop;
 
 /// What decisions are alike in. 0: it has none.
@@ -427,30 +427,17 @@ fn found(db: &Connection, piece: Piece) -> rusqlite::Result<Found> {
     })
 }
 
-/// Each number in as few bytes as it needs: seven bits in each, the lowest first.
 fn packed(counts: Counts, columns: &[Column]) -> Vec<u8> {
     let mut counts: Vec<(Alike, u64)> = counts.into_iter().collect();
     counts.sort_unstable();
     let mut bytes = Vec::with_capacity(counts.len() * columns.len() * 2);
     for (alike, count) in counts {
         for column in columns {
-            write(&mut bytes, alike.get(*column).cast_unsigned());
+            varint::write(&mut bytes, alike.get(*column).cast_unsigned());
         }
-        write(&mut bytes, count);
+        varint::write(&mut bytes, count);
     }
     bytes
-}
-
-fn write(bytes: &mut Vec<u8>, mut number: u64) {
-    loop {
-        let [low, ..] = number.to_le_bytes();
-        number >>= 7;
-        if number == 0 {
-            bytes.push(low & 0x7f);
-            return;
-        }
-        bytes.push(low | 0x80);
-    }
 }
 
 fn unpacked(
@@ -462,28 +449,11 @@ fn unpacked(
     let mut alike = Alike::default();
     while !left.as_slice().is_empty() {
         for column in columns {
-            *alike.slot(*column) = read(&mut left)?.cast_signed();
+            *alike.slot(*column) = varint::read(&mut left)?.cast_signed();
         }
-        take(&alike, read(&mut left)?)?;
+        take(&alike, varint::read(&mut left)?)?;
     }
     Ok(())
-}
-
-fn read(bytes: &mut std::slice::Iter<'_, u8>) -> Result<u64, Error> {
-    let mut number = 0;
-    for shift in (0..u64::BITS).step_by(7) {
-        let Some(byte) = bytes.next() else { break };
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(number);
-        }
-    }
-    let damaged = rusqlite::Error::FromSqlConversionFailure(
-        0,
-        rusqlite::types::Type::Blob,
-        "a block of sums is cut off".into(),
-    );
-    Err(damaged.into())
 }
 
 const ROWS: &str = "SELECT ms / 900000, verdict, noop, environment, operation, objections, caller, certificate, claim,

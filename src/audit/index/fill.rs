@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::facts::{self, names, operation, searched, teams};
 use super::position::{Position, note, position};
@@ -16,7 +16,7 @@ use super::tables::{
 };
 use super::texts::Known;
 use super::words::Text;
-use super::{Damage, Error, Filled, blocks, empty};
+use super::{Damage, Error, Filled, Took, blocks, empty, latency};
 use crate::audit::lines::{Line, Lines, Place, Unreadable};
 use crate::value::Sha256Hex;
 
@@ -75,6 +75,7 @@ struct Waiting {
     about: Vec<(i64, i64)>,
     /// What outcomes add to decisions that have their row.
     words: BTreeMap<i64, Text>,
+    latencies: latency::Counted,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,12 +86,22 @@ struct Ended {
     seq: Option<i64>,
 }
 
+impl Ended {
+    /// A request that was never sent took nothing of Dynatrace's time.
+    fn count(&self, ms: Option<i64>, environment: Option<i64>, latencies: &mut latency::Counted) {
+        if let Some(micros) = self.micros.filter(|_| self.outcome != Some(FAILED)) {
+            latencies.add(ms, environment, Took::Dynatrace, micros);
+        }
+    }
+}
+
 impl Waiting {
     fn about(&mut self, text: Option<i64>, seq: i64) {
         self.about.extend(text.map(|text| (text, seq)));
     }
 
-    fn write(mut self, db: &Connection) -> rusqlite::Result<()> {
+    fn write(mut self, db: &Connection) -> Result<(), Error> {
+        self.latencies.write(db)?;
         self.about.sort_unstable();
         self.about.dedup();
         for (text, seq) in self.about {
@@ -266,9 +277,13 @@ impl Filler {
         match &*row.kind.0 {
             "decision" => {
                 let decision = self.decision(db, seq, ms, row, waiting)?;
+                if let Some(took) = row.metrics.0.rego_query_eval_ns.0 {
+                    let (micros, of) = (signed(took / 1000), decision.environment);
+                    waiting.latencies.add(ms, of, Took::Policies, micros);
+                }
                 waiting.decided.push(decision);
             }
-            "outcome" => self.outcome(db, seq, row, waiting)?,
+            "outcome" => self.outcome(db, seq, ms, row, waiting)?,
             "settled" => settled(db, seq, row, &mut waiting.decided)?,
             "challenger" => challenged(db, seq, row, &mut waiting.decided)?,
             "suppressed" => counted(db, seq, row)?,
@@ -334,6 +349,7 @@ impl Filler {
         &mut self,
         db: &Connection,
         seq: i64,
+        ms: Option<i64>,
         row: &Row<'_>,
         waiting: &mut Waiting,
     ) -> Result<(), Error> {
@@ -359,22 +375,32 @@ impl Filler {
             if let Some(decided) = decided.get_mut(at) {
                 decided.ended = ended;
                 decided.words.add(&row.detail.0);
+                ended.count(ms, decided.environment, &mut waiting.latencies);
             }
             return Ok(());
         }
         if !row.detail.0.is_empty() {
             waiting.words.entry(of).or_default().add(&row.detail.0);
         }
-        db.prepare_cached(
-            "UPDATE decision SET outcome = ?, status = ?, micros = ?, outcome_seq = ? WHERE seq = ?",
-        )?
-        .execute(params![
-            ended.outcome,
-            ended.status,
-            ended.micros,
-            ended.seq,
-            of
-        ])?;
+        let environment = db
+            .prepare_cached(
+                "UPDATE decision SET outcome = ?, status = ?, micros = ?, outcome_seq = ? WHERE seq = ?
+                 RETURNING environment",
+            )?
+            .query_row(
+                params![
+                    ended.outcome,
+                    ended.status,
+                    ended.micros,
+                    ended.seq,
+                    of
+                ],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let Some(environment) = environment {
+            ended.count(ms, environment, &mut waiting.latencies);
+        }
         Ok(())
     }
 

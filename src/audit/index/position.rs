@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row as Found, TransactionBehavior, params};
 
 use super::fill::signed;
-use super::{Error, blocks};
+use super::{Error, blocks, latency};
 use crate::audit::lines::{Lines, Place};
 use crate::audit::segment;
 use crate::value::Sha256Hex;
@@ -97,6 +97,9 @@ pub(super) fn forget(db: &mut Connection, journal: &Path) -> Result<bool, Error>
         forgotten.execute(&format!("DELETE FROM {table} WHERE seq < ?"), [first])?;
     }
     blocks::forget(&forgotten, first)?;
+    let sql = "SELECT min(earliest) FROM span WHERE first >= (SELECT max(first) FROM span WHERE first <= ?)";
+    let earliest: Option<i64> = forgotten.query_row(sql, [first], |row| row.get(0))?;
+    latency::forget(&forgotten, earliest.unwrap_or(i64::MIN))?;
     forgotten.commit()?;
     Ok(true)
 }

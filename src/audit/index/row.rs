@@ -75,6 +75,7 @@ pub(super) struct Row<'a> {
     pub(super) outcome: Text<'a>,
     pub(super) status: Number,
     pub(super) duration_ms: Measured,
+    pub(super) metrics: Members<Metrics>,
     #[serde(borrow)]
     pub(super) detail: Text<'a>,
     #[serde(borrow)]
@@ -91,6 +92,13 @@ pub(super) struct Row<'a> {
     pub(super) masked: Texts<'a>,
     #[serde(borrow)]
     pub(super) pseudonyms: Texts<'a>,
+}
+
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Metrics {
+    #[serde(rename = "timer_rego_query_eval_ns")]
+    pub(super) rego_query_eval_ns: Number,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]

@@ -47,7 +47,7 @@ pub enum By {
     Challenger,
 }
 
-/// So many of one kind in a quarter of an hour.
+/// So many of one kind in a quarter of an hour, or in another part of the time that was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sum {
     /// When it begins, in milliseconds since 1970.
@@ -82,9 +82,10 @@ struct Counted {
     left_out: u64,
 }
 
-/// Whether each quarter of an hour is counted for itself.
+/// What is counted for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
+    Minute,
     Quarter,
     Ever,
 }
@@ -92,8 +93,16 @@ enum When {
 impl When {
     fn sql(self) -> String {
         match self {
-            Self::Quarter => format!("d.ms / {QUARTER}"),
+            Self::Minute | Self::Quarter => format!("d.ms / {}", self.long()),
             Self::Ever => "0".to_owned(),
+        }
+    }
+
+    /// In milliseconds.
+    fn long(self) -> i64 {
+        match self {
+            Self::Minute => MINUTE,
+            Self::Quarter | Self::Ever => QUARTER,
         }
     }
 }
@@ -126,11 +135,11 @@ impl Counted {
         self.found.insert(key, (allowed, denied));
     }
 
-    fn in_order(self) -> Sums {
+    fn in_order(self, when: When) -> Sums {
         let found = self.found.into_iter();
         let mut all: Vec<Sum> = found
-            .map(|((quarter, name), (allowed, denied))| Sum {
-                from: quarter.saturating_mul(QUARTER),
+            .map(|((number, name), (allowed, denied))| Sum {
+                from: number.saturating_mul(when.long()),
                 name,
                 allowed,
                 denied,
@@ -151,6 +160,11 @@ impl Index {
         self.summed(filter, by, When::Quarter, ROOM)
     }
 
+    /// The same in each minute. Each decision is looked at: for an hour or so.
+    pub fn by_minutes(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
+        self.summed(filter, by, When::Minute, ROOM)
+    }
+
     /// The same over all of the time, which is less to count.
     pub fn totals(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
         self.summed(filter, by, When::Ever, ROOM)
@@ -164,15 +178,14 @@ impl Index {
     }
 
     fn by_rows(&self, filter: &Filter, by: By, when: When, room: Room) -> Result<Sums, Error> {
-        let when = when.sql();
         let Some(chosen) = self.chosen(filter)? else {
             return Ok(Sums::default());
         };
         let mut counted = Counted::within(room);
         let column = match by {
             By::Token => {
-                self.by_token(&chosen, &when, room, &mut counted)?;
-                return Ok(counted.in_order());
+                self.by_token(&chosen, when, room, &mut counted)?;
+                return Ok(counted.in_order(when));
             }
             By::Verdict => "d.verdict",
             By::Policy | By::Code => "d.objections",
@@ -188,7 +201,11 @@ impl Index {
             By::Outcome => ENDED,
             By::Challenger => "d.challenger",
         };
-        let sql = format!("SELECT {when}, {column}, d.verdict FROM {}", chosen.sql);
+        let sql = format!(
+            "SELECT {}, {column}, d.verdict FROM {}",
+            when.sql(),
+            chosen.sql
+        );
         let mut statement = self.db.prepare(&sql)?;
         // Counted here: `GROUP BY` would sort all of them.
         let mut groups = Groups::new();
@@ -207,7 +224,7 @@ impl Index {
             }
         }
         self.count(by, groups, &mut counted)?;
-        Ok(counted.in_order())
+        Ok(counted.in_order(when))
     }
 
     /// Adds groups to the sums, by their names.
@@ -262,11 +279,15 @@ impl Index {
     fn by_token(
         &self,
         chosen: &Chosen,
-        when: &str,
+        when: When,
         room: Room,
         counted: &mut Counted,
     ) -> Result<(), Error> {
-        let sql = format!("SELECT d.seq, {when}, d.verdict FROM {}", chosen.sql);
+        let sql = format!(
+            "SELECT d.seq, {}, d.verdict FROM {}",
+            when.sql(),
+            chosen.sql
+        );
         let mut statement = self.db.prepare(&sql)?;
         let values = chosen.values.iter().map(|value| &**value);
         let mut rows = statement.query(params_from_iter(values))?;
@@ -416,7 +437,8 @@ const ENDED: &str = "CASE WHEN d.verdict = 1 THEN -1 WHEN d.outcome < 3 THEN d.o
     WHEN d.settled > 0 THEN -2 ELSE 3 END";
 const SETTLED: i64 = -2;
 /// Every zone's days and hours begin with one.
-const QUARTER: i64 = 15 * 60 * 1000;
+const QUARTER: i64 = 15 * MINUTE;
+const MINUTE: i64 = 60 * 1000;
 /// A hundred megabytes or so: whoever has more names asks about less.
 const ROOM: Room = Room {
     at_once: 1 << 20,

@@ -24,7 +24,7 @@ fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Erro
 }
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 11;
+pub(super) const VERSION: i64 = 12;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;
@@ -86,7 +86,8 @@ pub(super) const TIMED_OUT: i64 = 5;
 /// before it: that record says that nobody can tell. `decision.challenger` says what a challenger would have done
 /// otherwise, and `challenger_seq` is the number of the record that says so. `counted` has how many requests a
 /// `suppressed` record stands for. `position.last` is the segment of the last record, and `behind` the lines since then that
-/// are no records. `block` has sums of many decisions at once.
+/// are no records. `block` has sums of many decisions at once, and `latency` how many took how
+/// long in each minute and quarter of an hour.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),
@@ -111,6 +112,10 @@ CREATE TABLE block(
   level INTEGER NOT NULL, number INTEGER NOT NULL, earliest INTEGER, latest INTEGER, whens BLOB NOT NULL,
   whos BLOB NOT NULL, UNIQUE(level, number)
 );
+CREATE TABLE latency(
+  long INTEGER NOT NULL, number INTEGER NOT NULL, environment INTEGER NOT NULL, took INTEGER NOT NULL,
+  times BLOB NOT NULL, PRIMARY KEY(long, number, environment, took)
+) WITHOUT ROWID;
 CREATE TABLE gap(seq INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE counted(seq INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE about(text INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(text, seq)) WITHOUT ROWID;

@@ -6,15 +6,14 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::decisions::{counted_notes, rows, table};
-use crate::audit::index::{By, Filter, Which};
+use crate::audit::index::{By, Filter, Pattern, Took, Which};
 use crate::console::live::{FROM, GATES, NOTHING, id};
 use crate::console::page::{Page, shown};
 use crate::console::params::Params;
-use crate::console::plot::Plot;
+use crate::console::plot::{Axis, Latencies, Plot};
 use crate::console::row::{cut, time};
 use crate::console::search::patterns;
 use crate::console::{Asked, Fault};
-use crate::store::Found;
 use crate::trail::Source;
 
 /// A time to look back, as the page names it.
@@ -22,25 +21,35 @@ struct Span {
     name: &'static str,
     hours: i64,
     parts: usize,
+    /// What decisions are counted by in it, in milliseconds.
+    counted: i64,
 }
 
 pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let source = asked.gate.open()?;
-    let wanted = asked.params.get("last").unwrap_or("24h");
-    let span = SPANS.iter().find(|span| span.name == wanted);
-    let span = span.ok_or_else(|| Fault::Invalid("last: write 24h, 7d or 30d".to_owned()))?;
     let now = asked.now.as_millisecond();
-    let from = now.saturating_sub(span.hours * HOUR);
     let environment = patterns(asked.params, "environment");
-    let filter = Filter {
-        since: Some(from),
+    let since = |span: &Span| Filter {
+        since: Some(now.saturating_sub(span.hours * HOUR)),
         environment: environment.clone(),
         ..Filter::default()
     };
-    let sums = source.sums(&filter, By::Verdict)?.all;
-    let plot = Plot::of(&sums, from, now, span.parts);
+    let span = match asked.params.get("last") {
+        Some(wanted) => SPANS.iter().find(|span| span.name == wanted),
+        None => Some(shortest(&source, &since(&DAY), now)?),
+    };
+    let span = span.ok_or_else(|| Fault::Invalid("last: write 1h, 24h, 7d or 30d".to_owned()))?;
+    let filter = since(span);
+    let from = filter.since.unwrap_or_default();
+    let sums = if span.counted == MINUTE {
+        source.by_minutes(&filter, By::Verdict)?.all
+    } else {
+        source.sums(&filter, By::Verdict)?.all
+    };
+    let axis = Axis::of(from, now, span.parts, span.counted);
+    let plot = Plot::of(&sums, axis);
     let newest = Filter {
-        environment,
+        environment: environment.clone(),
         ..Filter::default()
     };
     let found = source.find(&newest, None, NEWEST)?;
@@ -67,16 +76,16 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let body = html! {
         h1 { "Now" }
         p.soft { "As of " (time(&crate::value::rfc3339_millis(asked.now))) ", over the last "
-            @for span in SPANS {
-                a href={ "/console?" (asked.params.with("last", Some(span.name)).query()) }
-                    aria-current=[(span.name == wanted).then_some("true")] { (span.name) } " "
+            @for it in &SPANS {
+                a href={ "/console?" (asked.params.with("last", Some(it.name)).query()) }
+                    aria-current=[(it.name == span.name).then_some("true")] { (it.name) } " "
             }
         }
         (narrowed(asked.params))
         (counted_notes(&source, &filter, &[By::Environment], left_out)?)
         (cards)
         (plot.html("Decisions"))
-        (latencies(&source, &found.decisions)?)
+        (latencies(&source, (from, now), axis, &environment)?)
         h2 { "As they come" }
         p.soft id="live" data-live="/console/live" data-query=(live.query()) role="status" {
             "The newest " (NEWEST) ". With scripts, new ones appear by themselves."
@@ -158,40 +167,30 @@ fn cards(
     Ok((cards, sums.left_out))
 }
 
-/// How long the newest of them took.
-fn latencies(source: &Source, found: &[Found]) -> Result<Markup, Fault> {
-    let (mut judged, mut answered) = (Vec::new(), Vec::new());
-    for lines in source.lines(found)? {
-        let read = |line: Option<Vec<u8>>| -> Value {
-            serde_json::from_slice(&line.unwrap_or_default()).unwrap_or_default()
-        };
-        let (decision, outcome) = (read(lines.decision), read(lines.outcome));
-        let ns = decision.pointer("/metrics/timer_rego_query_eval_ns");
-        judged.extend(ns.and_then(Value::as_f64).map(|ns| ns / 1e6));
-        answered.extend(outcome.get("duration_ms").and_then(Value::as_f64));
-    }
-    judged.sort_by(f64::total_cmp);
-    answered.sort_by(f64::total_cmp);
-    let rows = [
-        ("Policies, of one decision", judged),
-        ("Dynatrace, to its first byte", answered),
-    ];
-    Ok(html! {
-        div.cards {
-            @for (title, times) in rows {
-                @if let (Some(median), Some(worst)) = (times.get(times.len() / 2), times.last()) {
-                    div.card {
-                        div.soft { (title) }
-                        div { "median " strong { (ms(*median)) } ", slowest " (ms(*worst)) " of the newest " (times.len()) }
-                    }
-                }
-            }
-        }
-    })
+/// Where all decisions of the last day are of the last hour, that is shown: in a day they would be one bar.
+fn shortest(source: &Source, day: &Filter, now: i64) -> Result<&'static Span, Fault> {
+    let sums = source.sums(day, By::Verdict)?.all;
+    let is_young = !sums.is_empty() && sums.iter().all(|sum| sum.from > now.saturating_sub(HOUR));
+    Ok(if is_young { &LAST_HOUR } else { &DAY })
 }
 
-fn ms(time: f64) -> String {
-    format!("{time:.2} ms")
+/// How long policies and Dynatrace took.
+fn latencies(
+    source: &Source,
+    times: (i64, i64),
+    axis: Axis,
+    environment: &[Pattern],
+) -> Result<Markup, Fault> {
+    let found = source.latencies(times, axis.part(), environment)?;
+    let of = found
+        .of
+        .map(|of| format!("of the newest {of} decisions of each part"));
+    let of = of.as_deref();
+    let plot = |took| Latencies::of(&found.all, took, axis);
+    Ok(html! {
+        (plot(Took::Policies).html("Policies, for one decision", of))
+        (plot(Took::Dynatrace).html("Dynatrace, until its answer began", of))
+    })
 }
 
 /// How the gate of this process is: what `/status` says, for people.
@@ -290,23 +289,36 @@ fn gates(source: &Source) -> Result<Markup, Fault> {
     })
 }
 
-const SPANS: &[Span] = &[
-    Span {
-        name: "24h",
-        hours: 24,
-        parts: 96,
-    },
+const LAST_HOUR: Span = Span {
+    name: "1h",
+    hours: 1,
+    parts: 60,
+    counted: MINUTE,
+};
+const DAY: Span = Span {
+    name: "24h",
+    hours: 24,
+    parts: 96,
+    counted: QUARTER,
+};
+static SPANS: [Span; 4] = [
+    LAST_HOUR,
+    DAY,
     Span {
         name: "7d",
         hours: 7 * 24,
         parts: 84,
+        counted: QUARTER,
     },
     Span {
         name: "30d",
         hours: 30 * 24,
         parts: 90,
+        counted: QUARTER,
     },
 ];
+const MINUTE: i64 = 60_000;
+const QUARTER: i64 = 15 * MINUTE;
 const HOUR: i64 = 3_600_000;
 /// Decisions that are shown.
 const NEWEST: usize = 20;

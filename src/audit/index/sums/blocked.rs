@@ -67,9 +67,9 @@ impl Index {
         let has = |cube: Cube| all.iter().all(|column| cube.columns().contains(column));
         // What is summed by time has the fewer sums: callers may be as many as there are decisions.
         wanted.cube = match when {
-            _ if has(Cube::When) => Cube::When,
+            When::Quarter | When::Ever if has(Cube::When) => Cube::When,
             When::Ever if has(Cube::Who) => Cube::Who,
-            When::Quarter | When::Ever => return Ok(None),
+            When::Minute | When::Quarter | When::Ever => return Ok(None),
         };
         let mut parts = Vec::new();
         for (column, part) in conditions {
@@ -103,7 +103,7 @@ impl Index {
         self.each_alike(wanted, |alike, count| {
             let quarter = match when {
                 When::Quarter => alike.quarter,
-                When::Ever => 0,
+                When::Minute | When::Ever => 0,
             };
             let sum = groups.entry((group(by, alike), quarter)).or_default();
             let sum = if alike.verdict == DENY {
@@ -118,7 +118,7 @@ impl Index {
             Ok(())
         })?;
         self.count(by, groups, &mut counted)?;
-        Ok(counted.in_order())
+        Ok(counted.in_order(when))
     }
 
     /// Tells what the decisions that are wanted are alike in, and how many there are: all of one moment.
