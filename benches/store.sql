@@ -1,8 +1,14 @@
 -- Fills the tables of the store with :records records of three gates, as Terraform, a few hundred jobs and some people
--- could have written them: half of them are outcomes, 60 % of the changes change nothing, 3 % are denied.
+-- could have written them: half of them are outcomes, 60 % of the changes change nothing, 3 % are denied, 2 % are in doubt
+-- and 1 % used a grant.
 -- The lines are no chain: this is for questions, not for `audit verify`.
 
 \set ON_ERROR_STOP on
+SELECT to_regclass('dtgate.record') IS NULL AS is_empty \gset
+\if :is_empty
+  \warn there are no tables here: cargo bench --bench store -- URL 0 [PASSWORD_FILE] makes them
+  \quit
+\endif
 \timing on
 
 -- Indexes are made behind the rows: that takes a tenth of the time.
@@ -24,6 +30,10 @@ FROM generate_series(
 CREATE FUNCTION pg_temp.chance(of bigint, what bigint, below bigint) RETURNS bigint LANGUAGE sql IMMUTABLE
   AS $$ SELECT (hashint8extended(of, what) & 4611686018427387903) % below $$;
 
+-- A claim, as it stands among the words.
+CREATE FUNCTION pg_temp.claim(text text) RETURNS text LANGUAGE sql IMMUTABLE
+  AS $$ SELECT U&'\E000\E001value' || encode(convert_to(text, 'UTF8'), 'hex') $$;
+
 CREATE TEMP VIEW asked AS
   SELECT n,
     'gate-' || n % 3 + 1 AS gate,
@@ -34,6 +44,8 @@ CREATE TEMP VIEW asked AS
     ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0')) AS id,
     pg_temp.chance(n, 1, 100) < 3 AS denied,
     pg_temp.chance(n, 2, 100) < 60 AS no_op,
+    (ARRAY['failed', 'unknown', 'unclear'])[pg_temp.chance(n, 10, 150) + 1] AS doubt,
+    pg_temp.chance(n, 11, 100) < 1 AS granted,
     'dt0c01.TOKEN' || lpad(pg_temp.chance(n, 3, 5000)::text, 23, '0') AS token,
     'service-' || pg_temp.chance(n, 3, 5000) || '-' || (ARRAY['prod', 'stage', 'dev'])[pg_temp.chance(n, 3, 5000) % 3 + 1] AS name,
     pg_temp.chance(n, 4, 300) AS caller,
@@ -84,8 +96,10 @@ INSERT INTO dtgate.record(gate, seq, at, kind, hash, line, decision_id, verdict,
     ARRAY['https://ci.example', 'repo:example/' || caller], ARRAY['team-' || caller % 20], ARRAY[token, name], scope, added, '{}',
     CASE WHEN denied THEN ARRAY['forbidden_scopes'] ELSE '{}' END, CASE WHEN denied THEN ARRAY['forbidden-scope'] ELSE '{}' END,
     array_to_tsvector(array_remove(regexp_split_to_array(lower(token || ' ' || name || ' https ci example repo example ' || caller ||
-      ' api v2 apitokens' || CASE WHEN denied THEN ' ' || message ELSE '' END), '[^a-z0-9]+'), '')),
-    CASE WHEN NOT denied THEN 'answered' END, CASE WHEN NOT denied THEN seq + 1 END
+      ' api v2 apitokens' || CASE WHEN denied THEN ' ' || message ELSE '' END), '[^a-z0-9]+') || ARRAY[
+        pg_temp.claim('https://ci.example'), pg_temp.claim('repo:example/' || caller), pg_temp.claim('repository=example/' || caller),
+        pg_temp.claim('ref=refs/heads/main'), CASE WHEN granted AND NOT no_op THEN U&'\E000\E001granted' ELSE '' END], '')),
+    CASE WHEN NOT denied THEN coalesce(doubt, 'answered') END, CASE WHEN NOT denied THEN seq + 1 END
   FROM decision;
 
 INSERT INTO dtgate.record(gate, seq, at, kind, hash, line, decision_id, decision_seq)
@@ -93,7 +107,7 @@ INSERT INTO dtgate.record(gate, seq, at, kind, hash, line, decision_id, decision
     CASE WHEN NOT denied THEN seq END
   FROM (
     SELECT *, json_build_object('seq', seq + 1, 'prev', repeat('1d2dd3cb06ac8b43', 4), 'synced', seq, 'kind', 'outcome',
-      'timestamp', time, 'decision_id', id, 'decision_seq', seq, 'outcome', 'answered', 'status', 204, 'duration_ms', 4.545)::text AS line
+      'timestamp', time, 'decision_id', id, 'decision_seq', seq, 'outcome', coalesce(doubt, 'answered'), 'status', 204, 'duration_ms', 4.545)::text AS line
     FROM asked
   ) AS answered;
 
@@ -110,6 +124,9 @@ INSERT INTO dtgate.name(kind, value)
     UNION ALL VALUES ('policy', 'forbidden_scopes'), ('code', 'forbidden-scope')
   ) AS names
   ON CONFLICT DO NOTHING;
+
+-- All rows are of the form of this build.
+INSERT INTO dtgate.name(kind, value) SELECT 'form', '1 1 1 gate-' || n FROM generate_series(1, 3) AS n ON CONFLICT DO NOTHING;
 
 INSERT INTO dtgate.gate(gate, version, revision, listen, head_seq, head_hash, shipped_seq, started, seen, key)
   SELECT gate, '0.1.0', repeat('1d2dd3cb06ac8b43', 4), '127.0.0.1:8080', max(seq) + 1, repeat('1d2dd3cb06ac8b43', 4), max(seq) + 1,

@@ -12,7 +12,7 @@ use super::ask::Asked;
 use super::column::column;
 use super::rows::Row;
 use super::schema::signed;
-use super::verify::{Older, Problems, Sent};
+use super::verify::{Continued, Older, Problems, Sent};
 use crate::audit::facts::{self, About, Decision, Outcome, Settled};
 
 /// Decisions whose outcome has not come yet.
@@ -25,6 +25,8 @@ pub(super) struct Endings {
     pub(super) sent: Sent,
     /// What rows lack that an earlier build has sent.
     pub(super) older: Older,
+    /// Under which name the records behind the last one are here.
+    continued: Option<Continued>,
 }
 
 /// What a decision's row says of its end.
@@ -47,9 +49,10 @@ struct Waiting {
 
 impl Endings {
     /// `sent`: who has sent the first rows.
-    pub(super) fn of(sent: Sent) -> Self {
+    pub(super) fn of(sent: Sent, continued: Option<Continued>) -> Self {
         Self {
             sent,
+            continued,
             ..Self::default()
         }
     }
@@ -114,7 +117,7 @@ impl Endings {
             }
         };
         let settled_by = |by: i64| -> Result<bool, StoreError> {
-            let Some(About::Settled(said)) = told_by(asked, gate, by)? else {
+            let Some(About::Settled(said)) = self.told_by(asked, gate, by)? else {
                 return Ok(false);
             };
             Ok(signed(said.of) == seq && Some(said.found) == found)
@@ -233,8 +236,45 @@ impl Endings {
         Ok(())
     }
 
+    /// What a record tells, under whatever name it is here.
+    fn told_by(&self, asked: &Asked, gate: &str, seq: i64) -> Result<Option<About>, StoreError> {
+        if let Some(continued) = &self.continued
+            && let Some(about) = continued.told(asked, seq)?
+        {
+            return Ok(Some(about));
+        }
+        told_by(asked, gate, seq)
+    }
+
+    /// Outcomes that are here under the name with which the journal goes on.
+    fn sent_again(
+        &mut self,
+        asked: &Asked,
+        gate: &str,
+        problems: &mut Problems,
+    ) -> Result<(), StoreError> {
+        let Some(continued) = self.continued.take() else {
+            return Ok(());
+        };
+        let waiting = self.waiting.values().map(|it| it.outcome_seq);
+        let mut waiting: Vec<i64> = waiting.collect();
+        waiting.sort_unstable();
+        for seq in waiting {
+            if let Some(About::Outcome(outcome)) = continued.told(asked, seq)? {
+                self.outcome(asked, gate, seq, &outcome, problems)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What still waits, waits in vain.
-    pub(super) fn end(&mut self, problems: &mut Problems) {
+    pub(super) fn end(
+        &mut self,
+        asked: &Asked,
+        gate: &str,
+        problems: &mut Problems,
+    ) -> Result<(), StoreError> {
+        self.sent_again(asked, gate, problems)?;
         let waiting = std::mem::take(&mut self.waiting).into_iter();
         let mut waiting: Vec<(u64, Sent)> = waiting.map(|(seq, it)| (seq, it.sent)).collect();
         waiting.sort_unstable_by_key(|(seq, _)| *seq);
@@ -246,6 +286,7 @@ impl Endings {
                 "more rows name an outcome that does not follow than could be compared".to_owned(),
             );
         }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use super::ask::{Asked, Found, found};
 use super::column::column;
 use super::moment::Moment;
 use super::names::{Clients, Meant};
-use super::schema::{signed, unsigned};
+use super::schema::{self, signed, unsigned};
 use crate::audit::facts::{GRANTED, asked, claims_asked, mark};
 use crate::audit::index::{Filter, Otherwise, Which, ids};
 
@@ -136,6 +136,10 @@ impl Asked {
         question: Question<'_>,
     ) -> Result<Option<Condition>, StoreError> {
         let filter = question.filter;
+        if filter.allowed == Some(false) && filter.outcome.is_some() {
+            // What was denied has no end.
+            return Ok(None);
+        }
         let mut condition = Condition::default();
         condition.say("d.kind = 'decision'");
         if let Some(text) = &filter.text {
@@ -198,6 +202,10 @@ impl Asked {
         }
         match filter.no_op {
             None => {}
+            // By the index of those few.
+            Some(true) if !filter.added.is_empty() || !filter.removed.is_empty() => {
+                condition.say(schema::CONTRADICTION);
+            }
             Some(true) => condition.say("d.no_op"),
             Some(false) => condition.say("NOT d.no_op"),
         }

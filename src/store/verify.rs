@@ -6,6 +6,7 @@
 mod bounds;
 mod chain;
 mod compared;
+mod continued;
 mod ended;
 mod older;
 
@@ -30,6 +31,7 @@ use bounds::Bounds;
 use chain::Chain;
 pub use chain::Earlier;
 use compared::compared;
+pub(super) use continued::Continued;
 use ended::Ended;
 pub use older::Older;
 pub(super) use older::Sent;
@@ -191,10 +193,21 @@ impl Asked {
             None => self.earlier(gate)?,
             Some(_noted) => Vec::new(),
         };
-        let mut chain = Chain::of(gate, &earlier, noted, trust);
+        let continued = self.continued(gate, trust)?;
+        // What is left was proven with what goes on behind it, and may have no checkpoint of its own.
+        let is_proven = continued.is_some() && trust.keys.iter().any(|key| key.name() == gate);
+        let own = Trust {
+            keys: if is_proven {
+                Vec::new()
+            } else {
+                trust.keys.clone()
+            },
+            ..trust.clone()
+        };
+        let mut chain = Chain::of(gate, &earlier, noted, &own);
         self.walk_earlier(&earlier, &bounds, &mut chain, &mut problems)?;
         let mut rows = Rows::of(self, &bounds, gate, i64::MAX);
-        let mut endings = Endings::of(self.sent_first(gate, begins)?);
+        let mut endings = Endings::of(self.sent_first(gate, begins)?, continued.clone());
         let (mut names, mut ended) = (Names::default(), Ended::default());
         let mut decisions = 0;
         while chain.broken.is_none()
@@ -227,7 +240,8 @@ impl Asked {
         let last = chain.last().or(begins).unwrap_or_default();
         let is_whole = chain.broken.is_none();
         let chain = chain.end();
-        let is_wanted = noted.is_some() || trust.wants_proof();
+        let is_elsewhere = chain.is_none() && continued.is_some();
+        let is_wanted = (noted.is_some() || trust.wants_proof()) && !is_elsewhere;
         if is_wanted && let Some(problem) = unproven(gate, &earlier, chain.as_ref(), trust) {
             problems.add(problem);
         }
@@ -236,9 +250,10 @@ impl Asked {
         }
         let mut told = self.beyond(&earlier)?;
         if is_whole {
-            endings.end(&mut problems);
+            endings.end(self, gate, &mut problems)?;
             self.compare_count(gate, decisions, &mut problems)?;
-            told.extend(self.compare_head(gate, last, chain.as_ref(), &mut problems)?);
+            let head = (last, continued.as_ref());
+            told.extend(self.compare_head(gate, head, chain.as_ref(), &mut problems)?);
         }
         Ok(Verified {
             gate: gate.to_owned(),
@@ -297,7 +312,7 @@ impl Asked {
     fn compare_head(
         &self,
         gate: &str,
-        last: u64,
+        (last, continued): (u64, Option<&Continued>),
         chain: Option<&Result<Report, VerifyError>>,
         problems: &mut Problems,
     ) -> Result<Option<String>, StoreError> {
@@ -306,6 +321,13 @@ impl Asked {
             problems.add("it is not among the gates that dtgate audit gates lists".to_owned());
             return Ok(None);
         };
+        if let Some(Continued { gate, .. }) = continued {
+            let (shipped, from) = (said.shipped, last + 1);
+            return Ok(Some(format!(
+                "its records {from} to {shipped} are here as those of gate {gate}, which goes on with its journal: its key has \
+                 signed them"
+            )));
+        }
         if said.shipped > last {
             let (shipped, more) = (said.shipped, counted(said.shipped - last, "record"));
             problems.add(format!(

@@ -88,6 +88,23 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
+    /// Goes on with all of these rows, as long as nothing is broken.
+    pub(super) fn walk(
+        &mut self,
+        asked: &Asked,
+        rows: &mut Rows<'_>,
+        problems: &mut Problems,
+    ) -> Result<(), StoreError> {
+        while self.broken.is_none()
+            && let Some(kept) = rows.next()?
+        {
+            let line: &str = column(&kept, "line")?;
+            let seq = unsigned(column(&kept, "seq")?);
+            self.see(asked, (seq, line.as_bytes()), rows.line_ahead(), problems)?;
+        }
+        Ok(())
+    }
+
     /// The last record that was met.
     pub(super) fn last(&self) -> Option<u64> {
         self.walk.as_ref().map(|walk| walk.next() - 1)
@@ -152,6 +169,16 @@ impl Asked {
         Ok(earlier.into())
     }
 
+    /// Whether a record under this name says that the journal had the other name before.
+    pub(super) fn has_been(&self, gate: &str, old: &str) -> Result<bool, StoreError> {
+        for row in self.rows(KEYS, &[&[gate].as_slice(), &MOST_OF_ONE])? {
+            if renamed(column(&row, 0)?).is_some_and(|it| it == old) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What was sent under other names begins the chain. That the rows there are as their lines say is a matter of those
     /// gates.
     pub(super) fn walk_earlier(
@@ -163,13 +190,7 @@ impl Asked {
     ) -> Result<(), StoreError> {
         for Earlier { gate, last } in earlier {
             let mut rows = Rows::of(self, bounds, gate, signed(*last));
-            while chain.broken.is_none()
-                && let Some(kept) = rows.next()?
-            {
-                let line: &str = column(&kept, "line")?;
-                let seq = unsigned(column(&kept, "seq")?);
-                chain.see(self, (seq, line.as_bytes()), rows.line_ahead(), problems)?;
-            }
+            chain.walk(self, &mut rows, problems)?;
         }
         Ok(())
     }

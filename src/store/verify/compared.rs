@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use tokio_postgres::Row as Kept;
 
+use super::older::DIFFERENT;
 use super::{Older, Sent};
 use crate::audit::facts::{Least, least};
 use crate::store::StoreError;
@@ -88,8 +89,10 @@ pub(super) fn compared(
         is("found", text("found")? == meant.differs());
     }
     Ok((!wrong.is_empty()).then(|| {
+        // What every build has told the same is no matter of builds.
+        let is_of_builds = wrong.iter().all(|it| DIFFERENT.contains(it));
+        let or = if is_of_builds { sent.or_older() } else { "" };
         let wrong = wrong.join(", ");
-        let or = sent.or_older();
         format!(
             "record {seq} is not what it is found by: its line says something else than its {wrong}{or}"
         )

@@ -40,12 +40,19 @@ impl Sent {
     pub(in crate::store) fn or_older(self) -> &'static str {
         match self {
             Self::ByOurs => "",
-            Self::ByEarlier | Self::Unsaid => {
+            Self::ByEarlier => {
                 ", or an earlier build has shipped it: ship it again (docs/store.md)"
+            }
+            Self::Unsaid => {
+                ", or an earlier build has shipped it, which nothing says where the first records of a gate are gone: ship it \
+                 again (docs/store.md)"
             }
         }
     }
 }
+
+/// The columns of which builds have told differently.
+pub(super) const DIFFERENT: [&str; 4] = ["no_op", "outcome", "token", "words"];
 
 impl Asked {
     /// By which build the first rows of a gate were sent: not by one with another form than that of the first `start` that

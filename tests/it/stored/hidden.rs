@@ -378,3 +378,52 @@ fn needs_postgres_settings_of_a_database_change_no_answer() {
     shipped(&way, "b");
     assert!(way.audit(&["verify"]).status.success());
 }
+
+/// A store of before is asked without its index, and with it, as docs/store.md adds it.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_changes_nothing_and_adds_something_is_found() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let database = database();
+    let way = Way::to(&database);
+    let mut odd = decision(0, "payments", "ci");
+    odd["input"]["change"]["differs"] = serde_json::json!([]);
+    let (directory, hash) = journal(&[odd, decision(1, "payments", "ci")]);
+    way.ship("a", directory.path(), 2, &hash);
+    let finds = || {
+        let asked = [
+            "query",
+            "--no-op",
+            "only",
+            "--added",
+            "logs.read",
+            "--format",
+            "csv",
+        ];
+        let found = way.said(&asked);
+        assert_eq!(found.lines().count(), 2, "{found}");
+        let nothing = way.said(&["query", "--decision", "deny", "--outcome", "answered"]);
+        assert_eq!(nothing, "No decision matches.\n");
+    };
+    finds();
+    let there = "SELECT count(*) FROM pg_index WHERE indisvalid
+        AND pg_get_expr(indpred, indrelid) LIKE '%no_op%' AND indrelid <> 'dtgate.record'::regclass";
+    let before = database.sql(there);
+    database.sql("DROP INDEX dtgate.record_by_contradiction");
+    assert_eq!(database.sql(there), "0");
+    finds();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page
+        .split_once("```sql\n-- an index that is missing\n")
+        .unwrap();
+    let file = directory.path().join("index.sql");
+    std::fs::write(&file, rest.split_once("```").unwrap().0).unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    database.sql(&format!("\\i {}", file.display()));
+    assert_eq!(database.sql(there), before);
+    let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'dtgate.record_by_contradiction'::regclass";
+    assert_eq!(database.sql(valid), "t");
+    finds();
+}

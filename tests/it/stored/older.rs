@@ -250,6 +250,64 @@ fn needs_postgres_a_forged_note_stops_no_gate_and_proves_no_row() {
     }
 }
 
+/// However many and however long they are.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_many_and_long_notes_stop_neither_a_gate_nor_a_question() {
+    let database = database();
+    let way = Way::to(&database);
+    let (directory, hash) = journal(&records(Some(FORM)));
+    way.ship("first", directory.path(), 6, &hash);
+    database.sql(
+        "INSERT INTO dtgate.name SELECT 'form', format('%s %s %s a', n, n % 2, n) FROM generate_series(1, 200000) AS n;
+         INSERT INTO dtgate.name SELECT 'form', n || repeat('9', 50000) FROM generate_series(1, 1000) AS n",
+    );
+    way.ship("a", directory.path(), 6, &hash);
+    for gate in ["a", "first"] {
+        let begun = std::time::Instant::now();
+        let found = way.said(&[
+            "query", "--gate", gate, "--token", "payments", "--format", "csv",
+        ]);
+        assert_eq!(found.lines().count(), 4, "{found}");
+        assert!(begun.elapsed().as_secs() < 30);
+        assert_eq!(
+            way.audit(&["verify", "--gate", gate]).status.code(),
+            Some(0)
+        );
+    }
+}
+
+/// An earlier build is no reason for what every build tells the same.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_every_build_tells_the_same_is_no_earlier_builds() {
+    let database = database();
+    let way = Way::to(&database);
+    let (directory, hash) = journal(&records(Some(FORM)));
+    way.ship("a", directory.path(), 6, &hash);
+    let begin = format!("3:{}", "0".repeat(64));
+    let said = || {
+        let output = way.audit(&["verify", "--gate", "a", "--begin", &begin]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Its first rows are gone, and somebody puts something there.
+    database.sql("DELETE FROM dtgate.record WHERE seq <= 3");
+    database.sql("UPDATE dtgate.record SET token = '{}' WHERE seq = 4");
+    let wanted = "record 4 is not what it is found by: its line says something else than its token, or an earlier build has \
+                  shipped it, which nothing says where the first records of a gate are gone";
+    assert!(said().contains(wanted), "{}", said());
+    database.sql(
+        "INSERT INTO dtgate.record(gate, seq, at, kind, hash, line) VALUES ('a', 3, '2026-11-24', 'unreadable', sha256('x'), 'x')",
+    );
+    let of_it = said();
+    let of_it = of_it.lines().find(|it| it.contains("record 3 is not"));
+    assert!(
+        of_it.is_some_and(|it| it.ends_with("else than its at")),
+        "{}",
+        said()
+    );
+}
+
 /// The chain says which rows may lack something: those before the first start of a build with the form of this one.
 #[test]
 #[ignore = "needs PostgreSQL"]
