@@ -1,6 +1,6 @@
 //! The newest decisions of a journal, without reading all of it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -15,14 +15,15 @@ use super::record::{Caller, Certificate, Jwt};
 use super::{Options, Report, Wanted};
 use crate::audit::lines::{Lines, Place};
 use crate::audit::{first_record, segments};
-use crate::policy::{Policy, Verdict};
+use crate::policy::Policy;
 use crate::value::Holder;
 
 /// Judges the newest decisions of a journal again, so many at most: those that a policy has judged before, and that
 /// Dynatrace did not turn away for their credential. On this thread: it is for a gate that serves meanwhile.
 ///
 /// Of one caller, or one address of those who have proven nothing, there is no more than a tenth, as long as there are
-/// others: nobody fills the place of all by asking again and again. The same holds for what the look costs: of the 64 MiB
+/// others: nobody fills the place of all by asking again and again. A token proves something only where an outcome says
+/// that Dynatrace has done what was asked: any other id can have been invented. The same holds for what the look costs: of the 64 MiB
 /// that are held of one segment, and of the 1 GiB of records after which the look ends, each caller fills a tenth at
 /// most, and all together who were turned away. Where a bound ended the look all the same, the report says so.
 ///
@@ -48,6 +49,8 @@ pub(super) struct Most {
     pub(super) read: usize,
     /// And whoever they are of.
     pub(super) read_at_all: usize,
+    /// Outcomes that are held at once; of those beyond, the decisions count for their addresses.
+    pub(super) answers: usize,
 }
 
 pub(super) fn newest_within(
@@ -74,7 +77,7 @@ pub(super) fn newest_within(
         wanted: decisions,
         taken: BTreeMap::new(),
         spare: Held::default(),
-        turned_away: BTreeSet::new(),
+        answers: BTreeMap::new(),
     };
     let segments = segments(journal)?;
     for path in segments.iter().rev() {
@@ -137,8 +140,17 @@ struct Look {
     taken: BTreeMap<Who, usize>,
     /// The newest beyond a share.
     spare: Held,
-    /// Decisions, by their numbers, that are not read yet, and of which an outcome says so.
-    turned_away: BTreeSet<u64>,
+    /// What outcomes say of decisions, by their numbers, that are not read yet.
+    answers: BTreeMap<u64, Answer>,
+}
+
+/// What an outcome says of the credential that a request had.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Answer {
+    /// Dynatrace has done what was asked: it knows the token.
+    LetIn,
+    /// It was turned away for its credential.
+    TurnedAway,
 }
 
 /// Who has asked: a caller, or an address.
@@ -223,24 +235,21 @@ impl Look {
         }
     }
 
-    /// Which decisions Dynatrace has turned away, by the outcomes in one segment. First of all: anybody can show the id of
-    /// somebody else's credential, and would take the places of that caller's decisions.
-    fn see_outcomes(
-        &mut self,
-        journal: &Path,
-        segment: u64,
-        report: &mut Report,
-    ) -> io::Result<()> {
+    /// What Dynatrace has said to whom, by the outcomes in one segment. First of all: anybody can show the id of somebody
+    /// else's credential, and would take the places of that caller's decisions.
+    fn see_outcomes(&mut self, journal: &Path, segment: u64) -> io::Result<()> {
         let from = Place { segment, offset: 0 };
         let mut lines = Lines::from(journal, from).over_damage();
         while let Some(line) = lines.next_line()?
             && line.place.segment == segment
         {
             if memmem::find(&line.bytes, OUTCOME).is_some()
-                && let Some(decision) = turned_away(&line.bytes)
+                && let Some((decision, answer)) = answer(&line.bytes)
             {
-                report.turned_away += 1;
-                self.turned_away.insert(decision);
+                self.answers.insert(decision, answer);
+                if self.answers.len() > self.most.answers {
+                    self.answers.pop_first();
+                }
             }
         }
         Ok(())
@@ -250,7 +259,7 @@ impl Look {
     /// refused before any policy, or is masked as a whole, says nothing about policies. What was allowed and turned away
     /// by Dynatrace for its credential anybody can send, as much as they like: it says nothing of those who may.
     fn judged_of(&mut self, journal: &Path, segment: u64, report: &mut Report) -> io::Result<Held> {
-        self.see_outcomes(journal, segment, report)?;
+        self.see_outcomes(journal, segment)?;
         let from = Place { segment, offset: 0 };
         let mut lines = Lines::from(journal, from).over_damage();
         let mut found = Held::default();
@@ -270,8 +279,11 @@ impl Look {
                 self.has_read(OTHERS, line.bytes.len());
                 continue;
             };
-            let (seq, who) = (asked.seq, asked.who());
-            if self.turned_away.remove(&seq) {
+            let seq = asked.seq;
+            let answer = self.answers.remove(&seq);
+            let who = asked.who(answer == Some(Answer::LetIn));
+            if answer == Some(Answer::TurnedAway) {
+                report.turned_away += 1;
                 self.has_read(OTHERS, line.bytes.len());
                 continue;
             }
@@ -287,6 +299,8 @@ impl Look {
             }
             is_cut |= found.fit(usize::MAX, self.most.held);
         }
+        // All other outcomes are of what stands before.
+        drop(self.answers.split_off(&segment));
         if is_cut {
             report.ended_by = Some(Bound::Held);
         }
@@ -298,8 +312,6 @@ impl Look {
 #[derive(Deserialize)]
 struct Asked {
     seq: u64,
-    #[serde(default)]
-    verdict: Option<Verdict>,
     #[serde(default)]
     requested_by: String,
     #[serde(default)]
@@ -359,9 +371,6 @@ impl Asked {
         };
         Some(Self {
             seq: value.get("seq")?.as_u64()?,
-            verdict: value
-                .get("verdict")
-                .and_then(|it| Verdict::deserialize(it).ok()),
             requested_by: text("/requested_by"),
             caller: Caller {
                 id: text("/caller/id"),
@@ -382,9 +391,9 @@ impl Asked {
         })
     }
 
-    /// Who has proven who it is, or was let in by Dynatrace, is known by that. Whoever was only denied can have invented all
-    /// that it has shown, but for the address.
-    fn who(&self) -> Who {
+    /// Who has proven who it is, or `is_let_in` by Dynatrace, is known by that. All others can have invented all that they
+    /// have shown, but for the address.
+    fn who(&self, is_let_in: bool) -> Who {
         let Caller {
             id,
             jwt,
@@ -405,7 +414,7 @@ impl Asked {
             };
             return holder.to_string();
         }
-        if self.verdict == Some(Verdict::Allow) && !id.is_empty() {
+        if is_let_in && !id.is_empty() {
             return format!("token {id}");
         }
         match self.requested_by.parse() {
@@ -419,16 +428,26 @@ impl Asked {
     }
 }
 
-/// The number of the decision whose request Dynatrace has turned away for its credential.
-fn turned_away(line: &[u8]) -> Option<u64> {
+/// The number of a decision, and what an outcome says of the credential, where it says something of it: no answer, an
+/// error and a redirect can come before anybody has looked at a token, and so can what is not found or wrong.
+fn answer(line: &[u8]) -> Option<(u64, Answer)> {
     #[derive(Deserialize)]
     struct Outcome {
         decision_seq: u64,
+        outcome: String,
         status: Option<u16>,
     }
-    let outcome: Outcome = serde_json::from_slice(line).ok()?;
-    let is_it = matches!(outcome.status, Some(401 | 403));
-    is_it.then_some(outcome.decision_seq)
+    let Outcome {
+        decision_seq,
+        outcome,
+        status,
+    } = serde_json::from_slice(line).ok()?;
+    let answer = match status {
+        Some(200..=299) if outcome == "answered" => Answer::LetIn,
+        Some(401 | 403) => Answer::TurnedAway,
+        _ => return None,
+    };
+    Some((decision_seq, answer))
 }
 
 const DECISION: &[u8] = b"\"kind\":\"decision\"";
@@ -441,6 +460,7 @@ const MOST: Most = Most {
     spare: 32 << 20,
     read: 1 << 30,
     read_at_all: 8 << 30,
+    answers: 1 << 20,
 };
 /// Each who asks has one of so many, before others.
 const SHARES: usize = 10;

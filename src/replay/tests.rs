@@ -917,7 +917,9 @@ fn one_who_asks_without_end_does_not_fill_the_newest() {
     }
     // The same of one caller who may do what is asked.
     let one = (0..100).map(|n| asked("token.update", "dt0c01.A".to_owned(), format!("10.1.0.{n}")));
-    let journal = Journal::of(others("token.create").chain(one));
+    let one = one.map(|asked| (asked, Some(done())));
+    let others = others("token.create").map(|asked| (asked, None));
+    let journal = Journal::of(with_outcomes(others.chain(one)));
     let lenient = of("deny contains \"no\" if input.operation == \"nothing\"");
     assert_eq!(newest_of(&journal, &lenient, &old).new_allows, 5);
 }
@@ -928,6 +930,131 @@ fn asked_by(old: &Policy, id: &str, operation: &str) -> Value {
     let caller = json!({"address": "10.0.0.1", "token": token});
     let asked = input(json!({"operation": operation, "caller": caller}));
     decided(old, &asked)
+}
+
+/// Decisions, each with what its outcome says behind it, if it has one.
+fn with_outcomes(decisions: impl IntoIterator<Item = (Value, Option<Value>)>) -> Vec<Value> {
+    let mut records = Vec::new();
+    for (decision, outcome) in decisions {
+        records.push(decision);
+        if let Some(mut outcome) = outcome {
+            outcome["kind"] = json!("outcome");
+            outcome["decision_seq"] = json!(records.len());
+            records.push(outcome);
+        }
+    }
+    records
+}
+
+/// Dynatrace has done what was asked.
+fn done() -> Value {
+    json!({"outcome": "answered", "status": 204})
+}
+
+/// Each with a token that nobody has: whatever policies allow can be sent while the upstream is away, or hangs, or answers
+/// before it looks at tokens, and pushed out all others.
+#[test]
+fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let answered = |status: u16| json!({"outcome": "answered", "status": status});
+    let others = [
+        None,
+        Some(json!({"outcome": "failed", "status": null, "detail": "connection refused"})),
+        Some(json!({"outcome": "unknown", "status": null, "detail": "no answer in time"})),
+        Some(json!({"outcome": "unknown", "status": 302, "detail": "redirect"})),
+        Some(json!({"outcome": "unknown", "status": 200})),
+        Some(answered(304)),
+        Some(answered(400)),
+        Some(answered(404)),
+        Some(answered(429)),
+        Some(answered(500)),
+        Some(answered(502)),
+        Some(answered(401)),
+    ];
+    for outcome in others {
+        let real = (0..8).map(|n| {
+            (
+                asked_by(&old, &format!("dt0c01.B{n}"), "token.create"),
+                Some(done()),
+            )
+        });
+        let invented = (0..50).map(|n| {
+            let mut asked = asked_by(&old, &format!("dt0c01.A{n}"), "token.update");
+            asked["requested_by"] = json!("192.0.2.1");
+            (asked, outcome.clone())
+        });
+        let journal = Journal::of(with_outcomes(real.chain(invented)));
+        let report = newest_of(&journal, &new, &old);
+        assert_eq!(report.new_denials, 8, "{outcome:?}: {report:#?}");
+    }
+    // Who was let in is one, also where the outcome stands in the next segment, or masks hide who it was.
+    let many = (0..50).map(|n| {
+        (
+            asked_by(&old, &format!("dt0c01.A{n}"), "token.create"),
+            None,
+        )
+    });
+    let journal = Journal::of(with_outcomes(many));
+    let lines = (1..=50).map(|seq| {
+        let mut outcome = done();
+        outcome["kind"] = json!("outcome");
+        outcome["seq"] = json!(50 + seq);
+        outcome["decision_seq"] = json!(seq);
+        format!("{outcome}\n")
+    });
+    let path = journal.0.path().join(format!("{:020}.jsonl", 51));
+    std::fs::write(path, lines.collect::<String>()).unwrap();
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    let most = Most {
+        held: 1 << 20,
+        spare: 0,
+        read: 1 << 30,
+        read_at_all: 1 << 30,
+        answers: 1 << 10,
+    };
+    let look =
+        |most: Most| newest_within(most, journal.0.path(), &new, Some(&old), now, 50).unwrap();
+    assert_eq!(look(most).replayed, 50);
+    // Of more outcomes than are held at once the decisions count for their address: a tenth of 50.
+    let report = look(Most {
+        answers: 20,
+        ..most
+    });
+    assert_eq!(report.replayed, 20 + 5, "{report:#?}");
+}
+
+/// Nor has it a part of the bounds of its own.
+#[test]
+fn tokens_that_nobody_has_let_in_end_no_look() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let journal = Journal::of(with_outcomes([(
+        asked_by(&old, "dt0c01.B", "token.create"),
+        Some(done()),
+    )]));
+    for number in 10..50_u64 {
+        let mut record = asked_by(&old, &format!("dt0c01.A{number}"), "token.update");
+        record["requested_by"] = json!("192.0.2.1");
+        record["seq"] = json!(number);
+        record["junk"] = json!("x".repeat(20_000));
+        let path = journal.0.path().join(format!("{number:020}.jsonl"));
+        std::fs::write(path, format!("{record}\n")).unwrap();
+    }
+    let most = Most {
+        held: 1 << 20,
+        spare: 1 << 20,
+        read: 200_000,
+        read_at_all: 1 << 30,
+        answers: 1 << 10,
+    };
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    let report = newest_within(most, journal.0.path(), &new, Some(&old), now, 100).unwrap();
+    assert_eq!(
+        (report.new_denials, report.ended_by),
+        (1, None),
+        "{report:#?}"
+    );
 }
 
 /// A few callers who send much filled the room of all, or the look ended behind their records.
@@ -942,7 +1069,8 @@ fn those_who_send_much_leave_room_for_others() {
     };
     let normal = (0..30).map(|n| asked("token.create", &format!("dt0c01.B{}", n % 5), 0));
     let fresh = (0..140).map(|n| asked("token.update", &format!("dt0c01.A{}", n % 7), 2000));
-    let journal = Journal::of(normal.chain(fresh));
+    let asked = normal.chain(fresh).map(|asked| (asked, Some(done())));
+    let journal = Journal::of(with_outcomes(asked));
     let now = "2027-01-01T00:00:00Z".parse().unwrap();
     let look =
         |most: Most| newest_within(most, journal.0.path(), &new, Some(&old), now, 200).unwrap();
@@ -951,6 +1079,7 @@ fn those_who_send_much_leave_room_for_others() {
         spare: 50_000,
         read: 1 << 20,
         read_at_all: 1 << 30,
+        answers: 1 << 10,
     };
     // Of 140 long ones there is room for less than a third, and no short one is left out for them.
     let report = look(wide);
@@ -977,10 +1106,15 @@ fn a_look_goes_on_behind_the_records_of_one_who_sends_much() {
     let journal = Journal::of([asked("token.create", "dt0c01.B", 0)]);
     // Segments behind it: by one, then by as many as there are parts.
     let add = |number: u64, token: &str| {
+        let number = 2 * number;
         let mut record = asked("token.update", token, 20_000);
         record["seq"] = json!(number);
+        let mut outcome = done();
+        outcome["kind"] = json!("outcome");
+        outcome["seq"] = json!(number + 1);
+        outcome["decision_seq"] = json!(number);
         let path = journal.0.path().join(format!("{number:020}.jsonl"));
-        std::fs::write(path, format!("{record}\n")).unwrap();
+        std::fs::write(path, format!("{record}\n{outcome}\n")).unwrap();
     };
     let now = "2027-01-01T00:00:00Z".parse().unwrap();
     let most = Most {
@@ -988,6 +1122,7 @@ fn a_look_goes_on_behind_the_records_of_one_who_sends_much() {
         spare: 1 << 20,
         read: 50_000,
         read_at_all: 1 << 20,
+        answers: 1 << 10,
     };
     let look =
         |most: Most| newest_within(most, journal.0.path(), &new, Some(&old), now, 100).unwrap();
@@ -1032,13 +1167,16 @@ fn those_whom_dynatrace_turns_away_have_one_part_together() {
         spare: 1 << 20,
         read: 200_000,
         read_at_all: 1 << 30,
+        answers: 1 << 10,
     };
     let now = "2027-01-01T00:00:00Z".parse().unwrap();
     // The outcome stands in the same segment, or in the next.
     for apart in [false, true] {
         let journal = Journal::of([asked(1, "token.create", 0)]);
         for number in (2..80).step_by(2) {
-            let status = json!({"kind": "outcome", "seq": number + 1, "decision_seq": number, "status": 401});
+            let status = json!({
+                "kind": "outcome", "seq": number + 1, "decision_seq": number, "outcome": "answered", "status": 401,
+            });
             let decision = asked(number, "token.update", 20_000);
             let segments = if apart {
                 vec![
@@ -1074,16 +1212,25 @@ fn who_shows_the_id_of_somebody_else_hides_nothing_of_theirs() {
     };
     let now = "2027-01-01T00:00:00Z".parse().unwrap();
     for at_the_end in [false, true] {
-        let others = (1..=20).map(|seq| asked(seq, &format!("dt0c01.O{seq}"), "token.update"));
+        let outcome = |seq: u64, status: u16| {
+            let outcome = json!({
+                "kind": "outcome", "seq": seq + 1, "decision_seq": seq, "outcome": "answered", "status": status,
+            });
+            outcome.to_string()
+        };
+        let others = (1..=20).flat_map(|n| {
+            let seq = 2 * n;
+            let asked = asked(seq, &format!("dt0c01.O{n}"), "token.update");
+            [asked, outcome(seq, 204)]
+        });
         let mut lines: Vec<String> = others.collect();
-        lines.push(asked(21, "dt0c01.VICTIM", "token.create"));
+        lines.push(asked(42, "dt0c01.VICTIM", "token.create"));
+        lines.push(outcome(42, 204));
         let mut outcomes = Vec::new();
         for number in 0..5 {
-            let seq = 22 + 2 * number;
+            let seq = 44 + 2 * number;
             lines.push(asked(seq, "dt0c01.VICTIM", "token.update"));
-            let outcome =
-                json!({"kind": "outcome", "seq": seq + 1, "decision_seq": seq, "status": 401});
-            outcomes.push(outcome.to_string());
+            outcomes.push(outcome(seq, 401));
             if !at_the_end {
                 lines.append(&mut outcomes);
             }
@@ -1097,6 +1244,7 @@ fn who_shows_the_id_of_somebody_else_hides_nothing_of_theirs() {
             spare: 1 << 20,
             read: 1 << 30,
             read_at_all: 1 << 30,
+            answers: 1 << 10,
         };
         let report = newest_within(most, journal.path(), &new, Some(&old), now, 10).unwrap();
         assert_eq!(

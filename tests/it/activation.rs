@@ -526,3 +526,46 @@ fn decisions_that_dynatrace_has_turned_away_do_not_count_among_the_newest() {
     });
     assert_eq!(grant(&gate, "metrics.read"), 403);
 }
+
+/// A token that nobody has: while the upstream is busy, or away, nobody finds out.
+#[test]
+fn tokens_that_are_invented_push_nobody_out_of_the_newest() {
+    let mut files = Files::new(&scopes(ONE), "replay = 10");
+    files.upstream = Upstream::answering(|seen| {
+        let status = if seen.body.windows(7).any(|it| it == b"metrics") {
+            "503 Service Unavailable"
+        } else {
+            "204 No Content"
+        };
+        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+    });
+    let gate = files.gate();
+    let asked = |id: &str, scope: &str| {
+        let body = json!({"scopes": [scope]}).to_string();
+        let secret = "B".repeat(64);
+        let length = body.len();
+        let request = format!(
+            "PUT {TOKEN} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token dt0c01.{id}.{secret}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        gate.raw(request).status
+    };
+    for number in 0..3 {
+        let id = format!("REAL{number:020}");
+        assert_eq!(asked(&id, "apiTokens.write"), 204);
+    }
+    for number in 0..40 {
+        let id = format!("FAKE{number:020}");
+        assert_eq!(asked(&id, "metrics.read"), 503);
+    }
+    eventually("their outcomes are recorded", || {
+        let outcomes = gate.records().into_iter();
+        (outcomes.filter(|it| it["kind"] == "outcome").count() == 43).then_some(())
+    });
+    files.write("policies/scopes.rego", &scopes(BOTH));
+    let told = refused(&gate, "it would deny what was done");
+    assert!(
+        told.contains("would deny 3 of the newest 10 decisions that were allowed"),
+        "{told}"
+    );
+}

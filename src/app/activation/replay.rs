@@ -91,11 +91,10 @@ fn too_few(report: &Report, wanted: usize) -> Option<String> {
     }
     // Whoever can fill the journal with what cannot be judged would decide by which few policies are measured.
     let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
-    let is_hidden = report.ended_by == Some(Bound::Read);
-    (is_hidden && judged.saturating_mul(LEAST) < wanted).then(|| {
+    (report.ended_by.is_some() && judged.saturating_mul(LEAST) < wanted).then(|| {
         format!(
-            "only {judged} of the newest {wanted} decisions were found to be judged by the policies: newer records are too many to be \
-             read; see who sends so much, or ask for fewer"
+            "only {judged} of the newest {wanted} decisions were found to be judged by the policies: newer records are \
+             too many to be read, or too large to be held; see who sends so much, or ask for fewer"
         )
     })
 }
@@ -192,7 +191,7 @@ mod tests {
         for fine in [
             report(0, 0, 0, None),
             report(1, 9, 9, None),
-            report(1, 9, 9, Some(Bound::Held)),
+            report(100, 100, 0, Some(Bound::Held)),
             report(100, 100, 0, Some(Bound::Read)),
         ] {
             assert_eq!(says(fine), "");
@@ -200,12 +199,14 @@ mod tests {
         let none = says(report(0, 0, 30, None));
         assert!(none.contains("none of the newest 30 decisions") && none.contains("no record: 30"));
         assert!(says(report(0, 3, 0, None)).contains("none of the newest 3 decisions"));
-        for judged in [0, 1, 99] {
-            let few = says(report(judged, judged, 0, Some(Bound::Read)));
-            assert!(
-                few.contains(&format!("only {judged} of the newest 1000")),
-                "{few}"
-            );
+        for bound in [Bound::Read, Bound::Held] {
+            for judged in [0, 1, 99] {
+                let few = says(report(judged, judged, 0, Some(bound)));
+                assert!(
+                    few.contains(&format!("only {judged} of the newest 1000")),
+                    "{few}"
+                );
+            }
         }
     }
 }

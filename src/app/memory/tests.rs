@@ -277,7 +277,6 @@ fn a_bundle_under_another_name_is_measured_by_what_it_takes_the_place_of() {
     assert_eq!(taken(&two), "");
 }
 
-/// It was measured by what had that name long ago.
 /// The bundle two was in force with 9, where this one is.
 fn nothing_below_nine_is_taken(place: &Place, one: &Config) {
     for sequence in [7, 8] {
@@ -290,6 +289,7 @@ fn nothing_below_nine_is_taken(place: &Place, one: &Config) {
     }
 }
 
+/// It was measured by what had that name long ago.
 #[test]
 fn a_bundle_that_gets_an_old_name_back_is_measured_by_what_was_in_force_last() {
     let place = Place::new();
