@@ -156,7 +156,9 @@ impl Index {
         ];
         if !environment.is_empty() {
             let part = texts_of(Kind::Environment, environment);
-            sql.push_str(&format!(" AND environment IN ({})", part.one_of));
+            sql.push_str(" AND environment IN (");
+            sql.push_str(&part.one_of);
+            sql.push(')');
             values.extend(part.values);
         }
         let mut statement = self.db.prepare(&sql)?;
