@@ -1,4 +1,4 @@
-//! The store: `cargo bench --bench store URL RECORDS PASSWORD_FILE` writes a journal of so many records and sends it to
+//! The store: `cargo bench --bench store -- URL RECORDS PASSWORD_FILE` writes a journal of so many records and sends it to
 //! an empty database. It leaves there what it sent. With 0 records it only makes the tables.
 
 #![expect(

@@ -6,7 +6,7 @@
 \set ON_ERROR_STOP on
 SELECT to_regclass('dtgate.record') IS NULL AS is_empty \gset
 \if :is_empty
-  \warn there are no tables here: cargo bench --bench store URL 0 [PASSWORD_FILE] makes them
+  \warn there are no tables here: cargo bench --bench store -- URL 0 [PASSWORD_FILE] makes them
   \quit
 \endif
 \timing on
