@@ -966,7 +966,7 @@ fn commands(text: &str) -> Vec<String> {
             // A bench is another program.
             let is_bench = line.starts_with("cargo bench ");
             let behind = line.split_once(" -- ").filter(|_| !is_bench);
-            let shown = shown.or(behind.map(|(_, shown)| shown));
+            let shown = shown.or_else(|| behind.map(|(_, shown)| shown));
             // In a container the program has its whole path.
             let whole = "/usr/local/bin/dtgate ";
             let shown = shown.filter(|shown| !shown.starts_with(whole));
