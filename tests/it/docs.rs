@@ -963,7 +963,10 @@ fn commands(text: &str) -> Vec<String> {
         } else if let Some("sh" | "console") = block {
             let line = line.strip_prefix("$ ").unwrap_or(line);
             let shown = line.strip_prefix("dtgate ");
-            let shown = shown.or_else(|| line.split_once(" -- ").map(|(_, shown)| shown));
+            // A bench is another program.
+            let is_bench = line.starts_with("cargo bench ");
+            let behind = line.split_once(" -- ").filter(|_| !is_bench);
+            let shown = shown.or_else(|| behind.map(|(_, shown)| shown));
             // In a container the program has its whole path.
             let whole = "/usr/local/bin/dtgate ";
             let shown = shown.filter(|shown| !shown.starts_with(whole));
