@@ -119,8 +119,7 @@ impl Live {
             let mut known: Option<HashSet<Key>> = None;
             while reader.goes_on(&rows) {
                 let (stop, _waiting) = Stop::after(LOOK);
-                let gate = gate.until(stop);
-                match newest(&gate, known.as_ref()) {
+                match newest(&gate.until(stop), known.as_ref()) {
                     Ok((found, new)) => {
                         known = Some(found);
                         for news in new {
@@ -128,7 +127,7 @@ impl Live {
                         }
                         seen.is_read();
                         // Behind what is known: what comes later is told to all.
-                        seen.tell(&gate);
+                        seen.tell(&gate, LOOK);
                     }
                     Err(error) => seen.is_not_read(&error),
                 }

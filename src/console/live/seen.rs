@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::{LOOKED_AT, News};
+use crate::audit::Stop;
 use crate::audit::index::{Filter, Pattern};
 use crate::console::Fault;
 use crate::console::desk::Gate;
@@ -26,6 +28,8 @@ struct Joining {
     environments: Vec<Pattern>,
     /// What they have seen last; `None`: nothing.
     last: Option<Key>,
+    /// How often it could not be read.
+    failed: u8,
     told: oneshot::Sender<Vec<News>>,
 }
 
@@ -41,24 +45,48 @@ impl Seen {
         environments: Vec<Pattern>,
     ) -> oneshot::Receiver<Vec<News>> {
         let (told, missed) = oneshot::channel();
-        self.joining().push(Joining {
+        let mut joining = self.joining();
+        // Those who have gone hold no place, and nobody tells them while nothing can be read.
+        joining.retain(Joining::is_there);
+        joining.push(Joining {
             environments,
             last,
+            failed: 0,
             told,
         });
         missed
     }
 
-    /// Tells those who have joined.
-    pub(super) fn tell(&self, gate: &Gate) {
+    /// Tells those who have joined: each within `look`, and whose turn does not come within that the next time. So is one
+    /// told again of whom nothing could be read, a few times: what cannot be read is not lost.
+    pub(super) fn tell(&self, gate: &Gate, look: Duration) {
+        let until = Instant::now() + look;
         let joining = std::mem::take(&mut *self.joining());
-        for it in joining.into_iter().filter(|it| !it.told.is_closed()) {
-            let missed = it.missed(gate).unwrap_or_else(|error| {
-                tracing::debug!(%error, "it is not known what somebody has missed");
-                vec![News::Lost]
-            });
-            let _gone = it.told.send(missed);
+        let (mut later, mut failed) = (Vec::new(), Vec::new());
+        for mut it in joining.into_iter().filter(Joining::is_there) {
+            if Instant::now() >= until {
+                later.push(it);
+                continue;
+            }
+            let (stop, _waiting) = Stop::after(look);
+            match it.missed(&gate.until(stop)) {
+                Ok(missed) => {
+                    let _gone = it.told.send(missed);
+                }
+                Err(_) if it.failed < AGAIN => {
+                    it.failed += 1;
+                    failed.push(it);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "it is not known what somebody has missed");
+                    let _gone = it.told.send(vec![News::Lost]);
+                }
+            }
         }
+        let mut joining = self.joining();
+        later.append(&mut joining);
+        later.append(&mut failed);
+        *joining = later;
     }
 
     pub(super) fn is_read(&self) {
@@ -68,6 +96,7 @@ impl Seen {
     }
 
     pub(super) fn is_not_read(&self, error: &Fault) {
+        self.joining().retain(Joining::is_there);
         if !self.is_unread.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "the console cannot read what is new");
         }
@@ -75,6 +104,10 @@ impl Seen {
 }
 
 impl Joining {
+    fn is_there(&self) -> bool {
+        !self.told.is_closed()
+    }
+
     /// The oldest first. Where the last one is too far back, some are lost.
     fn missed(&self, gate: &Gate) -> Result<Vec<News>, Fault> {
         let source = gate.open()?;
@@ -96,10 +129,18 @@ impl Joining {
     }
 }
 
+/// How often it is tried again to read what somebody has missed.
+const AGAIN: u8 = 3;
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
     use crate::console::desk::tests::gate_of;
+    use crate::trail::Source;
 
     fn numbers(news: &[News]) -> Vec<Option<u64>> {
         news.iter().map(|it| it.key().map(|key| key.seq)).collect()
@@ -116,6 +157,7 @@ mod tests {
             let joining = Joining {
                 environments: Vec::new(),
                 last,
+                failed: 0,
                 told,
             };
             numbers(&joining.missed(&gate_of(count)).unwrap())
@@ -128,5 +170,70 @@ mod tests {
         // One that was never there, or not any more.
         assert_eq!(missed(2, Some(9)), [None, Some(1), Some(2)]);
         assert_eq!(missed(LOOKED_AT + 1, None)[0], None);
+    }
+
+    #[test]
+    fn of_those_who_have_gone_nothing_is_kept_while_nothing_can_be_read() {
+        let seen = Seen::default();
+        let stays = seen.join(None, Vec::new());
+        for _ in 0..100 {
+            drop(seen.join(None, Vec::new()));
+        }
+        assert_eq!(seen.joining().len(), 2);
+        seen.is_not_read(&Fault::Late);
+        assert_eq!(seen.joining().len(), 1);
+        drop(stays);
+    }
+
+    /// All who had joined had one limit, and the last of them were told that decisions are lost.
+    #[test]
+    fn however_slow_it_is_nobody_is_told_that_some_are_lost_where_none_are() {
+        let gate = gate_of(2);
+        let open = gate.trail.clone();
+        let slow = Gate {
+            trail: Arc::new(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                open()
+            }),
+            ..gate
+        };
+        let seen = Seen::default();
+        let mut waiting: Vec<_> = (0..8).map(|_| seen.join(None, Vec::new())).collect();
+        let look = Duration::from_millis(400);
+        seen.tell(&slow, look);
+        let left = seen.joining().len();
+        assert!((1..8).contains(&left), "{left}");
+        while !seen.joining().is_empty() {
+            seen.tell(&slow, look);
+        }
+        for missed in &mut waiting {
+            assert_eq!(numbers(&missed.try_recv().unwrap()), [Some(1), Some(2)]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_read_again_and_lost_only_in_the_end() {
+        let gate = gate_of(1);
+        let open = gate.trail.clone();
+        let failing = |times: usize| {
+            let (open, asked) = (open.clone(), AtomicUsize::new(0));
+            Gate {
+                trail: Arc::new(move || match asked.fetch_add(1, Ordering::Relaxed) {
+                    at if at < times => Source::of_gate(Path::new("/none"), Path::new("/none")),
+                    _ => open(),
+                }),
+                ..gate.clone()
+            }
+        };
+        let told = |gate: &Gate| {
+            let seen = Seen::default();
+            let mut missed = seen.join(None, Vec::new());
+            for _ in 0..=AGAIN {
+                seen.tell(gate, Duration::from_secs(10));
+            }
+            numbers(&missed.try_recv().unwrap())
+        };
+        assert_eq!(told(&failing(1)), [Some(1)]);
+        assert_eq!(told(&failing(usize::MAX)), [None]);
     }
 }
