@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::Viewer;
 use super::role::Roles;
+use super::viewer::Person;
 use crate::listener::Certificate;
 
 /// Those who may, and their roles.
@@ -55,6 +56,7 @@ pub(super) fn viewer(holders: &Holders, certificate: &Certificate) -> Option<Vie
         if is_it {
             let viewer = viewer.get_or_insert_with(|| Viewer {
                 name: name(certificate),
+                person: Some(Person::by_certificate(certificate)),
                 ..Viewer::nobody()
             });
             roles.give(viewer);
@@ -90,6 +92,24 @@ mod tests {
             spiffe_id: spiffe.map(str::to_owned),
             fingerprint: String::new(),
             not_after: jiff::Timestamp::MAX,
+        }
+    }
+
+    #[test]
+    fn two_certificates_of_one_subject_are_two_people() {
+        let holders: Holders = toml::from_str("'O=Example' = 'auditor'").unwrap();
+        let person = |spiffe, dns: &[&str]| {
+            let viewer = viewer(&holders, &certificate("O=Example", spiffe, dns)).unwrap();
+            (viewer.name, viewer.person.unwrap())
+        };
+        let one = person(None, &["a.example", "b.example"]);
+        assert_eq!(one, person(None, &["b.example", "a.example"]));
+        for other in [
+            person(None, &["a.example"]),
+            person(Some("spiffe://example.org/a"), &[]),
+        ] {
+            assert_eq!(one.0, other.0);
+            assert_ne!(one.1, other.1);
         }
     }
 

@@ -200,6 +200,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::audit::index::{FILE, Filter, Index};
+    use crate::console::viewer::Person;
 
     /// Beside a journal with so many denials.
     pub(in crate::console) fn gate_of(count: usize) -> Gate {
@@ -276,6 +277,7 @@ pub(super) mod tests {
         let desk = Arc::new(desk(Duration::from_secs(20)));
         let named = |name: &str| Viewer {
             name: name.to_owned(),
+            person: Some(Person::by_password(name)),
             ..Viewer::anybody()
         };
         let (greedy, victor) = (named("greedy"), named("victor"));

@@ -194,13 +194,16 @@ impl Door {
             name,
             is_known,
         });
+        if !self.tries.are_left(&against) {
+            return self.limited(&form, "password", TOO_OFTEN);
+        }
+        // Counted only then: those who wait are as many as somebody likes.
+        let Some(place) = self.places.enter(is_known).await else {
+            return self.limited(&form, "password", TOO_MANY);
+        };
         if !self.tries.begin(&against) {
             return self.limited(&form, "password", TOO_OFTEN);
         }
-        let Some(place) = self.places.enter(is_known).await else {
-            self.tries.take_back(&against);
-            return self.limited(&form, "password", TOO_MANY);
-        };
         let found = self.look_at(path, &form, place).await;
         if !matches!(found, Ok(None)) {
             self.tries.take_back(&against);
@@ -363,10 +366,10 @@ impl Door {
             way,
             "somebody logged in to the console"
         );
-        let id = self.sessions.begin(viewer);
-        let id = id.ok_or_else(|| Fault::Failed("no random number".to_owned()))?;
         // The one that the browser shows has ended: nobody goes on with an id that others may know.
         self.sessions.end(parts, jar);
+        let id = self.sessions.begin(viewer);
+        let id = id.ok_or_else(|| Fault::Failed("no random number".to_owned()))?;
         self.metrics.console_login(way, "good");
         Ok(Cookie::Session.set(&id, jar))
     }

@@ -12,6 +12,7 @@ use std::path::Path;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 
+use super::viewer::Person;
 use super::{Viewer, session};
 use crate::value::{is_name, read_file};
 
@@ -136,6 +137,7 @@ impl User {
         }
         let mut viewer = Viewer {
             name: name.to_owned(),
+            person: Some(Person::by_password(name)),
             is_auditor: false,
             is_author: false,
             has_session: true,

@@ -28,6 +28,7 @@ pub use task::{
 use super::desk::{Desk, Gate};
 use super::file::File;
 use super::page::Page;
+use super::viewer::Person;
 use super::{Asked, Fault, Made, Params, Route, Viewer};
 use crate::audit::index::Filter;
 use crate::policy::{Policy, Text};
@@ -38,7 +39,7 @@ use draft::Draft;
 pub(super) struct Playground {
     desk: Desk,
     inside: Arc<Semaphore>,
-    authors: Mutex<HashMap<String, Author>>,
+    authors: Mutex<HashMap<Person, Author>>,
 }
 
 /// One of those who are inside.
@@ -88,15 +89,15 @@ impl Playground {
         let all = self.inside.clone().try_acquire_owned();
         let all = all.map_err(|_full| Fault::Busy)?;
         // Where nobody logs in, nobody is known.
-        if viewer.name.is_empty() {
+        let Some(person) = viewer.person else {
             return Ok(Inside {
                 _all: all,
                 of_one: None,
             });
-        }
+        };
         let mut authors = self.authors.lock().unwrap_or_else(PoisonError::into_inner);
         authors.retain(|_, author| author.inside.available_permits() < INSIDE_OF_ONE);
-        let author = authors.entry(viewer.name.clone()).or_default();
+        let author = authors.entry(person).or_default();
         let inside = author.inside.clone().try_acquire_owned();
         let inside = inside.map_err(|_full| Fault::Busy)?;
         Ok(Inside {

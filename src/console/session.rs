@@ -36,15 +36,22 @@ impl Sessions {
         }
     }
 
-    /// Begins one, with an id that nobody had before. Where there are too many, the one that was not used for longest ends.
+    /// Begins one, with an id that nobody had before. Where there are too many, the one that was not used for longest ends:
+    /// of this person, where these have too many, and or else of all.
     pub(super) fn begin(&self, viewer: Viewer) -> Option<String> {
         let id = unguessable()?;
         let now = Instant::now();
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.retain(|_, session| self.goes_on(session, now));
-        if table.len() >= MOST {
+        let is_own = |session: &Session| {
+            let person = viewer.person;
+            person.is_some() && session.viewer.person == person
+        };
+        let has_many = table.values().filter(|it| is_own(it)).count() >= OF_ONE;
+        if has_many || table.len() >= MOST {
             self.metrics.reached(Limit::ConsoleSessions);
-            let oldest = table.iter().min_by_key(|(_, session)| session.used);
+            let ending = table.iter().filter(|(_, it)| !has_many || is_own(it));
+            let oldest = ending.min_by_key(|(_, session)| session.used);
             if let Some(oldest) = oldest.map(|(hash, _)| *hash) {
                 table.remove(&oldest);
             }
@@ -139,12 +146,14 @@ pub(super) fn hash(id: &str) -> [u8; 32] {
     Sha256::digest(id.as_bytes()).into()
 }
 
-/// Sessions at once.
+/// Sessions at once, and of one person.
 const MOST: usize = 1_000;
+const OF_ONE: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::viewer::Person;
     use http::Request;
     use http::header::COOKIE;
 
@@ -205,6 +214,36 @@ mod tests {
         let ours = parts(&format!("{PLAIN}={id}"));
         sessions.end(&ours, Jar::of(&ours, false));
         assert_eq!(plain(&sessions, &format!("{PLAIN}={id}")), None);
+    }
+
+    #[test]
+    fn who_logs_in_again_and_again_ends_sessions_of_their_own_alone() {
+        let sessions = sessions(Duration::from_mins(1));
+        let of = |person: Person| Viewer {
+            name: "vic".to_owned(),
+            person: Some(person),
+            ..Viewer::anybody()
+        };
+        let begin = |person: Person| {
+            let id = sessions.begin(of(person)).unwrap();
+            format!("{PLAIN}={id}")
+        };
+        let others = [
+            begin(Person::by_password("audrey")),
+            begin(Person::by_issuer("https://a.example", "vic")),
+        ];
+        let vics: Vec<String> = (0..MOST + 5)
+            .map(|_| begin(Person::by_password("vic")))
+            .collect();
+        for other in &others {
+            assert!(plain(&sessions, other).is_some());
+        }
+        let (ended, left) = vics.split_at(vics.len() - OF_ONE);
+        assert!(ended.iter().all(|it| plain(&sessions, it).is_none()));
+        assert!(left.iter().all(|it| plain(&sessions, it).is_some()));
+        assert_eq!(sessions.count(), OF_ONE + others.len());
+        let text = sessions.metrics.encode();
+        assert!(text.contains("limit=\"console_sessions\"} 989"), "{text}");
     }
 
     #[test]

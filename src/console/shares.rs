@@ -10,13 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::Viewer;
+use super::viewer::Person;
 
 /// The places.
 pub(super) struct Shares {
     all: Arc<Semaphore>,
     of_one: usize,
     most: usize,
-    lines: Mutex<HashMap<String, Arc<Semaphore>>>,
+    lines: Mutex<HashMap<Person, Arc<Semaphore>>>,
 }
 
 /// A place, until it is dropped.
@@ -72,13 +73,11 @@ impl Shares {
     }
 
     fn line(&self, viewer: &Viewer) -> Option<Arc<Semaphore>> {
-        if viewer.name.is_empty() {
-            return None;
-        }
+        let person = viewer.person?;
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever stands in one, or has a place, holds it.
         lines.retain(|_, line| Arc::strong_count(line) > 1);
-        let line = lines.entry(viewer.name.clone());
+        let line = lines.entry(person);
         let line = line.or_insert_with(|| Arc::new(Semaphore::new(self.of_one)));
         Some(line.clone())
     }
@@ -93,6 +92,7 @@ mod tests {
     fn named(name: &str) -> Viewer {
         Viewer {
             name: name.to_owned(),
+            person: Some(Person::by_password(name)),
             ..Viewer::anybody()
         }
     }
@@ -141,6 +141,19 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(20)).await;
         drop(first);
         assert!(waiting.await.unwrap() < Duration::from_millis(900));
+    }
+
+    #[test]
+    fn two_who_are_greeted_alike_take_no_places_of_each_other() {
+        let shares = Shares::new(4, 1);
+        let alex = |subject: &str| Viewer {
+            person: Some(Person::by_issuer("https://a.example", subject)),
+            ..named("alex")
+        };
+        let _one = shares.take(&alex("1")).unwrap();
+        assert!(shares.take(&alex("1")).is_none());
+        let _another = shares.take(&alex("2")).unwrap();
+        let _by_password = shares.take(&named("alex")).unwrap();
     }
 
     #[test]

@@ -57,17 +57,16 @@ impl Tries {
         let now = Instant::now();
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tries.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
-        let is_left = |whose: &Whose| {
-            let counted = tries.get(whose);
-            counted.is_none_or(|(_, count)| *count < whose.most())
-        };
-        if !all.iter().all(is_left) {
+        if !are_left(&tries, all) {
             return false;
         }
         for whose in all {
             if tries.len() >= KEPT && !tries.contains_key(whose) {
-                // Many others keep nobody out.
-                let oldest = tries.iter().min_by_key(|(_, (since, _))| *since);
+                // Many others keep nobody out. Of those who have tried least first: names that are made up do not have the
+                // tries of another one forgotten.
+                let oldest = tries
+                    .iter()
+                    .min_by_key(|(_, (since, count))| (*count, *since));
                 if let Some(oldest) = oldest.map(|(whose, _)| *whose) {
                     tries.remove(&oldest);
                 }
@@ -78,15 +77,33 @@ impl Tries {
         true
     }
 
+    /// Whether one more may be made. It is not counted.
+    pub(super) fn are_left(&self, all: &[Whose]) -> bool {
+        let now = Instant::now();
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
+        are_left(&tries, all)
+    }
+
     /// It went well, or nobody looked at the password.
     pub(super) fn take_back(&self, all: &[Whose]) {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for whose in all {
             if let Some((_, count)) = tries.get_mut(whose) {
                 *count = count.saturating_sub(1);
+                if *count == 0 {
+                    tries.remove(whose);
+                }
             }
         }
     }
+}
+
+fn are_left(tries: &HashMap<Whose, (Instant, u32)>, all: &[Whose]) -> bool {
+    all.iter().all(|whose| {
+        let counted = tries.get(whose);
+        counted.is_none_or(|(_, count)| *count < whose.most())
+    })
 }
 
 impl Whose {
@@ -251,6 +268,21 @@ mod tests {
             assert!(tries.begin(&all));
             tries.take_back(&all);
         }
+        assert!(tries.0.lock().unwrap().is_empty());
+        assert!(tries.are_left(&stranger("alice", "10.0.0.1")));
+        assert!(tries.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_that_are_made_up_do_not_have_tries_of_another_one_forgotten() {
+        let tries = Tries::default();
+        let alice = stranger("alice", "127.0.0.1");
+        while tries.begin(&alice) {}
+        for number in 0..KEPT + 10 {
+            assert!(tries.begin(&stranger(&format!("{number}"), "127.0.0.1")));
+        }
+        assert_eq!(tries.0.lock().unwrap().len(), KEPT);
+        assert!(!tries.begin(&alice) && !tries.are_left(&alice));
     }
 
     #[test]

@@ -137,13 +137,14 @@ function begin() {
     place.replaceChildren(link, " ", copy);
   }
 
-  // The text of a file in force. A path that none of them has begins a new file.
+  // The text of a file in force. A path that none of them has begins a new file: nobody is asked for it, since a browser
+  // logs each answer 404 as an error.
   async function load(path) {
+    if (![...select.options].some((it) => it.value === path)) return "";
     const response = await fetch(here + "/file?path=" + encodeURIComponent(path));
     if (response.redirected) throw new Error("Your session has ended. Log in again.");
-    const isNew = response.status === 404 && ![...select.options].some((it) => it.value === path);
-    if (!response.ok && !isNew) throw new Error(path + " cannot be opened: the answer is " + response.status + ".");
-    const next = isNew ? "" : await response.text();
+    if (!response.ok) throw new Error(path + " cannot be opened: the answer is " + response.status + ".");
+    const next = await response.text();
     textsInForce.set(path, next);
     return next;
   }

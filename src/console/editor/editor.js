@@ -103,6 +103,10 @@ const marked = StateField.define({
   provide: (field) => EditorView.decorations.from(field),
 });
 
+// Ctrl and Enter is for the page, which judges: it edits nothing, neither here (an empty line) nor by the panel of the search
+// (a replacement). Cmd is for the page, too.
+const judges = ["Ctrl-Enter", "Meta-Enter"].map((key) => ({ key, scope: "editor search-panel", run: () => true, shift: () => true }));
+
 // Takes the place of a text area, which keeps its part in the form. `changed` is called when somebody types.
 window.dtgateEditor = function dtgateEditor(host, area, path, changed) {
   const root = host.attachShadow({ mode: "open" });
@@ -111,7 +115,7 @@ window.dtgateEditor = function dtgateEditor(host, area, path, changed) {
     lineNumbers(), history(), drawSelection(), highlightActiveLine(), highlightActiveLineGutter(), bracketMatching(),
     indentOnInput(), indentUnit.of("\t"), EditorState.tabSize.of(4), search({ top: true }), highlightSelectionMatches(),
     lintGutter(), marked, look, syntaxHighlighting(colours),
-    keymap.of([...defaultKeymap, ...historyKeymap, ...searchKeymap, ...lintKeymap, indentWithTab]),
+    keymap.of([...judges, ...defaultKeymap, ...historyKeymap, ...searchKeymap, ...lintKeymap, indentWithTab]),
     EditorView.contentAttributes.of({ "aria-label": "Source of " + name, spellcheck: "false", autocapitalize: "off", tabindex: "0" }),
     name.endsWith(".rego") ? rego : [],
     EditorView.updateListener.of((update) => { if (update.docChanged && !quiet) changed(); }),

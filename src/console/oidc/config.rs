@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::issuer::Issuer;
 use crate::console::Viewer;
 use crate::console::role::Roles;
+use crate::console::viewer::Person;
 use crate::identity::{BuildError, Url};
 use crate::outbound::{OutboundError, Proxy};
 use crate::telemetry::Metrics;
@@ -195,8 +196,10 @@ impl Oidc {
 
     /// Who has these claims; `None`: nobody who is let in.
     pub(super) fn viewer(&self, name: &str, claims: &Map<String, Value>) -> Option<Viewer> {
+        let subject = claims.get("sub").and_then(Value::as_str);
         let mut viewer = Viewer {
             name: name.to_owned(),
+            person: Some(Person::by_issuer(&self.issuer, subject.unwrap_or(name))),
             has_session: true,
             line: None,
             ..Viewer::nobody()

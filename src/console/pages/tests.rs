@@ -252,3 +252,76 @@ fn lines_that_are_judged_again_are_not_certain_where_something_of_the_input_is_h
         assert_eq!(said, !is_certain, "{list} {place}: {shown}");
     }
 }
+
+/// A blank read as if the request had emptied it.
+#[test]
+fn what_a_request_does_not_say_is_no_blank() {
+    let shown = |operation: &str, input: Value, masked: &[&str]| {
+        let record = json!({
+            "seq": 1, "kind": "decision", "timestamp": "2026-11-24T10:00:00.000Z", "verdict": "allow",
+            "operation": operation, "input": input, "masked": masked,
+        });
+        let gate = gate_of(&[record]);
+        page_for(&auditor(), &gate, &Route::Decision("1".to_owned()), "")
+    };
+    let row = |title: &str, before: &str, after: &str| {
+        format!("<th scope=\"row\">{title}</th><td>{before}</td><td>{after}</td>")
+    };
+    let scopes = json!({"requested": ["metrics.read"]});
+    let put = json!({"change": {"name": {"current": "admin"}, "enabled": {"current": true}, "scopes": scopes}});
+    let create = json!({"change": {"name": {"requested": "ci"}, "scopes": scopes}});
+    let extend = json!({
+        "token": {"current": {"expiration": "2026-12-01T00:00:00.000Z"}},
+        "change": {"expiration": {"requested": "now+14d"}, "name": {"requested": "ci"}},
+    });
+    for (operation, input, masked, rows) in [
+        (
+            "token.update",
+            &put,
+            &[][..],
+            [
+                row("Name", "admin", "not in the request"),
+                row("Enabled", "true", "not in the request"),
+            ],
+        ),
+        (
+            "token.delete",
+            &put,
+            &[],
+            [
+                row("Name", "admin", "removed"),
+                row("Enabled", "true", "removed"),
+            ],
+        ),
+        (
+            "token.update",
+            &put,
+            &["/input/change/name/requested"],
+            [
+                row("Name", "admin", "masked"),
+                row("Enabled", "true", "not in the request"),
+            ],
+        ),
+        (
+            "token.create",
+            &create,
+            &[],
+            [row("Name", "none", "ci"), "</tbody>".to_owned()],
+        ),
+        (
+            "token.update",
+            &extend,
+            &[],
+            [
+                row("Name", "not known", "ci"),
+                row("Expires", "2026-12-01T00:00:00.000Z", "now+14d"),
+            ],
+        ),
+    ] {
+        let shown = shown(operation, input.clone(), masked);
+        for row in rows {
+            assert!(shown.contains(&row), "{operation} {row}: {shown}");
+        }
+        assert!(!shown.contains("<td></td>"), "{shown}");
+    }
+}

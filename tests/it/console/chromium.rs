@@ -152,6 +152,7 @@ impl Chromium {
             "Enter" => (13, "\r"),
             "Space" => (32, " "),
             "End" => (35, ""),
+            "f" => (70, ""),
             _ => panic!("{key}"),
         };
         let name = if key == "Space" { " " } else { key };

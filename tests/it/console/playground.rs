@@ -44,6 +44,8 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     click(&mut browser, "judge");
     says(&mut browser, "verdict", "deny");
     typing_is_judged(&mut browser);
+    judged_by_keys_alone(&mut browser);
+    a_new_file_is_no_error(&mut browser);
     browser.run("window.shipped = host.value");
     browser.run(
         "host.value = window.shipped.replace('scope in _forbidden\\n\\tviolation', 'scope in _forbidden\\n\\tfalse\\n\\tviolation')",
@@ -113,4 +115,44 @@ fn typing_is_judged(browser: &mut Chromium) {
     browser.run("host.value = window.untouched");
     browser.wait("document.getElementById('problems').textContent === ''");
     browser.wait("!inside.querySelector('.cm-lintRange-error')");
+}
+
+/// The keys that judge were those of the editor for an empty line, too, and of its search for a replacement.
+fn judged_by_keys_alone(browser: &mut Chromium) {
+    let judge = |browser: &mut Chromium| {
+        browser.run("document.getElementById('answer').replaceChildren()");
+        browser.press("Control+Enter");
+        says(browser, "verdict", "deny");
+        assert_eq!(browser.run("host.value === window.untouched"), true);
+    };
+    browser.run("inside.querySelector('.cm-content').focus()");
+    judge(browser);
+    browser.press("Control+f");
+    browser.wait("Boolean(inside.querySelector('.cm-search [name=replace]'))");
+    browser.run("inside.querySelector('.cm-search [name=search]').focus()");
+    browser.write("package");
+    judge(browser);
+    browser.run("inside.querySelector('.cm-search [name=replace]').focus()");
+    judge(browser);
+    browser.run("inside.querySelector('.cm-search [name=close]').click()");
+    browser.wait("!inside.querySelector('.cm-search')");
+}
+
+/// No file in force has that path: whoever asks for it is answered 404, which a browser logs as an error.
+fn a_new_file_is_no_error(browser: &mut Chromium) {
+    let shipped = browser.run("document.getElementById('file').value");
+    let open = |browser: &mut Chromium, path: &str| {
+        browser.run(&format!(
+            "document.querySelector('[name=new_file]').value = '{path}';\
+             document.querySelector('button[value=open]').click()"
+        ));
+        browser.wait(&format!(
+            "document.getElementById('play').elements.path.value === '{path}'"
+        ));
+    };
+    open(browser, "no_del.rego");
+    browser.wait("host.value === ''");
+    open(browser, shipped.as_str().unwrap());
+    browser.wait("host.value === window.untouched");
+    assert_eq!(browser.complaints(), Vec::<Value>::new());
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::audit::masks::Masks;
 use crate::console::Asked;
 use crate::console::row::cut;
 use crate::trail::told::scopes;
@@ -20,8 +21,7 @@ enum What {
 }
 
 pub(super) fn html(asked: &Asked<'_>, record: &Value, operation: &str) -> Markup {
-    let change = record.pointer("/input/change").unwrap_or(&Value::Null);
-    let members = members(asked, change);
+    let members = members(asked, record, operation);
     let mut found = found(record, operation);
     let more = found.len().saturating_sub(MOST);
     found.truncate(MOST);
@@ -51,19 +51,41 @@ pub(super) fn html(asked: &Asked<'_>, record: &Value, operation: &str) -> Markup
     }
 }
 
-/// Name, enabled and expiry, where the request says something about them.
-fn members(asked: &Asked<'_>, change: &Value) -> Vec<(&'static str, String, String)> {
-    let told = |member: &str, of: &str| {
-        let told = match change.get(member).and_then(|it| it.get(of)) {
-            None | Some(Value::Null) => return String::new(),
+/// Name, enabled and expiry, where the record says something about them. No blank: it would read as emptied.
+fn members(
+    asked: &Asked<'_>,
+    record: &Value,
+    operation: &str,
+) -> Vec<(&'static str, String, String)> {
+    let told = |member: &str, place: &str| {
+        let told = match record.pointer(&format!("/{}", place.replace('.', "/"))) {
+            None | Some(Value::Null) => return None,
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        if member == "name" {
-            cut(asked.viewer.sees(&told))
+        let told = if member == "name" {
+            asked.viewer.sees(&told)
         } else {
-            cut(&told)
-        }
+            &told
+        };
+        Some(cut(told))
+    };
+    // Where it is hidden, nobody knows whether there was any.
+    let masks = Masks::of(record);
+    let or = |told: Option<String>, place: &str, word: &str| match told {
+        Some(told) => told,
+        None if masks.hide(place) => "masked".to_owned(),
+        None => word.to_owned(),
+    };
+    let was = if operation.ends_with(".create") {
+        "none"
+    } else {
+        "not known"
+    };
+    let becomes = if operation.ends_with(".delete") {
+        "removed"
+    } else {
+        "not in the request"
     };
     let rows = [
         ("name", "Name"),
@@ -71,11 +93,18 @@ fn members(asked: &Asked<'_>, change: &Value) -> Vec<(&'static str, String, Stri
         ("expiration", "Expires"),
         ("personal", "Personal"),
     ];
-    let rows =
-        rows.map(|(member, title)| (title, told(member, "current"), told(member, "requested")));
-    rows.into_iter()
-        .filter(|(_, before, after)| !(before.is_empty() && after.is_empty()))
-        .collect()
+    let rows = rows.into_iter().filter_map(|(member, title)| {
+        let [current, requested] =
+            ["current", "requested"].map(|of| format!("input.change.{member}.{of}"));
+        let (before, after) = (told(member, &current), told(member, &requested));
+        let is_told = before.is_some() || after.is_some();
+        is_told.then(|| {
+            let known = || told(member, &format!("input.token.current.{member}"));
+            let before = or(before.or_else(known), &current, was);
+            (title, before, or(after, &requested, becomes))
+        })
+    });
+    rows.collect()
 }
 
 fn found(record: &Value, operation: &str) -> Vec<(String, What)> {
