@@ -432,12 +432,12 @@ impl Asked {
 /// error and a redirect can come before anybody has looked at a token, and so can what is not found or wrong.
 fn answer(line: &[u8]) -> Option<(u64, Answer)> {
     #[derive(Deserialize)]
-    struct Outcome {
+    struct Told {
         decision_seq: u64,
         outcome: String,
         status: Option<u16>,
     }
-    let Outcome {
+    let Told {
         decision_seq,
         outcome,
         status,
