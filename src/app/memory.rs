@@ -51,11 +51,7 @@ fn with_kept(
     went_back: &WentBack,
 ) -> anyhow::Result<Vec<Before>> {
     for release in generations::releases(&config.journal.directory)? {
-        let from = went_back.0.get(&release.name);
-        if release
-            .sequence
-            .is_none_or(|it| from.is_some_and(|from| it <= *from))
-        {
+        if release.sequence.is_none() || went_back.has(&release) {
             continue;
         }
         let mut kept = Before::of(&release);
@@ -145,18 +141,20 @@ fn go_back(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     if remembered.is_empty() && !releases.any(|it| it.sequence.is_some() || is_remote(&it.name)) {
         return Ok(());
     }
-    let is_first = before.is_none();
-    let before = before.unwrap_or_default();
-    let mut now = before.clone();
-    for known in with_kept(config, remembered, &before)? {
-        if let Some(least) = &known.least
-            && policy.releases().any(|release| known.refuses(release))
-        {
-            let from = now.0.entry(known.name.clone()).or_default();
-            *from = least.sequence.max(*from);
+    let mut now = before.clone().unwrap_or_default();
+    policy
+        .releases()
+        .for_each(|release| now.is_in_force(release));
+    // Each by itself: of those between, each would refuse it.
+    let kept = generations::releases(&config.journal.directory)?;
+    let kept = kept.iter().filter(|release| !now.has(release));
+    let kept: Vec<Before> = kept.map(Before::of).collect();
+    for known in remembered.iter().chain(&kept) {
+        if policy.releases().any(|release| known.refuses(release)) {
+            now.add(known);
         }
     }
-    if is_first || now != before {
+    if before.as_ref() != Some(&now) {
         now.write(&policies.state)?;
     }
     Ok(())

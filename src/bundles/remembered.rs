@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Name;
-use crate::policy::{Before, Least};
+use crate::policy::{Before, Least, Release};
 use crate::value::{unread, unwritten};
 
 /// What was in force last.
@@ -47,16 +47,99 @@ fn is_not(is: &bool) -> bool {
     !is
 }
 
-/// The highest sequences that somebody went back from on purpose, by the names of the bundles: of the sets that are kept,
-/// only those beyond count.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+/// The bundles that somebody went back from on purpose, the latest last: of the sets that are kept, they do not count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct WentBack(pub BTreeMap<String, u64>);
+pub struct WentBack(Vec<Left>);
+
+/// One of them.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Left {
+    name: String,
+    roots: Vec<String>,
+    sequence: u64,
+    digest: String,
+    content: String,
+}
+
+impl Left {
+    fn of(before: &Before) -> Option<Self> {
+        let least = before.least.clone()?;
+        Some(Self {
+            name: before.name.clone(),
+            roots: before.roots.clone(),
+            sequence: least.sequence,
+            digest: least.digest,
+            content: least.content,
+        })
+    }
+
+    fn before(&self) -> Before {
+        let (roots, least) = (self.roots.clone(), Some(self.least()));
+        Before {
+            name: self.name.clone(),
+            roots,
+            least,
+            has_rego: false,
+            is_in_force: false,
+        }
+    }
+
+    fn least(&self) -> Least {
+        Least {
+            sequence: self.sequence,
+            digest: self.digest.clone(),
+            content: self.content.clone(),
+        }
+    }
+}
 
 impl WentBack {
-    /// `None`: nobody has written it yet.
+    /// `None`: nobody has written it yet, or an earlier build has, which knew numbers only: those would also hide what was
+    /// in force later.
     pub fn read(state: &Path) -> Result<Option<Self>, StateError> {
-        read(state.join(WENT_BACK))
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Bundles(Vec<Left>),
+            Numbers(BTreeMap<String, u64>),
+        }
+        let written = read(state.join(WENT_BACK))?;
+        Ok(match written {
+            Some(Written::Bundles(all)) => Some(Self(all)),
+            Some(Written::Numbers(none)) if none.is_empty() => Some(Self::default()),
+            Some(Written::Numbers(_)) | None => None,
+        })
+    }
+
+    /// Whether it was gone back from, whatever it is called: it has the same number and the same files.
+    pub fn has(&self, release: &Release) -> bool {
+        let is_it = |from: &Left| {
+            let is_same = from.digest == release.digest || from.content == release.content;
+            release.sequence == Some(from.sequence) && is_same
+        };
+        self.0.iter().any(is_it)
+    }
+
+    /// Takes out what is in force again, or has something in its place that is not older.
+    pub fn is_in_force(&mut self, release: &Release) {
+        let sequence = release.sequence;
+        self.0.retain(|from| {
+            let is_older = sequence.is_none_or(|it| it < from.sequence);
+            is_older || !from.before().concerns(&release.name, &release.roots)
+        });
+    }
+
+    /// Adds one. What nobody has gone back from for longest is forgotten beyond a number: it counts again.
+    pub fn add(&mut self, before: &Before) {
+        if let Some(from) = Left::of(before)
+            && !self.0.contains(&from)
+        {
+            self.0.push(from);
+            let beyond = self.0.len().saturating_sub(MOST_WENT_BACK);
+            self.0.drain(..beyond);
+        }
     }
 
     pub fn write(&self, state: &Path) -> Result<(), StateError> {
@@ -212,6 +295,8 @@ fn replace_by<'a>(
 
 /// Of a file, behind the name of its bundle.
 const ENDING: &str = ".json";
+/// Many more than anybody goes back over.
+const MOST_WENT_BACK: usize = 4096;
 /// No bundle has such a name.
 const WENT_BACK: &str = "went.back.json";
 static WRITING: Mutex<()> = Mutex::new(());

@@ -164,6 +164,65 @@ fn what_was_gone_back_from_on_purpose_counts_no_more() {
     }
 }
 
+/// One way back on purpose opened it for all kept sets below that number, for ever.
+#[test]
+fn what_was_gone_back_from_counts_again_when_it_is_in_force_again() {
+    let place = Place::new();
+    let config = place.config("platform", "");
+    let back = place.config("platform", "allow_rollback = 'incident 4711'");
+    let state = place.path("state/platform.json");
+    for (sequence, config) in [(3, &config), (2, &back), (3, &config)] {
+        place.put(Some(sequence), "a");
+        assert_eq!(taken(config), "");
+    }
+    std::fs::remove_file(&state).unwrap();
+    place.put(Some(1), "a");
+    assert!(taken(&config).contains("its sequence is 1, and 3 was"));
+}
+
+#[test]
+fn what_is_in_force_after_a_way_back_counts_whatever_number_was_left() {
+    let place = Place::new();
+    let config = place.config("platform", "");
+    let back = place.config("platform", "allow_rollback = 'incident 4711'");
+    // Of those between, each was left.
+    for (sequence, config) in [(8, &config), (9, &config), (7, &back), (7, &config)] {
+        place.put(Some(sequence), "a");
+        assert_eq!(taken(config), "");
+    }
+    let old = files(&place.path("state"));
+    // Another 8.
+    place.put(Some(8), "a");
+    let source = place.path(&format!("{:?}-a", Some(8)));
+    std::fs::write(
+        source.join("b.rego"),
+        "package dtgate.a\n\ndeny contains \"more\" if false\n",
+    )
+    .unwrap();
+    let recipe = Recipe {
+        sequence: Some(8),
+        roots: vec!["dtgate/a".to_owned()],
+        ..Recipe::default()
+    };
+    let built = build(&[source], &recipe, Path::new("b")).unwrap();
+    std::fs::write(place.path("b.tar.gz"), built.bytes).unwrap();
+    assert_eq!(taken(&config), "");
+    for (name, text) in old {
+        std::fs::write(place.path("state").join(name), text).unwrap();
+    }
+    place.put(Some(7), "a");
+    let refused = taken(&config);
+    assert!(
+        refused.contains("its sequence is 7, and 8 was"),
+        "{refused}"
+    );
+    // An earlier build knew the highest number only: it hides nothing.
+    std::fs::write(place.path("state/went.back.json"), "{\"platform\": 9}\n").unwrap();
+    assert!(taken(&config).contains("its sequence is 7, and 9 was"));
+    assert_eq!(taken(&back), "");
+    assert_eq!(taken(&config), "");
+}
+
 /// A backup of the whole state opened the way back, as what it says was in force was asked first.
 #[test]
 fn a_state_that_was_set_back_to_before_a_rename_opens_no_way_back() {
@@ -352,6 +411,8 @@ enum Happens {
     /// The copy takes its place.
     StateIsSetBack,
     WentBackIsLost,
+    /// Of one bundle.
+    FileIsLost(&'static str),
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -385,6 +446,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::StateIsCopied),
         2 => Just(Happens::StateIsSetBack),
         1 => Just(Happens::WentBackIsLost),
+        1 => prop::sample::select(vec!["one", "two"]).prop_map(Happens::FileIsLost),
     ]
 }
 
@@ -397,13 +459,15 @@ struct Model {
     kept: Vec<Vec<Told>>,
     /// As much of the list as the state says by itself, and the same of its copy.
     in_state: Vec<Told>,
-    copied: Option<Vec<Told>>,
+    /// What was gone back from.
+    left: Vec<Told>,
+    copied: Option<(Vec<Told>, Vec<Told>)>,
     /// The highest sequence of all.
     highest: u64,
     has_state: bool,
     /// It may not know what was gone back from.
     is_set_back: bool,
-    /// Something is in force that is older than what was.
+    /// Something is in force that is older than what was, or than a copy of the state says.
     went_back: bool,
 }
 
@@ -414,14 +478,39 @@ impl Model {
     }
 
     fn is_older(&self, told: &Told) -> bool {
-        self.last.iter().any(|it| {
-            let concerns = it.name == told.name || it.root == told.root;
-            let is_other = it.sequence == told.sequence && it.root != told.root;
-            concerns && (it.sequence > told.sequence || is_other)
-        })
+        self.last.iter().any(|it| Self::refuses(it, told))
+    }
+
+    /// Whether it refuses that.
+    fn refuses(known: &Told, told: &Told) -> bool {
+        let is_other = known.sequence == told.sequence && known.root != told.root;
+        Self::concerns(known, told) && (known.sequence > told.sequence || is_other)
+    }
+
+    fn concerns(known: &Told, told: &Told) -> bool {
+        known.name == told.name || known.root == told.root
+    }
+
+    fn was_left(&self, told: &Told) -> bool {
+        let mut left = self.left.iter();
+        left.any(|it| (it.root, it.sequence) == (told.root, told.sequence))
+    }
+
+    /// What is given comes in the place of what it is older than, on purpose.
+    fn leave(&mut self, given: &[Told]) {
+        let is_again = |it: &Told| {
+            let mut given = given.iter();
+            given.any(|told| Self::concerns(it, told) && told.sequence >= it.sequence)
+        };
+        self.left.retain(|it| !is_again(it));
+        let known = self.kept.iter().flatten().chain(&self.in_state);
+        let known = known.filter(|it| given.iter().any(|told| Self::refuses(it, told)));
+        let known: Vec<Told> = known.cloned().collect();
+        self.left.extend(known);
     }
 
     fn take(&mut self, given: &[Told]) {
+        self.leave(given);
         let is_left = |it: &Told| {
             let mut given = given.iter();
             !given.any(|told| {
@@ -447,12 +536,12 @@ impl Model {
         self.is_set_back = false;
     }
 
-    /// The copy of the state is in its place. Where somebody had gone back, what it says of that holds of the kept sets.
-    fn set_back(&mut self, state: Vec<Told>) {
+    /// The copy of the state is in its place. What it says was gone back from is not known by the kept sets.
+    fn set_back(&mut self, (state, left): (Vec<Told>, Vec<Told>)) {
+        self.left = left;
         let mut known = state.clone();
-        if !self.went_back {
-            known.extend(self.kept.concat());
-        }
+        let kept = self.kept.iter().flatten();
+        known.extend(kept.filter(|it| !self.was_left(it)).cloned());
         self.last.retain(|it| known.contains(it));
         self.in_force.retain(|it| known.contains(it));
         self.in_state = state;
@@ -493,6 +582,7 @@ proptest! {
                     let _none = std::fs::remove_dir_all(place.path("state"));
                     model.has_state = false;
                     model.in_state.clear();
+                    model.left.clear();
                     running = None;
                     let kept = model.kept.concat();
                     model.last.retain(|it| kept.contains(it));
@@ -522,7 +612,7 @@ proptest! {
                         for (name, text) in files(&place.path("state")) {
                             std::fs::write(place.path("copy").join(name), text).unwrap();
                         }
-                        model.copied = Some(model.in_state.clone());
+                        model.copied = Some((model.in_state.clone(), model.left.clone()));
                     }
                     (Vec::new(), false, false)
                 }
@@ -537,7 +627,18 @@ proptest! {
                 }
                 Happens::WentBackIsLost => {
                     let _none = std::fs::remove_file(place.path("state/went.back.json"));
+                    model.left.clear();
                     model.is_set_back = true;
+                    (Vec::new(), false, false)
+                }
+                Happens::FileIsLost(name) => {
+                    let file = place.path(&format!("state/{name}.json"));
+                    if std::fs::remove_file(file).is_ok() {
+                        let rest = model.in_state.iter().filter(|it| it.name != name);
+                        let rest = rest.cloned().collect();
+                        model.set_back((rest, model.left.clone()));
+                        running = None;
+                    }
                     (Vec::new(), false, false)
                 }
                 Happens::Given(given, back, runs) => (given, back.is_some(), runs),
@@ -570,7 +671,9 @@ proptest! {
             match loaded {
                 Ok(policy) => {
                     prop_assert!(!is_refused, "{given:?} after {:?}", model.last);
-                    model.went_back |= is_older;
+                    let copied = model.copied.iter().flat_map(|(state, _)| state);
+                    let mut pairs = copied.flat_map(|it| given.iter().map(move |told| (it, told)));
+                    model.went_back |= is_older || pairs.any(|(it, told)| Model::refuses(it, told));
                     remember(&config, &policy).unwrap();
                     generations::keep(&config, &policy);
                     model.take(&given);
