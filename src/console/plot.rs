@@ -141,8 +141,7 @@ const HEIGHT: u64 = 140;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const QUARTER: i64 = 15 * 60 * 1000;
+    use crate::audit::index::QUARTER;
 
     #[test]
     fn each_decision_is_counted_once_and_what_is_there_can_be_seen() {

@@ -23,9 +23,9 @@ use crate::value::Holder;
 ///
 /// Of one caller, or one address of those who have proven nothing, there is no more than a tenth, as long as there are
 /// others: nobody fills the place of all by asking again and again. A token proves something only where an outcome says
-/// that Dynatrace has done what was asked: any other id can have been invented. The same holds for what the look costs: of the 64 MiB
-/// that are held of one segment, and of the 1 GiB of records after which the look ends, each caller fills a tenth at
-/// most, and all together who were turned away. Where a bound ended the look all the same, the report says so.
+/// that Dynatrace has done what was asked: any other id can have been invented. The same holds for what the look costs: of
+/// the 64 MiB that are held of one segment, and of the 1 GiB of records after which the look ends, each caller fills a
+/// tenth at most, and all together who were turned away. Where a bound ended the look all the same, the report says so.
 ///
 /// Also compared is what becomes of them from `now` on, by the candidate and by what is `in_force`.
 pub fn newest(

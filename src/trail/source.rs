@@ -7,7 +7,9 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::Error;
-use crate::audit::index::{By, Filter, Gaps, Index, Latency, Pattern, Sums, Unnamed, is_about};
+use crate::audit::index::{
+    By, Filter, Gaps, Index, Latency, Pattern, QUARTER, Sums, Unnamed, is_about,
+};
 use crate::audit::{Stop, on_disk};
 use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question, SAMPLE};
 
@@ -488,8 +490,6 @@ impl FromStr for Before {
     }
 }
 
-/// What an index counts latencies by, where it is not minutes: in milliseconds.
-const QUARTER: i64 = 15 * 60 * 1000;
 /// Decisions whose lines are read at once.
 const AT_ONCE: usize = 500;
 /// Starts and reloads that are looked at for the policies of a decision.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::filter::Pattern;
 use super::part::texts_of;
 use super::tables::Kind;
-use super::{Error, Index, varint};
+use super::{Error, Index, MINUTE, QUARTER, varint};
 
 /// What took so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,10 +112,12 @@ impl Counted {
     }
 
     pub(super) fn write(self, db: &Connection) -> Result<(), Error> {
-        let mut last = None;
+        let minutes = self.0.keys().filter(|(long, ..)| *long == MINUTE);
+        let last = minutes.map(|(_, number, ..)| *number).max();
+        let kept = last.map_or(i64::MIN, |last| last.saturating_sub(KEPT));
         for ((long, number, environment, took), mut times) in self.0 {
-            if long == MINUTE {
-                last = last.max(Some(number));
+            if long == MINUTE && number < kept {
+                continue;
             }
             let key = params![long, number, environment, took];
             let before: Option<Vec<u8>> = db
@@ -128,10 +130,8 @@ impl Counted {
             )?
             .execute(params![long, number, environment, took, times.packed()])?;
         }
-        if let Some(last) = last {
-            db.prepare_cached("DELETE FROM latency WHERE long = ? AND number < ?")?
-                .execute([MINUTE, last.saturating_sub(KEPT)])?;
-        }
+        db.prepare_cached("DELETE FROM latency WHERE long = ? AND number < ?")?
+            .execute([MINUTE, kept])?;
         Ok(())
     }
 }
@@ -220,9 +220,6 @@ fn longest(part: u64) -> u64 {
 
 const THERE: &str =
     "SELECT times FROM latency WHERE long = ? AND number = ? AND environment = ? AND took = ?";
-/// In milliseconds. Every zone's days and hours begin with a quarter.
-const MINUTE: i64 = 60_000;
-const QUARTER: i64 = 15 * MINUTE;
 /// How many minutes are told apart: an hour and a little.
 const KEPT: i64 = 90;
 

@@ -10,7 +10,7 @@ use super::filter::Filter;
 use super::query::Chosen;
 use super::tables::{ANSWERED, COULD_NOT, DENY, FAILED, Kind, TIMED_OUT, WOULD_ALLOW, WOULD_DENY};
 use super::texts::BETWEEN;
-use super::{Error, Index};
+use super::{Error, Index, MINUTE, QUARTER};
 
 /// By what decisions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -436,9 +436,6 @@ const PROVEN: &str = "coalesce(d.claim * 3 + 2, d.certificate * 3 + 1, d.caller 
 const ENDED: &str = "CASE WHEN d.verdict = 1 THEN -1 WHEN d.outcome < 3 THEN d.outcome
     WHEN d.settled > 0 THEN -2 ELSE 3 END";
 const SETTLED: i64 = -2;
-/// Every zone's days and hours begin with one.
-const QUARTER: i64 = 15 * MINUTE;
-const MINUTE: i64 = 60 * 1000;
 /// A hundred megabytes or so: whoever has more names asks about less.
 const ROOM: Room = Room {
     at_once: 1 << 20,

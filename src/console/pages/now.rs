@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::decisions::{counted_notes, rows, table};
-use crate::audit::index::{By, Filter, Pattern, Took, Which};
+use crate::audit::index::{By, Filter, MINUTE, Pattern, QUARTER, Sum, Took, Which};
 use crate::console::live::{FROM, GATES, NOTHING, id};
 use crate::console::page::{Page, shown};
 use crate::console::params::Params;
@@ -34,18 +34,9 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
         environment: environment.clone(),
         ..Filter::default()
     };
-    let span = match asked.params.get("last") {
-        Some(wanted) => SPANS.iter().find(|span| span.name == wanted),
-        None => Some(shortest(&source, &since(&DAY), now)?),
-    };
-    let span = span.ok_or_else(|| Fault::Invalid("last: write 1h, 24h, 7d or 30d".to_owned()))?;
+    let (span, sums) = looked_back(&source, asked.params.get("last"), now, since)?;
     let filter = since(span);
     let from = filter.since.unwrap_or_default();
-    let sums = if span.counted == MINUTE {
-        source.by_minutes(&filter, By::Verdict)?.all
-    } else {
-        source.sums(&filter, By::Verdict)?.all
-    };
     let axis = Axis::of(from, now, span.parts, span.counted);
     let plot = Plot::of(&sums, axis);
     let newest = Filter {
@@ -167,11 +158,32 @@ fn cards(
     Ok((cards, sums.left_out))
 }
 
-/// Where all decisions of the last day are of the last hour, that is shown: in a day they would be one bar.
-fn shortest(source: &Source, day: &Filter, now: i64) -> Result<&'static Span, Fault> {
-    let sums = source.sums(day, By::Verdict)?.all;
-    let is_young = !sums.is_empty() && sums.iter().all(|sum| sum.from > now.saturating_sub(HOUR));
-    Ok(if is_young { &LAST_HOUR } else { &DAY })
+/// The time that is shown, and its decisions. Where nobody says which, and all of the last day are of the last hour, it is
+/// that hour: in a day they would be one bar.
+fn looked_back(
+    source: &Source,
+    wanted: Option<&str>,
+    now: i64,
+    since: impl Fn(&Span) -> Filter,
+) -> Result<(&'static Span, Vec<Sum>), Fault> {
+    let span = match wanted {
+        Some(wanted) => SPANS.iter().find(|span| span.name == wanted),
+        None => Some(&DAY),
+    };
+    let span = span.ok_or_else(|| Fault::Invalid("last: write 1h, 24h, 7d or 30d".to_owned()))?;
+    let counted = |span: &Span| -> Result<Vec<Sum>, Fault> {
+        let sums = match span.counted {
+            MINUTE => source.by_minutes(&since(span), By::Verdict)?,
+            _ => source.sums(&since(span), By::Verdict)?,
+        };
+        Ok(sums.all)
+    };
+    let sums = counted(span)?;
+    let hour = now.saturating_sub(HOUR);
+    if wanted.is_none() && !sums.is_empty() && sums.iter().all(|sum| sum.from > hour) {
+        return Ok((&LAST_HOUR, counted(&LAST_HOUR)?));
+    }
+    Ok((span, sums))
 }
 
 /// How long policies and Dynatrace took.
@@ -317,8 +329,6 @@ static SPANS: [Span; 4] = [
         counted: QUARTER,
     },
 ];
-const MINUTE: i64 = 60_000;
-const QUARTER: i64 = 15 * MINUTE;
 const HOUR: i64 = 3_600_000;
 /// Decisions that are shown.
 const NEWEST: usize = 20;

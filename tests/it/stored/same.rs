@@ -8,7 +8,7 @@ use dtgate::store::{Asked, Question};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Way, journal};
+use super::{Way, decision, journal, outcome};
 use crate::postgres::database;
 
 /// What a name may be: all that means something to a server, and what nobody would think of.
@@ -269,4 +269,56 @@ fn needs_postgres_the_store_answers_as_the_index_does() {
             prop_assert_eq!(asked.sums(question, by).unwrap(), wanted, "{:?} {:?}", by, filter);
         }
     });
+}
+
+/// A store is asked for a few decisions of each part; where there are no more, it tells what the index counts.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_latencies_are_those_that_the_index_counts() {
+    let database = database();
+    let way = Way::to(&database);
+    let mut records = Vec::new();
+    for (second, environment, ns, ms) in [
+        (1, "prod", 3_000_000_u64, 4.5),
+        (2, "dev", 70_000, 0.0),
+        (61, "prod", 5_000_999, 1_000.123),
+        (62, "prod", 1, 12.0),
+    ] {
+        let mut decided = decision(second, "payments", "ci");
+        decided["input"]["environment"]["name"] = json!(environment);
+        // What somebody wrote into a request is a text in the record.
+        decided["request"]["path"] = json!("/\"timer_rego_query_eval_ns\":1,\"duration_ms\":1,");
+        decided["metrics"] = json!({"timer_rego_query_eval_ns": ns});
+        records.push(decided);
+        let mut ended = outcome(second, records.len() as u64);
+        ended["duration_ms"] = json!(ms);
+        records.push(ended);
+    }
+    // It was never sent, and this one has not ended.
+    records.push(decision(63, "payments", "ci"));
+    let mut failed = outcome(63, records.len() as u64);
+    (failed["outcome"], failed["duration_ms"]) = (json!("failed"), json!(90.0));
+    records.push(failed);
+    records.push(decision(64, "payments", "denied"));
+    let (directory, hash) = journal(&records);
+    way.ship("gate-a", directory.path(), records.len() as u64, &hash);
+    let asked = Asked::open(&way.config).unwrap();
+    let mut index = Index::open(directory.path(), &directory.path().join(FILE)).unwrap();
+    index.catch_up(|_| true).unwrap();
+    let began: jiff::Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+    let times = (began.as_millisecond(), began.as_millisecond() + 3_600_000);
+    for (environment, parts) in [(vec![], 4), (vec![Pattern::Exactly("dev".to_owned())], 2)] {
+        let filter = Filter {
+            environment: environment.clone(),
+            ..Filter::default()
+        };
+        let question = Question {
+            filter: &filter,
+            gate: None,
+            before: None,
+        };
+        let counted = index.latencies(times, true, &environment).unwrap();
+        assert_eq!(counted.len(), parts, "{counted:?}");
+        assert_eq!(asked.latencies(question, times, 60_000).unwrap(), counted);
+    }
 }
