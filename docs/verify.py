@@ -17,12 +17,6 @@ def check(holds, why):
     if not holds:
         raise ValueError(why)
 
-# By their first records. Where one is there in both forms, the plain one counts.
-def segments_of(journal):
-    name = "[0-9]" * 20 + ".jsonl"
-    paths = [*journal.glob(name + ".zst"), *journal.glob(name)]
-    return sorted({int(path.name[:20]): path for path in paths}.items())
-
 def lines(path):
     data = path.read_bytes()
     if path.suffix == ".zst":
@@ -31,7 +25,7 @@ def lines(path):
     check(not torn, f"{path.name} ends within a line")
     return whole
 
-# What says how the first `gone` records were: a record further on.
+# What the first `gone` records came to, which are not there: a record further on says it.
 def start_of(segments, gone):
     every = (line for _, path in segments if gone for line in lines(path))
     told = [ORIGIN, *(json.loads(line) for line in every if b'"kind":"pruned"' in line)]
@@ -46,10 +40,6 @@ def add(roots, size, line):
         node, size = sha256(b"\1" + roots.pop() + node), size >> 1
     roots.append(node)
 
-def root_of(roots):
-    node = functools.reduce(lambda node, left: sha256(b"\1" + left + node), reversed(roots))
-    return base64.b64encode(node).decode()
-
 # A note is a text, an empty line, and lines `— NAME BASE64`; a key is NAME+HASH+BASE64.
 def check_signed(note, vkey):
     name, hint, key = vkey.split("+", 2)
@@ -60,6 +50,13 @@ def check_signed(note, vkey):
     key = Ed25519PublicKey.from_public_bytes(unbase(key)[1:])
     key.verify(made[name, hint], f"{text}\n".encode())
 
+def check_checkpoint(record, size, roots):
+    node = functools.reduce(lambda node, left: sha256(b"\1" + left + node), reversed(roots))
+    root = base64.b64encode(node).decode()
+    told = record["size"], record["synced"], record["root"], record["note"].split("\n")[1:3]
+    check(told == (size, size, root, [str(size), root]), "the checkpoint is of other records")
+    check_signed(record["note"], record["key"])
+
 # A key that is known has signed the name of the next one.
 def hand_over(keys, note):
     _, old, new = note.split("\n")[:3]
@@ -67,15 +64,13 @@ def hand_over(keys, note):
         check_signed(note, old)
         keys.add(new)
 
-def check_checkpoint(record, size, root):
-    told = record["size"], record["synced"], record["root"], record["note"].split("\n")[1:3]
-    check(told == (size, size, root, [str(size), root]), "the checkpoint is of other records")
-    check_signed(record["note"], record["key"])
-
 def main(journal, *keys):
     journal, keys, size, proven = pathlib.Path(journal), set(keys), 0, 0
     try:
-        segments = segments_of(journal)
+        # Where one is there in both forms, the plain one counts.
+        name = "[0-9]" * 20 + ".jsonl"
+        paths = [*journal.glob(name + ".zst"), *journal.glob(name)]
+        segments = sorted({int(path.name[:20]): path for path in paths}.items())
         check(segments, "there are no segments")
         start = start_of(segments, segments[0][0] - 1)
         size, prev, roots = start["last"], start["hash"], [unbase(it) for it in start["tree"]]
@@ -93,7 +88,7 @@ def main(journal, *keys):
                 check((seq, record["prev"]) == (size + 1, prev), "the chain breaks here, or before")
                 check(seq != start["seq"] or record == start, "the next one told something else")
                 if kind == "checkpoint":
-                    check_checkpoint(record, size, root_of(roots))
+                    check_checkpoint(record, size, roots)
                     proven = size if record["key"] in keys else 0
                 elif kind == "key":
                     hand_over(keys, record["note"])
