@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 
+use super::fill::signed;
 use super::{Error, Index};
 use crate::audit::pseudonym::{MOST_KEYS, Said};
 
@@ -36,7 +37,7 @@ pub(super) fn told(db: &Connection, seq: i64, line: &[u8]) -> rusqlite::Result<(
 /// is there tells.
 pub(super) fn told_of_deleted(db: &Connection, line: &[u8]) -> rusqlite::Result<()> {
     let all = Said::all(line);
-    let (mut seen, mut last) = (BTreeSet::new(), -super::fill::signed(all.len() as u64));
+    let (mut seen, mut last) = (BTreeSet::new(), -signed(all.len() as u64));
     for said in &all {
         if seen.len() >= MOST_KEYS {
             break;
@@ -65,7 +66,12 @@ fn note(db: &Connection, said: &Said, last: i64) -> rusqlite::Result<()> {
             "INSERT INTO told_key(version, fingerprint, last)
              SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM told_key) < ?4",
         )?
-        .execute(params![version, fingerprint, last, MOST_KEYS as i64])?;
+        .execute(params![
+            version,
+            fingerprint,
+            last,
+            signed(MOST_KEYS as u64)
+        ])?;
     }
     Ok(())
 }
