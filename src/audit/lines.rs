@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use super::compress;
-use super::segment::{first_line, first_record, open_lines, read_line, segments};
+use super::segment::{beginning_with, first_line, first_record, open_lines, read_line, segments};
 use super::settle::written_at;
 
 /// Where a line begins.
@@ -181,6 +181,11 @@ impl Lines {
         };
         while self.ahead.front().is_some_and(|(_, it)| *it < from) {
             self.ahead.pop_front();
+        }
+        // Who reads one record of a journal has no need of all its segments.
+        if self.ahead.is_empty() && self.current.is_none() {
+            let begun = beginning_with(&self.directory, from);
+            self.ahead.extend(begun.map(|path| (path, from)));
         }
         if self.ahead.is_empty() {
             let found = segments(&self.directory)?.into_iter();

@@ -130,19 +130,32 @@ impl fmt::Display for Break {
 pub fn segments(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if first_record(&path).is_some() {
-            found.push(path);
+        let name = entry?.file_name();
+        if let Some(first) = named(&name) {
+            found.push((first, name));
         }
     }
+    // Of two forms the shorter name is the plain one.
     found.sort();
-    found.dedup_by_key(|path| first_record(path));
-    Ok(found)
+    found.dedup_by_key(|(first, _)| *first);
+    let paths = found.iter().map(|(_, name)| directory.join(name));
+    Ok(paths.collect())
+}
+
+/// The segment that begins with this record, found without a look at the others; `None`: none does.
+pub(super) fn beginning_with(directory: &Path, first: u64) -> Option<PathBuf> {
+    let (plain, compressed) = forms(&segment_path(directory, first));
+    let mut forms = [plain, compressed].into_iter();
+    forms.find(|path| first_record(path).is_some() && path.symlink_metadata().is_ok())
 }
 
 /// The number of the record that a segment begins with, by its name.
 pub fn first_record(path: &Path) -> Option<u64> {
-    let name = path.file_name()?.to_str()?;
+    named(path.file_name()?)
+}
+
+fn named(name: &OsStr) -> Option<u64> {
+    let name = name.to_str()?;
     let name = name.strip_suffix(COMPRESSED).unwrap_or(name);
     let name = name.strip_suffix(".jsonl")?;
     let is_number = name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit());
