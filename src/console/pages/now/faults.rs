@@ -118,7 +118,11 @@ fn certificates(status: &Value) -> impl Iterator<Item = Wrong> {
 /// An error, as it stands among sentences.
 fn sentence(why: &str) -> String {
     let why = why.trim();
-    let end = if why.ends_with(['.', '!', '?']) { "" } else { "." };
+    let end = if why.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
     format!("{why}{end}")
 }
 
