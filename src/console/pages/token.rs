@@ -104,11 +104,14 @@ fn one(step: &Step, after: &After, has_gates: bool) -> Markup {
         li class=(class) {
             div {
                 a href=(decision_href(&step.key.gate, cells)) { (time(&cells.timestamp)) } " "
-                strong { (cut_at(&what(step, &added, &removed), LONG)) } " by " (cut(&step.who.short()))
+                strong { (cut_at(&what(step, &added, &removed), LONG)) } " "
+                (chips(&[("added", &added), ("removed", &removed)]))
+            }
+            div {
+                "by " (cut(&step.who.short()))
                 @if has_gates { span.soft { " · gate " (cut(&step.key.gate)) } }
                 span.soft { " · environment " (cut(&cells.environment)) }
             }
-            (chips(&[("added", &added), ("removed", &removed)]))
             @for objection in cells.objections.iter().take(OBJECTIONS) { div { (cut_at(objection, SENTENCE)) } }
             @if !cells.grant.is_empty() { div { (cut(&cells.grant)) } }
             @if !step.answer.text.is_empty() {
