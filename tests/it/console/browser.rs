@@ -235,7 +235,7 @@ fn followed_to_its_token(demo: &Demo, browser: &mut Chromium) {
         .find(|(name, _)| *name == "token")
         .unwrap();
     browser.open(&format!("http://{}{path}", demo.admin));
-    let shown = browser.run("document.querySelectorAll('.timeline li').length");
+    let shown = browser.run("document.querySelectorAll('.timeline > li').length");
     let id = path.rsplit('/').next().unwrap();
     let known = demo.audit(&["query", "--token", id]).len();
     assert!(

@@ -487,7 +487,7 @@ fn it_works_without_scripts() {
         ("file", "data.yaml"),
     ]);
     assert!(
-        other.contains("guardrails:") && other.contains("naming.rego (edited)"),
+        other.contains("guardrails:") && other.contains("• naming.rego"),
         "{other}"
     );
     let written = page(&[
