@@ -87,15 +87,15 @@ impl Asked {
         let Some(mut condition) = self.condition(question)? else {
             return Ok(found);
         };
-        let named = self::names(by);
+        let called_by = self::names(by);
         condition.say("d.verdict = 'deny' AND cardinality(d.policy) > 0");
         let wanted: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         condition.add(
-            &format!("({named} && ?::text[] OR cardinality({named}) = 0 AND '' = ANY (?::text[]))"),
+            &format!("({called_by} && ?::text[] OR cardinality({called_by}) = 0 AND '' = ANY (?::text[]))"),
             wanted,
         );
         let sql = format!(
-            "SELECT {named}, d.policy, count(*) FROM dtgate.record AS d WHERE {} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT {MOST}",
+            "SELECT {called_by}, d.policy, count(*) FROM dtgate.record AS d WHERE {} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT {MOST}",
             condition.text()
         );
         for row in self.rows(&sql, &condition.values())? {

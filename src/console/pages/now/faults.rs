@@ -87,7 +87,7 @@ fn found(status: &Value, place: &Place) -> Vec<Wrong> {
 }
 
 fn disk(status: &Value) -> Option<Wrong> {
-    let bytes = |name: &str| status["journal"][name].as_u64();
+    let bytes = |name: &str| status.pointer(&format!("/journal/{name}"))?.as_u64();
     let (free, least) = (bytes("free_bytes")?, bytes("min_free_bytes")?);
     (free < least).then(|| Wrong {
         what: "The journal's disk is full.".to_owned(),

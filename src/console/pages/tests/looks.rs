@@ -107,12 +107,11 @@ fn what_is_wrong_with_the_gate_stands_first() {
 fn of_team(seq: u64, team: &[&str], objecting: Option<&str>) -> Value {
     let mut record = denial(seq);
     record["caller"] = json!({"teams": team});
-    match objecting {
-        Some(policy) => record["result"]["violations"][0]["policy"] = json!(policy),
-        None => {
-            record["verdict"] = json!("allow");
-            record["result"]["violations"] = json!([]);
-        }
+    if let Some(policy) = objecting {
+        record["result"]["violations"][0]["policy"] = json!(policy);
+    } else {
+        record["verdict"] = json!("allow");
+        record["result"]["violations"] = json!([]);
     }
     record
 }
@@ -253,7 +252,7 @@ fn contrast(one: &str, other: &str) -> f64 {
             _ => digits.to_owned(),
         };
         let part = |at: usize| {
-            let value = u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+            let value = u8::from_str_radix(digits.get(at..at + 2).unwrap(), 16).unwrap();
             let value = f64::from(value) / 255.0;
             if value <= 0.03928 {
                 value / 12.92
@@ -271,7 +270,7 @@ fn contrast(one: &str, other: &str) -> f64 {
 #[test]
 fn bars_can_be_told_from_what_they_stand_on() {
     let style = include_str!("../../assets/console.css");
-    let dark = style.find("prefers-color-scheme: dark").unwrap();
+    let (light, dark) = style.split_once("prefers-color-scheme: dark").unwrap();
     let fills = style.split("svg.plot .").skip(1).filter_map(|rule| {
         let (name, rest) = rule.split_once(" { fill: var(")?;
         Some((name, rest.split_once(')')?.0))
@@ -279,7 +278,7 @@ fn bars_can_be_told_from_what_they_stand_on() {
     let fills: Vec<(&str, &str)> = fills.collect();
     let names: Vec<&str> = fills.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["half", "nearly", "allowed", "denied"]);
-    for scheme in [&style[..dark], &style[dark..]] {
+    for scheme in [light, dark] {
         let value = |name: &str| {
             let (_, rest) = scheme.split_once(&format!("{name}: ")).unwrap();
             rest.split_once(';').unwrap().0
