@@ -206,6 +206,11 @@ impl Policy {
         explanation
     }
 
+    /// The lines of each file that lead to a decision, without it: what would pass of a denial is not looked for.
+    pub fn reached(&self, input: &Input) -> Vec<(String, Vec<u32>)> {
+        self.engine.explain(input).lines
+    }
+
     /// A denial, with the part of the request that would pass.
     fn with_remedy(
         &self,

@@ -241,6 +241,10 @@ fn decided(policy: &Policy, input: &Input, has_credential: bool) -> Judged {
         found.details.clear();
         found
     });
+    let objecting = |policy: &str| decision.violations.iter().any(|it| it.policy == policy);
+    let listed = policy.listed().into_iter();
+    let files = listed.filter(|it| objecting(&it.name) && !it.file_name.is_empty());
+    let files = files.map(|it| (it.name, it.file_name)).collect();
     let prints = explanation.prints.iter().take(MOST_TOLD);
     let document = match input.to_json() {
         Value::Object(members) => Value::Object((*redactor.members(&members)).clone()),
@@ -253,6 +257,7 @@ fn decided(policy: &Policy, input: &Input, has_credential: bool) -> Judged {
         remedy: decision.remedy.map(|remedy| cut(&remedy.text)),
         took_ms: took.as_secs_f64() * 1000.0,
         lines: explanation.lines.into_iter().collect(),
+        files,
         prints: prints.map(|line| cut(&redactor.text(line))).collect(),
         input: document,
         has_credential,

@@ -154,7 +154,12 @@ pub(super) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let sets = Sets::of(asked.gate)?;
     let mut draft = Draft::of(asked.params, &sets)?;
     if let Some(id) = asked.params.get("decision") {
-        draft.request = recorded(asked, id)?;
+        let record = recorded(asked, id)?;
+        draft.request = written(&record)?;
+        let is_chosen = asked.params.get("file").is_some();
+        if let Some(file) = file_of(&sets, &record).filter(|_| !is_chosen) {
+            draft.open_this(file, &sets);
+        }
     }
     if let Some(example) = asked.params.get("example") {
         draft.take_example(example)?;
@@ -197,10 +202,13 @@ pub(super) fn done(asked: &Asked<'_>, deed: Deed) -> Result<Made, Fault> {
                 && let Some(members) = told.as_object_mut()
             {
                 members.insert("lines".to_owned(), json!(opinion.lines));
+                let mut objecting = opinion.violations.iter();
+                let opens = objecting.find_map(|it| opinion.files.get(&it.policy));
+                members.insert("opens".to_owned(), json!(opens));
             }
             Ok(Made::Json(with_html(
                 told,
-                view::answer(&answer, &sets).into_string(),
+                view::answer(&answer, &draft, &sets).into_string(),
             )))
         }
         Deed::SaveTest => {
@@ -215,7 +223,7 @@ pub(super) fn done(asked: &Asked<'_>, deed: Deed) -> Result<Made, Fault> {
             let told = problems(&answer);
             Ok(Made::Json(with_html(
                 told,
-                view::answer(&answer, &sets).into_string(),
+                view::answer(&answer, &draft, &sets).into_string(),
             )))
         }
     }
@@ -227,10 +235,18 @@ fn page_after(asked: &Asked<'_>, draft: &mut Draft, sets: &Sets) -> Result<Page,
         draft.take_example(example)?;
         return Ok(view::page(asked, draft, sets, None));
     }
+    if let Some(file) = asked.params.raw("open") {
+        draft.open_this(file.to_owned(), sets);
+        return Ok(view::page(asked, draft, sets, None));
+    }
     let said = match asked.params.get("do") {
-        Some("judge") => view::answer(&judged(asked, draft, sets)?, sets),
+        Some("judge") => view::answer(&judged(asked, draft, sets)?, draft, sets),
         Some("test") => view::test(&tested(asked, draft, sets)?),
-        Some("change") => view::answer(&replayed(asked, draft, sets)?, sets),
+        Some("change") => view::answer(&replayed(asked, draft, sets)?, draft, sets),
+        Some("restore") => {
+            draft.changed.remove(&draft.path);
+            return Ok(view::page(asked, draft, sets, None));
+        }
         Some("write") => {
             draft.write_request()?;
             return Ok(view::page(asked, draft, sets, None));
@@ -341,10 +357,25 @@ fn read(source: &Source, most: usize) -> Result<Newest, Fault> {
     Ok(newest)
 }
 
-/// The input document of a decision that was recorded.
-fn recorded(asked: &Asked<'_>, id: &str) -> Result<String, Fault> {
+/// A decision that was recorded.
+fn recorded(asked: &Asked<'_>, id: &str) -> Result<Value, Fault> {
     may_see_decisions(asked)?;
-    let record = super::pages::decision::record(asked, id)?;
+    super::pages::decision::record(asked, id)
+}
+
+/// The file of the first policy that objected to it, as far as it is in force.
+fn file_of(sets: &Sets, record: &Value) -> Option<String> {
+    let listed = sets.policy.as_ref()?.listed();
+    let violations = record.pointer("/result/violations")?.as_array()?;
+    violations.iter().find_map(|violation| {
+        let policy = violation["policy"].as_str()?;
+        let listed = listed.iter().find(|it| it.name == policy)?;
+        Some(listed.file_name.clone())
+    })
+}
+
+/// Its input document.
+fn written(record: &Value) -> Result<String, Fault> {
     let input = record.get("input");
     let input = input.filter(|input| input.is_object()).ok_or_else(|| {
         Fault::NotThere("No policy was asked about it: its record has no input.".to_owned())

@@ -94,7 +94,9 @@ impl Plot {
             .fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
         html! {
             figure.card {
-                figcaption { (title) ": " span.allow { (allowed) " allowed" } ", " span.deny { (denied) " denied" } }
+                figcaption {
+                    (title) ": " span.allow { i.key {} " " (allowed) " allowed" } ", " span.deny { i.key {} " " (denied) " denied" }
+                }
                 div.axis aria-hidden="true" { (most) }
                 // Words in it would shrink with it.
                 svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"

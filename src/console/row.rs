@@ -83,7 +83,7 @@ impl Row {
                     span class={ "verdict " (class) } { (word) }
                     @if self.no_op { " " span.soft { "no change" } }
                 }
-                td data-title="Operation" { (cut(&self.cells.operation)) }
+                td data-title="Operation" { (breaking(&cut(&self.cells.operation))) }
                 td data-title="Environment" { (cut(&self.cells.environment)) }
                 td data-title="Token" { (token(viewer, name, id)) }
                 td data-title="By" { (self.by(viewer)) }
@@ -230,6 +230,18 @@ pub(super) fn beginning(text: &str, most: usize) -> &str {
     text
 }
 
+/// A name, which a narrow cell breaks behind its separators and not anywhere.
+pub(super) fn breaking(text: &str) -> Markup {
+    let parts = text.split_inclusive(['_', '.', '/']);
+    let parts: Vec<&str> = parts.collect();
+    html! {
+        @for (at, part) in parts.iter().enumerate() {
+            @if at > 0 && at <= BREAKS { wbr; }
+            (part)
+        }
+    }
+}
+
 /// The way to a page, where its name is not too long for one.
 pub(super) fn link(path: &str, name: &str, text: &str) -> Markup {
     html! {
@@ -241,12 +253,23 @@ pub(super) fn link(path: &str, name: &str, text: &str) -> Markup {
 /// Bytes of a text in a row, and of what a link names.
 const LONGEST: usize = 120;
 const LONGEST_LINK: usize = 200;
+/// Places where a name may be broken.
+const BREAKS: usize = 8;
 /// Objections and scopes in a row.
 const SHOWN: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_broken_behind_its_separators() {
+        let shown = |text: &str| breaking(text).into_string();
+        assert_eq!(shown("forbidden_scopes"), "forbidden_<wbr>scopes");
+        assert_eq!(shown("token.update"), "token.<wbr>update");
+        assert_eq!(shown("<b>"), "&lt;b&gt;");
+        assert_eq!(shown(&"a.".repeat(60)).matches("<wbr>").count(), BREAKS);
+    }
 
     #[test]
     fn a_text_is_cut_by_what_it_needs_on_a_page() {

@@ -1,6 +1,6 @@
 //! How many decisions there were, by what and when.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::StoreError;
 use super::ask::Asked;
@@ -73,6 +73,47 @@ impl Asked {
             all: sums,
             left_out: all - counted.min(all),
         })
+    }
+
+    /// The policies that objected when somebody was refused, and how often: for each of these names, which decisions are
+    /// counted by. The empty one stands for all of whom there is no name.
+    pub fn objections(
+        &self,
+        question: Question<'_>,
+        by: By,
+        names: &[&str],
+    ) -> Result<Vec<BTreeMap<String, u64>>, StoreError> {
+        let mut found = vec![BTreeMap::new(); names.len()];
+        let Some(mut condition) = self.condition(question)? else {
+            return Ok(found);
+        };
+        let called_by = self::names(by);
+        condition.say("d.verdict = 'deny' AND cardinality(d.policy) > 0");
+        let wanted: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        condition.add(
+            &format!("({called_by} && ?::text[] OR cardinality({called_by}) = 0 AND '' = ANY (?::text[]))"),
+            wanted,
+        );
+        let sql = format!(
+            "SELECT {called_by}, d.policy, count(*) FROM dtgate.record AS d WHERE {} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT {MOST}",
+            condition.text()
+        );
+        for row in self.rows(&sql, &condition.values())? {
+            let called: Vec<Option<String>> = column(&row, 0)?;
+            let policies: Vec<Option<String>> = column(&row, 1)?;
+            let count = unsigned(column(&row, 2)?);
+            let is_it = |name: &str| match &*called {
+                [] => name.is_empty(),
+                called => called.iter().flatten().any(|it| it == name),
+            };
+            let of = names.iter().zip(&mut found);
+            for (_, of) in of.filter(|(name, _)| is_it(name)) {
+                for policy in policies.iter().flatten().filter(|it| !it.is_empty()) {
+                    *of.entry(policy.clone()).or_default() += count;
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

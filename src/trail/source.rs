@@ -294,45 +294,20 @@ impl Source {
     }
 
     /// The policies that objected when somebody was refused, one that only warns too, and how often: for each of these
-    /// names, which decisions are counted by. The index looks once for all of them.
+    /// names of callers, which decisions are counted by. The empty one stands for all of whom there is no name. All are
+    /// looked for at once.
     pub fn objections(
         &self,
         filter: &Filter,
         by: By,
         names: &[&str],
     ) -> Result<Vec<BTreeMap<String, u64>>, Error> {
-        if let Self::Journal { index, .. } = self
-            && let Some(found) = index.objections(filter, by, names)?
-        {
-            return Ok(found);
-        }
-        names
-            .iter()
-            .map(|name| self.objections_of(filter, by, name))
-            .collect()
-    }
-
-    fn objections_of(
-        &self,
-        filter: &Filter,
-        by: By,
-        name: &str,
-    ) -> Result<BTreeMap<String, u64>, Error> {
-        let name = Pattern::Exactly(name.to_owned());
-        let mut filter = filter.clone();
-        match by {
-            By::Credential => filter.caller.push(name),
-            By::Certificate => filter.certificate.push(name),
-            By::Team => filter.team.push(name),
-            _ => filter.claim.push(name),
-        }
-        let mut policies: BTreeMap<String, u64> = BTreeMap::new();
-        for sum in self.totals(&filter, By::Policy)?.all {
-            if sum.denied > 0 && !sum.name.is_empty() {
-                *policies.entry(sum.name).or_default() += sum.denied;
+        Ok(match self {
+            Self::Journal { index, .. } => index.objections(filter, by, names)?,
+            Self::Store { asked, gate, .. } => {
+                asked.objections(all(filter, gate.as_deref()), by, names)?
             }
-        }
-        Ok(policies)
+        })
     }
 
     /// What is not there of a journal. Of the store, `audit verify` tells it.

@@ -4,13 +4,35 @@
 const SHOWN = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
   timeZoneName: "short" };
 
+// In a column whose head names the zone there is less to say.
+const SHORT = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+
+function zone(moment) {
+  const parts = new Intl.DateTimeFormat(undefined, SHOWN).formatToParts(moment);
+  return parts.find((part) => part.type === "timeZoneName")?.value;
+}
+
+function told(moment, isInColumn) {
+  const now = new Date();
+  if (!isInColumn || zone(moment) !== zone(now)) return [moment.toLocaleString(undefined, SHOWN)];
+  const year = moment.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
+  // Where there is no room for a head, it is told in each row.
+  const named = document.createElement("span");
+  named.className = "zone";
+  named.textContent = " " + zone(moment);
+  return [moment.toLocaleString(undefined, { ...SHORT, ...year }), named];
+}
+
 function localTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(time.dateTime);
     if (!Number.isNaN(moment.getTime())) {
       time.title = time.dateTime;
-      time.textContent = moment.toLocaleString(undefined, SHOWN);
+      time.replaceChildren(...told(moment, time.closest("td[data-title=When]")));
     }
+  }
+  for (const head of root.querySelectorAll("th[data-zone]")) {
+    head.textContent = "When (" + zone(new Date()) + ")";
   }
 }
 localTimes(document);

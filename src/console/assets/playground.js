@@ -21,16 +21,56 @@ function begin() {
   let checking = null;
   let asked = 0;
   let openings = 0;
+  // Somebody has chosen the file that is shown: no other one is opened without being asked for.
+  let isChosen = new URLSearchParams(location.search).has("file");
+  let isSent = false;
 
   const editor = area && window.dtgateEditor
     ? window.dtgateEditor(document.getElementById("editor"), area, openPath, changed)
     : null;
   if (area && !editor) area.addEventListener("input", changed);
   document.body.classList.toggle("with-editor", Boolean(editor));
+  if (area && !editedTexts.has(openPath) && !isNew(openPath)) textsInForce.set(openPath, text());
 
   function text() {
     if (!area) return null;
     return editor ? editor.text() : area.value;
+  }
+
+  function optionOf(path) { return [...select.options].find((it) => it.value === path); }
+
+  // No file in force has that path.
+  function isNew(path) {
+    const option = optionOf(path);
+    return !option || option.hasAttribute("data-new");
+  }
+
+  // Whether a file is otherwise than in force. One that came with the page as edited is.
+  function isEdited(path) {
+    const now = path === openPath ? text() : editedTexts.get(path);
+    if (now === undefined || now === null) return false;
+    return isNew(path) ? now.trim() !== "" : now !== textsInForce.get(path);
+  }
+
+  function editedFiles() { return [...new Set([...editedTexts.keys(), openPath])].filter(isEdited); }
+
+  // What somebody typed, and would have to type again: besides files, all that the form asks for.
+  function hasEdits() {
+    const typed = [...form.elements].filter((it) => it !== area && it.matches("textarea, input:not([type=hidden])"));
+    return editedFiles().length > 0 || typed.some((it) => it.value !== it.defaultValue);
+  }
+
+  // A dot before each edited file, and what it means for those who hear the page.
+  function showEdited() {
+    if (!area) return;
+    for (const option of select.options) {
+      const name = option.textContent.trim().replace(/^• /, "");
+      const is = isEdited(option.value);
+      option.textContent = is ? "• " + name : name;
+      if (is) option.setAttribute("aria-label", name + ", edited");
+      else option.removeAttribute("aria-label");
+    }
+    document.getElementById("as-in-force").disabled = !isEdited(openPath);
   }
 
   // What the form sends, with the editor's text in it.
@@ -47,6 +87,7 @@ function begin() {
   function changed() {
     evaluated = {};
     if (editor) editor.mark([]);
+    showEdited();
     clearTimeout(typing);
     typing = setTimeout(check, 500);
   }
@@ -105,6 +146,7 @@ function begin() {
         evaluated = told.lines;
         if (editor) editor.mark(evaluated[openPath] || []);
       }
+      if (told.opens && !isChosen && editedFiles().length === 0) open(told.opens);
       if (deed === "test") offer();
       localTimes(answer);
       answer.scrollIntoView({ block: "nearest" });
@@ -140,11 +182,12 @@ function begin() {
   // The text of a file in force. A path that none of them has begins a new file: nobody is asked for it, since a browser
   // logs each answer 404 as an error.
   async function load(path) {
-    if (![...select.options].some((it) => it.value === path)) return "";
+    if (isNew(path)) return "";
     const response = await fetch(here + "/file?path=" + encodeURIComponent(path));
     if (response.redirected) throw new Error("Your session has ended. Log in again.");
     if (!response.ok) throw new Error(path + " cannot be opened: the answer is " + response.status + ".");
-    const next = await response.text();
+    // As editors have it.
+    const next = (await response.text()).replace(/\r\n?/g, "\n");
     textsInForce.set(path, next);
     return next;
   }
@@ -171,13 +214,33 @@ function begin() {
     }
     openPath = path;
     fields.path.value = path;
-    if (![...select.options].some((it) => it.value === path)) select.add(new Option(path, path));
+    if (!optionOf(path)) {
+      const option = new Option(path, path);
+      option.setAttribute("data-new", "");
+      select.add(option);
+    }
     select.value = path;
     area.value = next;
     if (editor) {
       editor.open(path, next);
       editor.mark(evaluated[path] || []);
       editor.problems(found.filter((it) => it.path === path));
+    }
+    showEdited();
+  }
+
+  // Takes back the text in force. The editor can undo it.
+  async function restore() {
+    const path = openPath;
+    try {
+      const known = textsInForce.get(path) ?? await load(path);
+      if (path !== openPath) return;
+      if (editor) document.getElementById("editor").value = known;
+      else area.value = known;
+      changed();
+    } catch (error) {
+      problemsLine.textContent = error.message;
+      problemsLine.classList.add("deny");
     }
   }
 
@@ -188,16 +251,38 @@ function begin() {
     if (deed) {
       event.preventDefault();
       act(deed, button.id ? button : document.getElementById("judge"));
-    } else if (area && button && button.value === "open") {
+    } else if (area && button && button.value === "restore") {
       event.preventDefault();
-      const path = fields.new_file.value.trim() || select.value;
-      fields.new_file.value = "";
-      open(path);
+      restore();
+    } else if (area && button && (button.name === "open" || button.value === "open")) {
+      event.preventDefault();
+      const isNamed = button.name === "open";
+      const path = isNamed ? button.value : fields.new_file.value.trim() || select.value;
+      if (!isNamed) fields.new_file.value = "";
+      isChosen = true;
+      open(path).then(() => {
+        if (!isNamed) return;
+        document.getElementById("editor").scrollIntoView({ block: "nearest" });
+        if (editor) editor.focus();
+      });
     } else {
       keep();
+      isSent = true;
     }
   });
-  if (area) select.addEventListener("change", () => open(select.value));
+  if (area) {
+    select.addEventListener("change", () => {
+      isChosen = true;
+      open(select.value);
+    });
+  }
+  // What somebody typed is nowhere but here.
+  window.addEventListener("beforeunload", (event) => {
+    if (isSent || !hasEdits()) return;
+    event.preventDefault();
+    // Older browsers ask by that.
+    event.returnValue = true;
+  });
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
@@ -205,4 +290,5 @@ function begin() {
     }
   });
   offer();
+  showEdited();
 }

@@ -22,6 +22,17 @@ struct Kind {
     is_private: bool,
 }
 
+/// Those of one kind.
+struct Callers {
+    /// Those who come first.
+    all: Vec<Caller>,
+    /// How many more names there are.
+    more: usize,
+    /// What shares are of: all of the column by which they are put in order, those who are not shown too.
+    whole: u64,
+    left_out: u64,
+}
+
 /// Somebody, with what was decided about them.
 struct Caller {
     name: String,
@@ -53,11 +64,11 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
         .filter(|kind| asked.viewer.is_auditor || !kind.is_private)
         .collect();
     for kind in kinds.iter().copied() {
-        let (callers, more, others) = counted(&source, &filter, kind, by_denied)?;
-        left_out += others;
-        let is_shown = kind.field == "team" || callers.iter().any(|it| !it.name.is_empty());
+        let callers = counted(&source, &filter, kind, by_denied)?;
+        left_out += callers.left_out;
+        let is_shown = kind.field == "team" || callers.all.iter().any(|it| !it.name.is_empty());
         if is_shown {
-            tables.push((kind, callers, more));
+            tables.push((kind, callers));
         }
     }
     let by: Vec<By> = kinds.iter().map(|kind| kind.by).collect();
@@ -77,18 +88,17 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
         }
         @if !asked.viewer.is_auditor { p.note { "Names of callers are for people with the role auditor." } }
         (counted_notes(&source, &filter, &by, left_out)?)
-        @for (kind, callers, more) in &tables { (table(kind, callers, *more, &params)) }
+        @for (kind, callers) in &tables { (table(kind, callers, by_denied, &params)) }
     };
     Ok(Page::new("Callers", "Callers and teams", body))
 }
 
-/// With how many more names there are, and how many decisions are left out.
 fn counted(
     source: &Source,
     filter: &Filter,
     kind: &Kind,
     by_denied: bool,
-) -> Result<(Vec<Caller>, usize, u64), Fault> {
+) -> Result<Callers, Fault> {
     let sums = source.totals(filter, kind.by)?;
     let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for sum in sums.all {
@@ -109,12 +119,14 @@ fn counted(
         let first = if by_denied { it.denied } else { 0 };
         std::cmp::Reverse((first, it.allowed + it.denied))
     });
+    let counts = callers.iter().map(|it| it.counts(by_denied));
+    let whole = counts.fold(0, u64::saturating_add);
     let more = callers.len().saturating_sub(SHOWN);
     callers.truncate(SHOWN);
     let mut looked_at: Vec<&mut Caller> = callers
         .iter_mut()
         .take(LOOKED_AT)
-        .filter(|it| it.denied > 0 && !it.name.is_empty())
+        .filter(|it| it.denied > 0)
         .collect();
     let names: Vec<&str> = looked_at.iter().map(|it| &*it.name).collect();
     let objections = source.objections(filter, kind.by, &names)?;
@@ -124,11 +136,36 @@ fn counted(
         caller.objections.sort_by_key(most_first);
         caller.objections.truncate(OBJECTIONS);
     }
-    Ok((callers, more, sums.left_out))
+    Ok(Callers {
+        all: callers,
+        more,
+        // Of what is left out nobody counted how much was refused.
+        whole: if by_denied {
+            whole
+        } else {
+            whole.saturating_add(sums.left_out)
+        },
+        left_out: sums.left_out,
+    })
 }
 
-fn table(kind: &Kind, callers: &[Caller], more: usize, params: &Params) -> Markup {
-    let most = callers.iter().map(|it| it.allowed + it.denied).max();
+impl Caller {
+    /// In the column by which they are put in order.
+    fn counts(&self, by_denied: bool) -> u64 {
+        if by_denied {
+            self.denied
+        } else {
+            self.allowed.saturating_add(self.denied)
+        }
+    }
+}
+
+fn table(kind: &Kind, callers: &Callers, by_denied: bool, params: &Params) -> Markup {
+    let share_of = if by_denied {
+        "Share of refusals"
+    } else {
+        "Share of decisions"
+    };
     let link = |name: &str, verdict: Option<&str>| {
         let with = params.with(kind.field, Some(name)).with("verdict", verdict);
         let with = with.with("order", None);
@@ -141,12 +178,11 @@ fn table(kind: &Kind, callers: &[Caller], more: usize, params: &Params) -> Marku
                 thead {
                     tr {
                         th scope="col" { "Name" } th.num scope="col" { "Allowed" } th.num scope="col" { "Denied" }
-                        th scope="col" { "Share" } th scope="col" { "Objected when refused" }
+                        th scope="col" { (share_of) } th scope="col" { "Objected when refused" }
                     }
                 }
                 tbody {
-                    @for (at, it) in callers.iter().enumerate() {
-                        @let all = it.allowed + it.denied;
+                    @for (at, it) in callers.all.iter().enumerate() {
                         tr {
                             td data-title="Name" {
                                 @if it.name.is_empty() { span.soft { (kind.none) } }
@@ -157,9 +193,7 @@ fn table(kind: &Kind, callers: &[Caller], more: usize, params: &Params) -> Marku
                                 @if it.denied > 0 && !it.name.is_empty() { a.deny href=(link(&it.name, Some("deny"))) { (it.denied) } }
                                 @else { (it.denied) }
                             }
-                            td data-title="Share" {
-                                progress max=(most.unwrap_or(1).max(1)) value=(all) aria-label={ (all) " decisions" } { (all) }
-                            }
+                            td.nowrap data-title=(share_of) { (share(it.counts(by_denied), callers.whole)) }
                             td data-title="Objected when refused" {
                                 @for (policy, times) in &it.objections {
                                     div { (row::link("/console/policies/", policy, &cut(policy))) " " (times) "×" }
@@ -168,25 +202,38 @@ fn table(kind: &Kind, callers: &[Caller], more: usize, params: &Params) -> Marku
                             }
                         }
                     }
-                    @if more > 0 {
+                    @if callers.more > 0 {
                         tr {
                             td colspan="5" {
-                                "and " (more) " more: a shorter time, or one environment, has fewer. dtgate audit stats --by has all."
+                                "and " (callers.more) " more: a shorter time, or one environment, has fewer. dtgate audit stats --by has all."
                             }
                         }
                     }
-                    @if callers.is_empty() { tr { td colspan="5" { "Nothing was decided in this time." } } }
+                    @if callers.all.is_empty() { tr { td colspan="5" { "Nothing was decided in this time." } } }
                 }
             }
         }
     }
 }
 
+/// How much of it all, as a picture and as a number.
+fn share(of: u64, whole: u64) -> Markup {
+    let told = match of.saturating_mul(1_000).checked_div(whole) {
+        None => "–".to_owned(),
+        Some(0) if of > 0 => "< 0.1 %".to_owned(),
+        Some(tenths) => format!("{}.{} %", tenths / 10, tenths % 10),
+    };
+    html! {
+        // The number stands beside it.
+        progress max=(whole.max(1)) value=(of) aria-hidden="true" {} " " span.share { (told) }
+    }
+}
+
 /// Why nobody is named who objected.
 fn why_empty(it: &Caller, at: usize, link: &impl Fn(&str, Option<&str>) -> String) -> Markup {
     html! {
-        @if it.name.is_empty() { span.soft { "not counted for those" } }
-        @else if at < LOOKED_AT { span.soft { "no policy: refused before they were asked" } }
+        @if at < LOOKED_AT { span.soft { "no policy: refused before they were asked" } }
+        @else if it.name.is_empty() { span.soft { "not counted here" } }
         @else { span.soft { "not counted here: " } a href=(link(&it.name, Some("deny"))) { "look at them" } }
     }
 }

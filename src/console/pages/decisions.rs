@@ -77,7 +77,7 @@ pub(in crate::console) fn table(rows: &[Row], viewer: &Viewer, has_gates: bool) 
             table.stack {
                 thead {
                     tr {
-                        th scope="col" { "When" }
+                        th scope="col" data-zone { "When" }
                         @if has_gates { th scope="col" { "Gate" } }
                         @for title in ["Verdict", "Operation", "Environment", "Token", "By", "What", "Answer"] {
                             th scope="col" { (title) }

@@ -1,5 +1,7 @@
 //! Now: what comes in and what is refused, and how the gate is.
 
+mod faults;
+
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
@@ -66,6 +68,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let (cards, left_out) = cards(&source, &filter, asked.params, &look)?;
     let body = html! {
         h1 { "Now" }
+        @if let Some(status) = &status { (faults::html(status)) }
         p.soft { "As of " (time(&crate::value::rfc3339_millis(asked.now))) ", over the last "
             @for it in &SPANS {
                 a href={ "/console?" (asked.params.with("last", Some(it.name)).query()) }
@@ -224,13 +227,10 @@ fn gate(status: &Value) -> Markup {
         ("Generation", text("/generation")),
         ("In force since", text("/since")),
         ("Last reload", text("/reload/last/at")),
-        ("Refused", text("/reload/last/error")),
-        ("Journal", text("/journal/error")),
         ("Head", text("/journal/head_seq")),
         ("Newest checkpoint over", text("/journal/checkpoint/size")),
         ("Free on its disk", mib("/journal/free_bytes")),
         ("Kept", mib("/journal/kept/bytes")),
-        ("Turns", text("/turns/error")),
         ("Challenger", short("/challenger/revision")),
     ];
     let list = |member: &str| {

@@ -27,6 +27,8 @@ type Counts = BTreeMap<String, (u64, u64)>;
 struct Reached {
     rows: BTreeSet<u32>,
     judged: usize,
+    /// Those for which there was no time.
+    left: usize,
     /// Of these, those of which something that policies saw is masked, or has a pseudonym.
     veiled: usize,
 }
@@ -192,11 +194,13 @@ fn reached(
     asked
         .kept
         .keep_only(&page.decisions.iter().map(Found::key).collect());
-    'all: for some in unknown.chunks(50) {
+    let mut left = unknown.len();
+    'all: for some in unknown.chunks(AT_ONCE) {
         for (found, lines) in some.iter().zip(source.lines(some)?) {
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > PATIENCE && unknown.len() - left >= AT_LEAST {
                 break 'all;
             }
+            left -= 1;
             let record: Option<Value> = lines
                 .decision
                 .and_then(|line| serde_json::from_slice(&line).ok());
@@ -205,7 +209,7 @@ fn reached(
             let Some(Ok(input)) = input.map(serde_json::from_value::<Input>) else {
                 continue;
             };
-            let of = policy.explain(&input).lines;
+            let of = policy.reached(&input);
             let lines = Arc::new(Lines { of, is_veiled });
             add(&lines);
             asked.kept.keep(policy, found.key(), lines);
@@ -214,6 +218,7 @@ fn reached(
     Ok(Reached {
         rows,
         judged,
+        left,
         veiled,
     })
 }
@@ -222,7 +227,10 @@ fn source_of(text: &str, reached: Option<&Reached>) -> Markup {
     html! {
         h2 { "Source" }
         @if let Some(reached) = reached {
-            p.soft { "Lines with ● were evaluated by at least one of the newest " (reached.judged) " recorded requests, judged again." }
+            p.soft {
+                "Lines with ● were evaluated by at least one of the newest " (reached.judged) " recorded requests, judged again."
+                @if reached.left > 0 { " There are " (reached.left) " more: the page judges some of them each time that it is loaded." }
+            }
             @if reached.veiled > 0 {
                 p.note { "Of " (counted(reached.veiled as u64, "request")) " of these something that policies saw is masked, or has a pseudonym: other lines may have been evaluated then." }
             }
@@ -242,8 +250,11 @@ fn source_of(text: &str, reached: Option<&Reached>) -> Markup {
 /// What is said of objections that the gate makes by itself.
 const OWN: &str = "no policy: the gate's own check";
 const OWN_WHY: &str = "Dynatrace did not tell it what the token has now";
-/// Decisions that are judged again, and for how long.
+/// Decisions that are judged again; for how long by one page, which is to be there soon, and yet how many.
 const TRAFFIC: usize = 300;
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(100);
+const AT_LEAST: usize = 10;
+/// Records that are read at once.
+const AT_ONCE: usize = 50;
 /// Lines of a source that are shown.
 const LINES: usize = 1_500;

@@ -1,3 +1,5 @@
+mod looks;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -11,6 +11,7 @@ use crate::console::row::{cut, cut_at, decision_href, time};
 use crate::console::{Asked, Fault};
 use crate::trail::ended::How;
 use crate::trail::history::{After, Found, Happened, Most, Step, Tokens, list, said, steps};
+use crate::trail::told::scopes;
 
 /// A line of the history.
 enum Line<'a> {
@@ -90,6 +91,10 @@ fn ids<'a>(asked: &'a str, all: &'a BTreeSet<String>) -> impl Iterator<Item = &'
 /// One thing that was done to it, or asked for.
 fn one(step: &Step, after: &After, has_gates: bool) -> Markup {
     let cells = &step.cells;
+    let (added, removed) = (
+        scopes(&step.record, "added"),
+        scopes(&step.record, "removed"),
+    );
     let class = match step.happened {
         _ if cells.verdict != "allow" => "deny",
         Happened::Yes => "allow",
@@ -99,16 +104,61 @@ fn one(step: &Step, after: &After, has_gates: bool) -> Markup {
         li class=(class) {
             div {
                 a href=(decision_href(&step.key.gate, cells)) { (time(&cells.timestamp)) } " "
-                strong { (cut_at(&step.what(), LONG)) } " by " (cut(&step.who.short()))
+                strong { (cut_at(&what(step, &added, &removed), LONG)) } " "
+                (chips(&[("added", &added), ("removed", &removed)]))
+            }
+            div {
+                "by " (cut(&step.who.short()))
                 @if has_gates { span.soft { " · gate " (cut(&step.key.gate)) } }
                 span.soft { " · environment " (cut(&cells.environment)) }
             }
-            @for objection in cells.objections.iter().take(OBJECTIONS) { div { (cut(objection)) } }
+            @for objection in cells.objections.iter().take(OBJECTIONS) { div { (cut_at(objection, SENTENCE)) } }
             @if !cells.grant.is_empty() { div { (cut(&cells.grant)) } }
             @if !step.answer.text.is_empty() {
                 div class=(if step.answer.how == How::InDoubt { "warn" } else { "soft" }) { "Dynatrace: " (step.answer.text) }
             }
-            div.after { "Scopes after it: " (cut_at(&said(after), LONG)) }
+            div.after {
+                "Scopes after it: "
+                @match after {
+                    After::Known(scopes) if !scopes.is_empty() => (chips(&[("kept", scopes)])),
+                    other => (cut_at(&said(other), LONG)),
+                }
+            }
+        }
+    }
+}
+
+/// What was done, in words; scopes that are shown beside are not said again.
+fn what(step: &Step, added: &[String], removed: &[String]) -> String {
+    let mut what = step.what();
+    if !(added.is_empty() && removed.is_empty()) {
+        let changes = step.cells.changes.iter();
+        for change in changes.filter(|change| change.starts_with("scopes ")) {
+            what = what.replacen(change, "scopes", 1);
+        }
+    }
+    what
+}
+
+/// Scopes as other pages show them, as many as there is room for.
+fn chips(kinds: &[(&str, &[String])]) -> Markup {
+    let all: Vec<(&str, &String)> = kinds
+        .iter()
+        .flat_map(|(kind, scopes)| scopes.iter().map(move |scope| (*kind, scope)))
+        .collect();
+    let mut room = ROOM;
+    let shown = all.iter().take_while(|(_, scope)| {
+        let left = room.checked_sub(scope.len() + MARKED);
+        room = left.unwrap_or_default();
+        left.is_some()
+    });
+    let shown = shown.count();
+    html! {
+        @if !all.is_empty() {
+            ul.scopes {
+                @for (kind, scope) in all.iter().take(shown) { li class=(kind) { (cut(scope)) } }
+                @if all.len() > shown { li { "and " (all.len() - shown) " more" } }
+            }
         }
     }
 }
@@ -130,9 +180,14 @@ const MOST: Most = Most {
     bytes: 16 << 20,
 };
 /// Lines of a page, the newest.
-const SHOWN: usize = 100;
-/// Letters of a list of scopes.
+const SHOWN: usize = 80;
+/// Letters of what is told in words.
 const LONG: usize = 400;
+/// Letters of an objection.
+const SENTENCE: usize = 240;
+/// Bytes of a list of scopes, and of what marks each.
+const ROOM: usize = 700;
+const MARKED: usize = 24;
 /// Objections of a line.
 const OBJECTIONS: usize = 4;
 /// Ids that are named.

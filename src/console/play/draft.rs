@@ -100,7 +100,7 @@ impl Draft {
             *text = lines(text);
         }
         self.changed.retain(|path, text| match sets.text(path) {
-            Some(known) => known != text,
+            Some(known) => lines(known) != *text,
             None => !text.trim().is_empty(),
         });
         if let Some((path, _)) = self
@@ -149,6 +149,12 @@ impl Draft {
                 .next()
                 .map_or_else(|| "policy.rego".to_owned(), |it| it.path.clone());
         }
+    }
+
+    /// Opens this one, where it is there.
+    pub(super) fn open_this(&mut self, path: String, sets: &Sets) {
+        self.next = path;
+        self.open(sets);
     }
 
     /// The file in the editor, as it was edited.

@@ -104,6 +104,8 @@ pub struct Opinion {
     pub took_ms: f64,
     /// Per file the lines that were evaluated.
     pub lines: BTreeMap<String, Vec<u32>>,
+    /// The files of the policies that object.
+    pub files: BTreeMap<String, String>,
     pub prints: Vec<String>,
     /// What the policies saw.
     pub input: Value,

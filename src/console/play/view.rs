@@ -9,7 +9,7 @@ use super::saved::Test;
 use super::{Answer, Example, Flip, Group, Judged, Opinion, Replayed, Sets, examples};
 use crate::console::page::{Page, sentence, shown};
 use crate::console::params::encoded;
-use crate::console::row::{cut, cut_at, time};
+use crate::console::row::{breaking, cut, cut_at, time};
 use crate::console::{Asked, Viewer};
 use crate::dynatrace::redact::Redactor;
 use crate::policy::{Problem, Violation};
@@ -115,14 +115,18 @@ fn policies(draft: &Draft, sets: &Sets) -> Markup {
             label { "File"
                 select id="file" name="file" {
                     @for path in paths {
-                        option value=(path) selected[path == draft.path] {
-                            (cut(path)) @if draft.changed.contains_key(path) { " (edited)" }
+                        @let is_edited = draft.changed.contains_key(path);
+                        option value=(path) selected[path == draft.path] data-new[sets.text(path).is_none()]
+                            aria-label=[is_edited.then(|| format!("{}, edited", cut(path)))] {
+                            @if is_edited { "• " } (cut(path))
                         }
                     }
                 }
             }
             label { "Or a new one" input id="new-file" name="new_file" placeholder="my_policy.rego" autocomplete="off"; }
             button id="open-file" type="submit" name="do" value="open" { "Open" }
+            button id="as-in-force" type="submit" name="do" value="restore"
+                title="Takes back the text in force of the file that is shown" { "As in force" }
         }
         input type="hidden" name="path" value=(draft.path);
         @if source.len() > LONGEST_FILE {
@@ -135,7 +139,7 @@ fn policies(draft: &Draft, sets: &Sets) -> Markup {
             }
         }
         p id="problems" role="status" {}
-        p.soft { "An emptied file is left out." span.keys { " In the editor, Tab indents; Esc and then Tab leaves it." } }
+        p.soft { "• before a file: it is edited. An emptied file is left out." span.keys { " In the editor, Tab indents; Esc and then Tab leaves it." } }
     }
 }
 
@@ -159,19 +163,31 @@ fn buttons(viewer: &Viewer, draft: &Draft) -> Markup {
 }
 
 /// What was said to a draft.
-pub(super) fn answer(answer: &Answer, sets: &Sets) -> Markup {
+pub(super) fn answer(answer: &Answer, draft: &Draft, sets: &Sets) -> Markup {
+    let is_edited = !draft.changed.is_empty();
     match answer {
         Answer::Failed(why) => html! { p.fault role="alert" { (long(why)) } },
         Answer::Unloaded(found) => problems("The edited policies cannot be loaded", found),
         Answer::Checked {
             problems: found, ..
         } => problems("The edited policies", found),
-        Answer::Judged { edited, in_force } => judged(edited, in_force.as_ref(), sets),
-        Answer::Replayed(replayed) => changes(replayed),
+        Answer::Judged { edited, in_force } => judged(
+            edited,
+            in_force.as_ref().filter(|_| is_edited),
+            is_edited,
+            sets,
+        ),
+        Answer::Replayed(replayed) => html! {
+            (changes(replayed))
+            @if !is_edited {
+                p.note { "Nothing is edited: what is decided otherwise is so by what has changed in force since then." }
+            }
+        },
     }
 }
 
-fn judged(edited: &Judged, in_force: Option<&Judged>, sets: &Sets) -> Markup {
+/// `in_force`: `None`, where nothing is edited, or nobody knows what is in force.
+fn judged(edited: &Judged, in_force: Option<&Judged>, is_edited: bool, sets: &Sets) -> Markup {
     let flips = in_force.is_some_and(|it| {
         matches!(
             (word(it).1, word(edited).1),
@@ -186,7 +202,7 @@ fn judged(edited: &Judged, in_force: Option<&Judged>, sets: &Sets) -> Markup {
         h2 { "Answer" }
         div.cards {
             div.card {
-                div.soft { "Edited" }
+                div.soft { @if is_edited { "Edited" } @else { "As it is: nothing is edited" } }
                 (verdict("verdict", edited))
             }
             @if let Some(in_force) = in_force {
@@ -244,14 +260,14 @@ fn decided(opinion: &Opinion, limit: Option<f64>) -> Markup {
     html! {
         @if let Some(limit) = limit.filter(|limit| opinion.took_ms > *limit) {
             p.note {
-                "The edited policies need " (format!("{:.0}", opinion.took_ms)) " ms of a processor. A rule that takes longer than "
+                "The policies need " (format!("{:.0}", opinion.took_ms)) " ms of a processor. A rule that takes longer than "
                 (format!("{limit:.0}")) " ms in the gate denies."
             }
         }
         @if !opinion.has_credential {
             p.note { "The request shows no credential: the gate would answer 401 before any policy. Say who calls, above." }
         }
-        @for violation in &opinion.violations { (objection(violation)) }
+        @for violation in &opinion.violations { (objection(violation, opinion.files.get(&violation.policy))) }
         @if opinion.more > 0 { p { "and " (opinion.more) " more" } }
         @if opinion.violations.is_empty() { p { "No policy objected." } }
         @if let Some(remedy) = &opinion.remedy { p.note { strong { "Remedy: " } (long(remedy)) } }
@@ -270,7 +286,8 @@ fn decided(opinion: &Opinion, limit: Option<f64>) -> Markup {
     }
 }
 
-fn objection(violation: &Violation) -> Markup {
+/// With the file of the policy, which a button opens.
+fn objection(violation: &Violation, file: Option<&String>) -> Markup {
     let what = violation.does();
     html! {
         section.card.objection {
@@ -281,6 +298,10 @@ fn objection(violation: &Violation) -> Markup {
                     @if let Some(told) = told { dt { (title) } dd { (cut(told)) } }
                 }
                 dt { "Mode" } dd { (violation.mode.to_string()) }
+                @if let Some(file) = file {
+                    dt { "File" }
+                    dd { button.link type="submit" form="play" name="open" value=(file) { (cut(file)) } }
+                }
                 @if let Some(exception) = &violation.exception {
                     dt { "Exception" } dd { (cut(&exception.ticket)) ", until " (cut(&exception.until)) }
                 }
@@ -345,7 +366,10 @@ fn changes(replayed: &Replayed) -> Markup {
                 h3 { (title) }
                 div.wide role="region" aria-label=(title) tabindex="0" {
                     table.stack {
-                        thead { tr { @for title in ["Policy", "When", "Operation", "Environment", "Token", "By", "What"] { th scope="col" { (title) } } } }
+                        thead { tr {
+                            th scope="col" { "Policy" } th scope="col" data-zone { "When" }
+                            @for title in ["Operation", "Environment", "Token", "By", "What"] { th scope="col" { (title) } }
+                        } }
                         tbody { @for group in groups { @for example in &group.examples { (flipped(group, example)) } } }
                     }
                 }
@@ -357,11 +381,11 @@ fn changes(replayed: &Replayed) -> Markup {
 fn flipped(group: &Group, example: &Example) -> Markup {
     html! {
         tr {
-            td data-title="Policy" { (cut(&group.policy)) @if group.count > 1 { div.soft { "of " (group.count) } } }
+            td data-title="Policy" { (breaking(&cut(&group.policy))) @if group.count > 1 { div.soft { "of " (group.count) } } }
             td.nowrap data-title="When" {
                 a href={ "/console/decisions/" (id_of(example)) } { (time(&example.timestamp)) }
             }
-            td data-title="Operation" { (cut(&example.operation)) }
+            td data-title="Operation" { (breaking(&cut(&example.operation))) }
             td data-title="Environment" { (cut(&example.environment)) }
             td data-title="Token" { (cut(&example.token)) }
             td data-title="By" { (cut(&example.by)) }

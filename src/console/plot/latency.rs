@@ -44,7 +44,7 @@ impl Latencies {
         html! {
             figure.card {
                 figcaption {
-                    (title) ": half within " strong { (ms(median)) } ", 95 % within " strong { (ms(p95)) }
+                    (title) ": " i.key.half {} " half within " strong { (ms(median)) } ", " i.key.nearly {} " 95 % within " strong { (ms(p95)) }
                     ", all within " (ms(slowest))
                     @if let Some(of) = of { " " span.soft { "(" (of) ")" } }
                 }
@@ -130,7 +130,8 @@ mod tests {
         let axis = Axis::of(0, 60 * 60_000, 60, 60_000);
         let html = Latencies::of(&all, Took::Dynatrace, axis).html("Dynatrace", Some("a few"));
         let html = html.into_string();
-        let told = "Dynatrace: half within <strong>1.02 ms</strong>, 95 % within <strong>2.09 s</strong>, all within 2.09 s \
+        let told = "Dynatrace: <i class=\"key half\"></i> half within <strong>1.02 ms</strong>, \
+                    <i class=\"key nearly\"></i> 95 % within <strong>2.09 s</strong>, all within 2.09 s \
                     <span class=\"soft\">(a few)</span>";
         assert!(html.contains(told), "{html}");
         assert!(

@@ -146,9 +146,37 @@ fn needs_chromium_people_find_what_the_journal_has_and_see_what_comes() {
     let demo = Demo::start();
     let mut browser = Chromium::start();
     browser.look(DESKTOP);
+    rows_are_low(&demo, &mut browser);
     searched_by_keyboard(&demo, &mut browser);
     followed_to_its_token(&demo, &mut browser);
     a_denial_comes_by_itself(&demo, &mut browser);
+}
+
+/// A time took three lines, so that twenty rows were two windows high.
+fn rows_are_low(demo: &Demo, browser: &mut Chromium) {
+    browser.open(&format!("http://{}/console/decisions", demo.admin));
+    let times = "[...document.querySelectorAll('#decisions td[data-title=When] time')]";
+    let lines = browser.run(&format!(
+        "Math.max(...{times}.map((it) => it.getClientRects().length))"
+    ));
+    assert_eq!(lines, 1);
+    let high = browser.run(
+        "[...document.querySelectorAll('#decisions tr')].slice(0, 20).reduce((all, it) => all + it.getBoundingClientRect().height, 0)",
+    );
+    assert!(high.as_f64().unwrap() < 1_500.0, "{high}");
+    // The head names the zone; where there is no room for it, each row does.
+    let head = browser.run("document.querySelector('th[data-zone]').textContent");
+    let zone = head
+        .as_str()
+        .unwrap()
+        .strip_prefix("When (")
+        .unwrap()
+        .trim_end_matches(')');
+    let shown = format!("document.querySelector('#decisions time').innerText.endsWith(' {zone}')");
+    assert_eq!(browser.run(&shown), false);
+    browser.look(PHONE);
+    assert_eq!(browser.run(&shown), true);
+    browser.look(DESKTOP);
 }
 
 /// With no mouse: from the top of the page into the form, and to what it finds.
@@ -207,7 +235,7 @@ fn followed_to_its_token(demo: &Demo, browser: &mut Chromium) {
         .find(|(name, _)| *name == "token")
         .unwrap();
     browser.open(&format!("http://{}{path}", demo.admin));
-    let shown = browser.run("document.querySelectorAll('.timeline li').length");
+    let shown = browser.run("document.querySelectorAll('.timeline > li').length");
     let id = path.rsplit('/').next().unwrap();
     let known = demo.audit(&["query", "--token", id]).len();
     assert!(

@@ -100,7 +100,11 @@ fn an_edit_flips_a_decision_and_nothing_else() {
     let gate = gate(&upstream, OPEN);
     let as_it_is = html(&told(gate.admin, "judge", &[("request", REQUEST)]));
     assert_eq!(verdict(&as_it_is, "verdict"), "deny", "{as_it_is}");
-    assert_eq!(verdict(&as_it_is, "verdict-before"), "deny");
+    // Nothing is edited: there is one answer.
+    assert!(
+        !as_it_is.contains("verdict-before") && as_it_is.contains("nothing is edited"),
+        "{as_it_is}"
+    );
     assert!(
         as_it_is.contains("scopes[1]") && as_it_is.contains("Remedy"),
         "{as_it_is}"
@@ -121,6 +125,69 @@ fn an_edit_flips_a_decision_and_nothing_else() {
     // What is in force is what was in force, and nobody recorded anything.
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
     assert_eq!(decisions(gate.admin, 1).len(), 1);
+}
+
+/// It always opened the first file of all.
+#[test]
+fn an_objection_leads_to_its_file_and_a_file_back_to_what_is_in_force() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, OPEN);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    let shows = |html: &str| {
+        let (_, rest) = html.split_once("name=\"path\" value=\"").unwrap();
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let get = |target: &str| text(&ask(gate.admin, "GET", target, "", ""));
+    assert_eq!(shows(&get(PLAYGROUND)), "blast_radius.rego");
+    let href = decisions(gate.admin, 1).swap_remove(0);
+    let id = href.rsplit('/').next().unwrap().to_owned();
+    assert_eq!(
+        shows(&get(&format!("{PLAYGROUND}?decision={id}"))),
+        "forbidden_scopes.rego"
+    );
+    assert_eq!(
+        shows(&get(&format!(
+            "{PLAYGROUND}?decision={id}&file=naming.rego"
+        ))),
+        "naming.rego"
+    );
+    let judged = told(gate.admin, "judge", &[("request", REQUEST)]);
+    assert_eq!(judged["opens"], "forbidden_scopes.rego");
+    let button = "form=\"play\" name=\"open\" value=\"forbidden_scopes.rego\"";
+    assert!(html(&judged).contains(button), "{judged}");
+    // Of an edited set, too: a file that nobody but its author knows.
+    let tried = [
+        ("request", REQUEST),
+        ("edited", &*new_policy("deny contains \"no\"")),
+    ];
+    assert!(html(&told(gate.admin, "judge", &tried)).contains("value=\"tried.rego\""));
+    // Where no script runs.
+    let send = |fields: &[(&str, &str)]| text(&post(gate.admin, PLAYGROUND, "", fields));
+    assert_eq!(
+        shows(&send(&[
+            ("open", "naming.rego"),
+            ("path", "blast_radius.rego")
+        ])),
+        "naming.rego"
+    );
+    let edited = lenient();
+    let with_edit = send(&[
+        ("edited", &*edited),
+        ("open", "forbidden_scopes.rego"),
+        ("path", ""),
+    ]);
+    let marked = "<option value=\"forbidden_scopes.rego\" selected aria-label=\"forbidden_scopes.rego, edited\">• forbidden_scopes.rego";
+    assert!(with_edit.contains(marked), "{with_edit}");
+    let back = send(&[
+        ("edited", &*edited),
+        ("path", "forbidden_scopes.rego"),
+        ("do", "restore"),
+    ]);
+    assert_eq!(shows(&back), "forbidden_scopes.rego");
+    assert!(
+        !back.contains("• forbidden") && back.contains("name=\"edited\" value=\"{}\""),
+        "{back}"
+    );
 }
 
 #[test]
@@ -420,7 +487,7 @@ fn it_works_without_scripts() {
         ("file", "data.yaml"),
     ]);
     assert!(
-        other.contains("guardrails:") && other.contains("naming.rego (edited)"),
+        other.contains("guardrails:") && other.contains("• naming.rego"),
         "{other}"
     );
     let written = page(&[

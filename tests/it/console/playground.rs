@@ -29,10 +29,14 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     browser.look(DESKTOP);
     browser.open(&format!("http://{}/console/playground", gate.admin));
     browser.wait("typeof document.getElementById('editor').value === 'string'");
+    assert_eq!(browser.run(LEAVES), true);
     browser.run(
         "document.getElementById('request').focus(); document.getElementById('request').select()",
     );
     browser.write(REQUEST);
+    // What somebody typed is not lost without a word.
+    assert_eq!(browser.run(LEAVES), false);
+    the_file_of_an_objection_is_opened(&mut browser);
     browser.run(
         "const file = document.getElementById('file');\
          file.value = [...file.options].map((it) => it.value).find((it) => it.endsWith('forbidden_scopes.rego'));\
@@ -46,6 +50,7 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     typing_is_judged(&mut browser);
     judged_by_keys_alone(&mut browser);
     a_new_file_is_no_error(&mut browser);
+    an_edit_is_marked_and_taken_back(&mut browser);
     browser.run("window.shipped = host.value");
     browser.run(
         "host.value = window.shipped.replace('scope in _forbidden\\n\\tviolation', 'scope in _forbidden\\n\\tfalse\\n\\tviolation')",
@@ -80,6 +85,61 @@ fn needs_chromium_the_playground_flips_a_decision_and_saves_a_test_that_holds() 
     let with_edit = passes();
     assert!(with_edit.status.success(), "{with_edit:?}");
     assert_eq!(browser.complaints(), Vec::<Value>::new());
+}
+
+/// Whether somebody could leave the page without being asked.
+const LEAVES: &str = "window.dispatchEvent(new Event('beforeunload', {cancelable: true}))";
+
+/// By itself, where nobody has chosen one.
+fn the_file_of_an_objection_is_opened(browser: &mut Chromium) {
+    let path = "document.getElementById('play').elements.path.value";
+    assert_eq!(browser.run(path), "blast_radius.rego");
+    click(browser, "judge");
+    browser.wait(&format!("{path} === 'forbidden_scopes.rego'"));
+    // And by its button, whatever is shown.
+    browser.run(
+        "const select = document.getElementById('file');\
+         select.value = 'naming.rego'; select.dispatchEvent(new Event('change', {bubbles: true}))",
+    );
+    browser.wait(&format!("{path} === 'naming.rego'"));
+    browser.run("document.querySelector('#answer button[name=open]').click()");
+    browser.wait(&format!("{path} === 'forbidden_scopes.rego'"));
+}
+
+/// With a dot, and a word for those who do not see it; one button takes the text in force back, and no other file.
+fn an_edit_is_marked_and_taken_back(browser: &mut Chromium) {
+    let marked = "[...document.getElementById('file').options].filter((it) => it.textContent.startsWith('• '))\
+                  .map((it) => it.value + '|' + it.getAttribute('aria-label')).join()";
+    assert_eq!(browser.run(marked), "");
+    assert_eq!(
+        browser.run("document.getElementById('as-in-force').disabled"),
+        true
+    );
+    browser.run("document.getElementById('request').value = document.getElementById('request').defaultValue");
+    assert_eq!(browser.run(LEAVES), true);
+    browser.run("host.value = window.untouched + '\\n# more'");
+    browser.wait(&format!(
+        "{marked} === 'forbidden_scopes.rego|forbidden_scopes.rego, edited'"
+    ));
+    assert_eq!(browser.run(LEAVES), false);
+    browser.run(
+        "file.value = 'naming.rego'; file.dispatchEvent(new Event('change', {bubbles: true}))",
+    );
+    browser.wait("host.value.includes('package dtgate.naming')");
+    assert_eq!(
+        browser.run(marked),
+        "forbidden_scopes.rego|forbidden_scopes.rego, edited"
+    );
+    browser.run("file.value = 'forbidden_scopes.rego'; file.dispatchEvent(new Event('change', {bubbles: true}))");
+    browser.wait("host.value.endsWith('# more')");
+    click(browser, "as-in-force");
+    browser.wait("host.value === window.untouched");
+    browser.wait(&format!("{marked} === ''"));
+    assert_eq!(browser.run(LEAVES), true);
+    browser.run(
+        "document.getElementById('request').select(); document.getElementById('request').focus()",
+    );
+    browser.write(REQUEST);
 }
 
 /// What is wrong is told as one types, at its line and column, and marked there; and it goes when it is mended.

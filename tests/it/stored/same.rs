@@ -267,6 +267,15 @@ fn needs_postgres_the_store_answers_as_the_index_does() {
                 sum.name = sum.name.replace('\0', "\u{fffd}");
             }
             prop_assert_eq!(asked.sums(question, by).unwrap(), wanted, "{:?} {:?}", by, filter);
+            let (by, name) = [
+                (By::Team, "all"),
+                (By::Subject, "it's"),
+                (By::Certificate, "spiffe://pay"),
+                (By::Credential, "dt0c01.pay"),
+            ][at % 4];
+            let names = [name, "", "nobody"];
+            let objected = index.objections(filter, by, &names).unwrap();
+            prop_assert_eq!(asked.objections(question, by, &names).unwrap(), objected, "{:?} {:?}", by, filter);
         }
     });
 }

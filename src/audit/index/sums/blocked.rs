@@ -152,34 +152,48 @@ impl Index {
         Ok(())
     }
 
-    /// The policies that objected when somebody was refused, and how often: for each of these names, which decisions are
-    /// counted by. `None`: it has to be asked for each name, because the filter or the names are others than blocks know.
+    /// The policies that objected when somebody was refused, and how often: for each of these names of callers, which
+    /// decisions are counted by. The empty one stands for all of whom there is no name.
     pub fn objections(
         &self,
         filter: &Filter,
         by: By,
         names: &[&str],
-    ) -> Result<Option<Vec<BTreeMap<String, u64>>>, Error> {
-        let Some(wanted) = self.wanted_by_policy(filter, by)? else {
-            return Ok(None);
-        };
+    ) -> Result<Vec<BTreeMap<String, u64>>, Error> {
         let mut known: HashMap<i64, Vec<usize>> = HashMap::new();
         for (at, name) in names.iter().enumerate() {
             for id in self.called_by(by, name)? {
                 known.entry(id).or_default().push(at);
             }
         }
+        let nameless = names.iter().position(|name| name.is_empty());
+        let nameless: Vec<usize> = nameless.into_iter().collect();
         let mut denied: HashMap<(usize, i64), u64> = HashMap::new();
-        self.each_alike(&wanted, |alike, count| {
-            let found = group(by, alike).and_then(|id| known.get(&id));
-            if alike.verdict == DENY && alike.objections != 0 {
-                for at in found.into_iter().flatten() {
-                    let sum = denied.entry((*at, alike.objections)).or_default();
-                    *sum = sum.saturating_add(count);
+        let mut add = |id: Option<i64>, objections: i64, count: u64| -> Result<(), Error> {
+            let of_id = id.and_then(|id| known.get(&id));
+            let of = match (of_id, id) {
+                (Some(of), _) => of,
+                (None, Some(id)) if nameless.is_empty() || !self.has_no_name(by, id)? => {
+                    return Ok(());
                 }
+                _ => &nameless,
+            };
+            for at in of {
+                let sum = denied.entry((*at, objections)).or_default();
+                *sum = sum.saturating_add(count);
             }
             Ok(())
-        })?;
+        };
+        match self.wanted_by_policy(filter, by)? {
+            Some(wanted) => self.each_alike(&wanted, |alike, count| {
+                let is_refused = alike.verdict == DENY && alike.objections != 0;
+                if is_refused {
+                    add(group(by, alike), alike.objections, count)?;
+                }
+                Ok(())
+            })?,
+            None => self.each_refused(filter, by, |id, objections| add(id, objections, 1))?,
+        }
         let mut all = vec![BTreeMap::new(); names.len()];
         for ((at, objections), count) in denied {
             let policies = self.members(objections, Kind::Policy)?;
@@ -189,7 +203,51 @@ impl Index {
                 }
             }
         }
-        Ok(Some(all))
+        Ok(all)
+    }
+
+    /// Tells of each that policies refused what its caller stands under, and the list of objections.
+    fn each_refused(
+        &self,
+        filter: &Filter,
+        by: By,
+        mut take: impl FnMut(Option<i64>, i64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let column = match by {
+            By::Credential => "d.caller",
+            By::Subject => "d.claim",
+            By::Certificate => "d.certificate",
+            By::Team => "d.teams",
+            _ => return Ok(()),
+        };
+        let Some(chosen) = self.chosen(filter)? else {
+            return Ok(());
+        };
+        let sql = format!(
+            "SELECT {column}, d.objections, d.verdict FROM {}",
+            chosen.sql
+        );
+        let mut statement = self.db.prepare(&sql)?;
+        let values = chosen.values.iter().map(|value| &**value);
+        let mut rows = statement.query(params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            let objections: Option<i64> = row.get(1)?;
+            if let Some(objections) = objections
+                && row.get::<_, i64>(2)? == DENY
+            {
+                take(row.get(0)?, objections)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing that stands under this number is a name.
+    fn has_no_name(&self, by: By, id: i64) -> Result<bool, Error> {
+        let names = match by {
+            By::Team => self.members(id, Kind::Team)?,
+            _ => self.named(by, id)?,
+        };
+        Ok(names.iter().all(String::is_empty))
     }
 
     fn wanted_by_policy(&self, filter: &Filter, by: By) -> Result<Option<Wanted>, Error> {
