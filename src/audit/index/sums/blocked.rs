@@ -1,5 +1,6 @@
 //! Counted by blocks: what they know is what most questions ask for.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::{params, params_from_iter};
@@ -168,18 +169,31 @@ impl Index {
         }
         let nameless = names.iter().position(|name| name.is_empty());
         let nameless: Vec<usize> = nameless.into_iter().collect();
-        let mut denied: HashMap<(usize, i64), u64> = HashMap::new();
+        let mut have_no_name: HashMap<i64, bool> = HashMap::new();
+        let mut denied: HashMap<(i64, usize), u64> = HashMap::new();
         let mut add = |id: Option<i64>, objections: i64, count: u64| -> Result<(), Error> {
             let of_id = id.and_then(|id| known.get(&id));
             let of = match (of_id, id) {
                 (Some(of), _) => of,
-                (None, Some(id)) if nameless.is_empty() || !self.has_no_name(by, id)? => {
-                    return Ok(());
+                (None, None) => &nameless,
+                (None, Some(_)) if nameless.is_empty() => return Ok(()),
+                (None, Some(id)) => {
+                    // One caller stands in many blocks.
+                    if have_no_name.len() >= MOST_ASKED {
+                        have_no_name.clear();
+                    }
+                    let has_no_name = match have_no_name.entry(id) {
+                        Entry::Occupied(known) => *known.get(),
+                        Entry::Vacant(new) => *new.insert(self.has_no_name(by, id)?),
+                    };
+                    if !has_no_name {
+                        return Ok(());
+                    }
+                    &nameless
                 }
-                _ => &nameless,
             };
             for at in of {
-                let sum = denied.entry((*at, objections)).or_default();
+                let sum = denied.entry((objections, *at)).or_default();
                 *sum = sum.saturating_add(count);
             }
             Ok(())
@@ -194,12 +208,28 @@ impl Index {
             })?,
             None => self.each_refused(filter, by, |id, objections| add(id, objections, 1))?,
         }
-        let mut all = vec![BTreeMap::new(); names.len()];
-        for ((at, objections), count) in denied {
-            let policies = self.members(objections, Kind::Policy)?;
-            for policy in policies.into_iter().filter(|policy| !policy.is_empty()) {
-                if let Some(of) = all.get_mut(at) {
-                    *of.entry(policy).or_default() += count;
+        self.by_policies(denied, names.len())
+    }
+
+    /// How often each policy objected, by the lists of objections: for each of so many names.
+    fn by_policies(
+        &self,
+        denied: HashMap<(i64, usize), u64>,
+        names: usize,
+    ) -> Result<Vec<BTreeMap<String, u64>>, Error> {
+        let mut all = vec![BTreeMap::new(); names];
+        // All of one list of objections one after the other.
+        let mut denied: Vec<((i64, usize), u64)> = denied.into_iter().collect();
+        denied.sort_unstable();
+        for of_list in denied.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let list = of_list.first().map_or(0, |((list, _), _)| *list);
+            let mut policies = self.members(list, Kind::Policy)?;
+            policies.retain(|policy| !policy.is_empty());
+            for ((_, at), count) in of_list {
+                for policy in &policies {
+                    if let Some(of) = all.get_mut(*at) {
+                        *of.entry(policy.clone()).or_default() += count;
+                    }
                 }
             }
         }
@@ -323,6 +353,8 @@ fn columns(by: By) -> Option<&'static [Column]> {
     })
 }
 
+/// Callers of whom it is remembered whether they have a name.
+const MOST_ASKED: usize = 1 << 16;
 /// The number of a text.
 const NAMED: &str = "SELECT id FROM text WHERE kind = ? AND value = ?";
 /// The lists that hold a text.
