@@ -49,6 +49,8 @@ pub struct Step {
     ended: Option<String>,
     /// Masks have hidden in which environment it was.
     pub hides_environment: bool,
+    /// It names the token by another id, and masks have hidden the public one.
+    hides_public_id: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,10 +226,14 @@ impl Steps {
                 "{known} belong to it: by {MOST_IDS} of them requests were looked for that have no name"
             )
         });
-        let in_part = self.uncertain.is_in_part().then(|| {
+        let in_part = self.uncertain.in_part().map(|why| {
+            let id = match why {
+                Why::OnlyPseudonym => "an id of it is known by a pseudonym only",
+                _ => "masks have hidden the public id of it",
+            };
             format!(
-                "an id of it is known by a pseudonym only: changes under the id itself are not among these. {UNSURE}. Ask by the \
-                 id, where its key is, to see them"
+                "{id}: changes under the id itself are not among these, and what is said to be changed elsewhere, or carried out, \
+                 may be of them. Ask by that id to see them"
             )
         });
         let mut all = vec![self.not_shown.said(), cut, ids];
@@ -251,13 +257,19 @@ impl Step {
         let otherwise = record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it));
         let mut record: Value = serde_json::from_slice(line).unwrap_or_default();
         let masks = Masks::of(&record);
-        let hides = (Hidden::Environment, Veil::Mask);
+        let hidden = if masks.is_empty() {
+            Vec::new()
+        } else {
+            hidden_of(line)
+        };
+        let hides = |what| hidden.contains(&(what, Veil::Mask));
         Some(Self {
             key: found.key(),
             at: found.at,
             who: Who::of(&record),
             token: Token::of(&record, outcome.as_ref()),
-            hides_environment: !masks.is_empty() && hidden_of(line).contains(&hides),
+            hides_environment: hides(Hidden::Environment),
+            hides_public_id: hides(Hidden::ByOtherId),
             masks,
             record: told_further(&mut record),
             happened: happened(&cells, outcome.as_ref(), settled.as_ref()),

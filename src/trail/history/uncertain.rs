@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::scopes::SETTLES;
 use super::{MOST, Step};
-use crate::audit::index::{Filter, Hidden, Pattern, Veil, is_public};
+use crate::audit::index::{Filter, Hidden, PUBLIC, Pattern, Veil, is_public};
 use crate::audit::pseudonym::is_pseudonym;
 use crate::store::{Found, Key, Moment};
 use crate::trail::lacking::lacking;
@@ -35,6 +35,10 @@ pub enum Why {
     Environment,
     /// It is about the token and in doubt, and masks have hidden for which scopes.
     Scopes,
+    /// It is about a token with a public id, and of this one that is known by its pseudonym only.
+    OnlyPseudonym,
+    /// The same, where masks have hidden the public id of this one.
+    OnlyOther,
     /// It is not there, or cannot be read.
     Gone,
 }
@@ -66,8 +70,8 @@ pub struct Uncertain {
     counts: BTreeMap<Why, usize>,
     /// Nobody knows where they stand.
     is_everywhere: bool,
-    /// An id of the token is known by its pseudonym only: what is recorded under the id itself is not among its steps.
-    is_in_part: bool,
+    /// Why the public id of the token is not known: what is recorded under it is not among its steps.
+    in_part: Option<Why>,
 }
 
 impl Place {
@@ -104,11 +108,11 @@ impl Reach {
 }
 
 impl Uncertain {
-    pub(super) fn of(mut places: Vec<Place>, is_everywhere: bool, is_in_part: bool) -> Self {
+    pub(super) fn of(mut places: Vec<Place>, is_everywhere: bool, in_part: Option<Why>) -> Self {
         places.sort_by(|one, other| one.first.cmp(&other.first));
         let mut all = Self {
             is_everywhere,
-            is_in_part,
+            in_part,
             ..Self::default()
         };
         let mut so_far: Option<Reach> = None;
@@ -130,11 +134,10 @@ impl Uncertain {
         let before = self.places.partition_point(|(first, _)| begun(first));
         let last = before.checked_sub(1).and_then(|at| self.places.get(at));
         let is_there = last.is_some_and(|(_, reach)| reach.goes_beyond(known));
-        is_there || self.is_everywhere || self.is_in_part
+        is_there || self.is_everywhere
     }
 
-    /// Why something may have come into force after that was known; `None`: nothing has. Of what is recorded under an id
-    /// that is known by its pseudonym only it says nothing.
+    /// Why something may have come into force after that was known; `None`: nothing has.
     pub fn after(&self, known: &Mark) -> Option<Why> {
         let mut beyond = self.by_why.iter();
         let found = beyond.find(|(_, reach)| reach.goes_beyond(known));
@@ -142,9 +145,8 @@ impl Uncertain {
         found.or_else(|| self.is_everywhere.then_some(Why::Gone))
     }
 
-    /// An id of the token is known by its pseudonym only.
-    pub fn is_in_part(&self) -> bool {
-        self.is_in_part
+    pub(super) fn in_part(&self) -> Option<Why> {
+        self.in_part
     }
 
     /// How many records hide something so.
@@ -175,6 +177,7 @@ impl Around<'_> {
         places.extend(self.masked()?);
         places.extend(self.named()?);
         places.extend(self.elsewhere()?);
+        places.extend(self.under_public_ids()?);
         let doubts = self.steps.iter().filter(|it| it.hides_doubt());
         places.extend(doubts.map(|step| step.place(Why::Scopes)));
         if self.source.is_store() {
@@ -193,8 +196,36 @@ impl Around<'_> {
         if let Some(first) = self.steps.first().map(Step::mark) {
             places.retain(|place| place.reach().goes_beyond(&first));
         }
-        let is_in_part = self.ids.iter().any(|id| is_pseudonym(id));
-        Ok(Uncertain::of(places, is_everywhere, is_in_part))
+        Ok(Uncertain::of(places, is_everywhere, self.in_part()))
+    }
+
+    /// Why the public id is not known.
+    fn in_part(&self) -> Option<Why> {
+        if self.ids.iter().any(|id| is_pseudonym(id)) {
+            return Some(Why::OnlyPseudonym);
+        }
+        let is_known = self.ids.iter().any(|id| is_public(id));
+        let is_hidden = !is_known && self.steps.iter().any(|step| step.hides_public_id);
+        is_hidden.then_some(Why::OnlyOther)
+    }
+
+    /// Where it is not, each change of a token with a public id may be of this one: up to the last of them.
+    fn under_public_ids(&self) -> Result<Option<Place>, Error> {
+        let Some(why) = self.in_part() else {
+            return Ok(None);
+        };
+        let any = Filter {
+            token: vec![Pattern::Begins(PUBLIC.to_owned())],
+            environment: self.environment.to_vec(),
+            allowed: Some(true),
+            ..Filter::default()
+        };
+        let page = self.source.find(&any, None, 1)?;
+        let last = page.decisions.first();
+        Ok(last.map(|last| Place {
+            first: None,
+            ..Place::of(last, why)
+        }))
     }
 
     /// Since when something may be of it. Clocks are set back now and then: the order tells what is not.
@@ -225,8 +256,11 @@ impl Around<'_> {
             places.extend(self.hidden((what, Veil::Pseudonym), Why::Named)?);
         }
         places.retain(|it| !self.seen.contains(&it.last.1));
-        if places.is_empty() || lacking(self.source)?.is_empty() {
-            return Ok(Vec::new());
+        // Who has but a pseudonym cannot tell which others stand for the same.
+        let is_certain = self.in_part() != Some(Why::OnlyPseudonym)
+            && (places.is_empty() || lacking(self.source)?.is_empty());
+        if is_certain {
+            places.clear();
         }
         Ok(places)
     }

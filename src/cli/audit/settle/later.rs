@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::doubt::Looked;
 use crate::audit::event;
-use crate::audit::index::{Filter, PUBLIC, Pattern};
 use crate::cli::audit::source::Source;
 use crate::trail::history::{
     After, Found, Happened, MOST, Order, SETTLES, Step, Steps, What, Why, steps,
@@ -87,8 +86,6 @@ struct Others<'a> {
     steps: &'a Steps,
     /// The last of its changes.
     last: Option<Order>,
-    /// The last change of a token with a public id, where only the pseudonym of one is known: it may be this token's.
-    last_public: Option<u64>,
     /// The end of the journal is gone.
     is_cut: bool,
 }
@@ -96,19 +93,8 @@ struct Others<'a> {
 impl<'a> Others<'a> {
     fn of(source: &Source, steps: &'a Steps) -> anyhow::Result<Self> {
         let changes = steps.all.iter().filter(|step| is_change(step));
-        let mut last_public = None;
-        if steps.uncertain.is_in_part() {
-            let any = Filter {
-                token: vec![Pattern::Begins(PUBLIC.to_owned())],
-                allowed: Some(true),
-                ..Filter::default()
-            };
-            let page = source.find(&any, None, 1)?;
-            last_public = page.decisions.first().map(|it| it.decided.seq);
-        }
         Ok(Self {
             last: changes.map(|step| step.mark().order).max(),
-            last_public,
             is_cut: source.gaps(None, None)?.cut.is_some(),
             steps,
         })
@@ -124,12 +110,11 @@ impl<'a> Others<'a> {
             Why::Masked | Why::HalfMasked => MAY_BE_MASKED,
             Why::Named => MAY_BE_NAMED,
             Why::Environment => MAY_BE_IN_ANY,
+            Why::OnlyPseudonym => MAY_BE_ANY,
+            Why::OnlyOther => MAY_BE_OTHER,
             Why::Scopes | Why::Gone => MAY_BE_GONE,
         });
-        let is_public_later = self.last_public.is_some_and(|last| last > step.key.seq);
-        let others = [(is_public_later, MAY_BE_ANY), (self.is_cut, MAY_BE_GONE)];
-        let mut others = others.into_iter().filter(|(is_so, _)| *is_so);
-        hidden.or_else(|| others.next().map(|(_, why)| why))
+        hidden.or_else(|| self.is_cut.then_some(MAY_BE_GONE))
     }
 }
 
@@ -188,4 +173,6 @@ const MAY_BE_IN_ANY: &str = "the token may have been changed again: masks have h
      time or later was";
 const MAY_BE_ANY: &str = "the token may have been changed again: one of its ids is known by a pseudonym only, and a later \
      request was about a token with a public id";
+const MAY_BE_OTHER: &str = "the token may have been changed again: masks have hidden its public id, and a later request was \
+     about a token with one";
 const MAY_BE_GONE: &str = "the token may have been changed again: records of that time or later are missing or cannot be read";
