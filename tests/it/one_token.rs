@@ -203,7 +203,7 @@ fn where_masks_hide_that_two_ids_are_of_one_token_nothing_is_certain() {
     };
     let directory = written(&[
         start(&[]),
-        change(10, &["a"], &["a", "b"], UUID),
+        change(5, &["a"], &["a", "b"], UUID),
         change(20, &["a", "b"], &["a"], TOKEN),
         answered(20, 3),
         change(40, &["a"], &["a", "c"], UUID),

@@ -91,27 +91,35 @@ fn hidden(minute: u32, how: How) -> Value {
     record
 }
 
-/// Known at 20, in doubt at 30, and looked up at 50; and a change at one of these minutes of which somebody may not know.
-fn journal(how: How, hidden_at: u32, seen: &str) -> TempDir {
+/// Known at 20, in doubt at 30, and looked up at 50; and a change at one of these minutes of which somebody may not know. With
+/// the numbers of the change in doubt and of the lookup.
+fn journal(how: How, hidden_at: u32, seen: &str) -> (TempDir, [u64; 2]) {
     let mut blind = change(30, &[], &["b"]);
     blind["input"]["token"]
         .as_object_mut()
         .unwrap()
         .remove("current");
     blind["input"]["change"] = json!({"scopes": {"requested": ["b"]}});
-    let mut gate = start(&[]);
+    // A line that stands nearer to the beginning than so many records have room is none.
+    let mut gate = start(&["a_policy_with_a_long_name"; 20]);
     gate["pseudonyms"] = json!({"fields": ["caller.token.id"], "key": "v1"});
     let mut all = vec![
+        (4, hidden(4, How::Other), true),
         (20, change(20, &["z"], &["a"]), true),
         (30, blind, false),
         (50, change(50, &[seen], &["c"]), true),
         (hidden_at, hidden(hidden_at, how), true),
     ];
     all.sort_by_key(|(minute, ..)| *minute);
-    let (mut records, mut gone) = (vec![gate], Vec::new());
+    let (mut records, mut gone, mut numbers) = (vec![gate], Vec::new(), [0; 2]);
     for (minute, record, is_done) in all {
         records.push(record);
         let seq = records.len() as u64;
+        match minute {
+            30 => numbers[0] = seq,
+            50 => numbers[1] = seq,
+            _ => {}
+        }
         if is_done {
             records.push(answered(minute, seq));
         }
@@ -133,7 +141,7 @@ fn journal(how: How, hidden_at: u32, seen: &str) -> TempDir {
         });
         std::fs::write(&segment, lines.collect::<String>()).unwrap();
     }
-    directory
+    (directory, numbers)
 }
 
 /// What is said of the change in doubt.
@@ -154,7 +162,7 @@ fn said(directory: &TempDir) -> Said {
     let lines = ran.out.lines();
     let mut lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
     let found = lines.find(|it| it["what"].as_str().unwrap().starts_with('#'));
-    let found = found.unwrap();
+    let found = found.unwrap_or_else(|| panic!("{} {}", ran.out, ran.err));
     let pretty = audit(directory, &["history", TOKEN]).out;
     let what = found["what"].as_str().unwrap().to_owned();
     assert!(pretty.contains(&what), "{what}: {pretty}");
@@ -220,16 +228,12 @@ fn what_may_have_been_done_by_a_record_that_nobody_sees_is_not_said_for_certain(
             .chain(HIDDEN)
             .flat_map(|how| [2, 25, 40, 55].map(|minute| (how, minute)))
         {
-            let said = said(&journal(how, minute, seen));
+            let (directory, [number, by]) = journal(how, minute, seen);
+            let said = said(&directory);
             let is_between = (20..50).contains(&minute);
             let is_unsure = how != How::Other && (is_between || how == How::Unread);
             let or = if is_unsure { or } else { "" };
             let at = format!("{how:?} at {minute}, {seen}");
-            let (number, by) = if minute < 30 {
-                (6, 7)
-            } else {
-                (4, if minute < 50 { 7 } else { 5 })
-            };
             let what = format!("#{number} {is_certain}{or}: record {by} found it so");
             assert_eq!(said.what, what, "{at}");
             let carried_out = if is_unsure {
@@ -270,7 +274,7 @@ fn nor_are_scopes_that_such_a_record_may_have_changed() {
         (How::MaskedEnvironment, true),
     ] {
         let ran = audit(
-            journal(how, 25, "q").path(),
+            journal(how, 25, "q").0.path(),
             &["history", TOKEN, "--format", "json"],
         );
         let lines: Vec<Value> = ran
@@ -295,7 +299,7 @@ fn nor_are_scopes_that_such_a_record_may_have_changed() {
 #[test]
 fn a_change_in_no_known_environment_is_followed_in_none_and_that_is_told_once() {
     for how in [How::MaskedEnvironment, How::ReplacedEnvironment] {
-        let directory = journal(how, 40, "b");
+        let (directory, _) = journal(how, 40, "b");
         for arguments in [
             &["history", TOKEN][..],
             &["history", TOKEN, "--environment", "prod"],
@@ -333,7 +337,7 @@ fn a_change_in_no_known_environment_is_followed_in_none_and_that_is_told_once() 
 
 #[test]
 fn a_key_that_is_missing_is_told_once_beside_what_it_makes_unsure() {
-    let directory = journal(How::LostKey, 40, "b");
+    let (directory, _) = journal(How::LostKey, 40, "b");
     let ran = audit(directory.path(), &["history", TOKEN]);
     let note = "of 1 change since then a pseudonym stands for an id of the token, and a key of pseudonyms is missing: it may \
                 be this one. Put the key back from a copy";

@@ -220,7 +220,7 @@ fn the_page_of_a_token_says_for_certain_what_the_command_does() {
         record
     };
     let page = |between: Option<Value>| {
-        let mut all = vec![decision(2, 20, "a", "b")];
+        let mut all = vec![denial(1), decision(2, 20, "a", "b")];
         all.extend(between);
         all.extend([decision(4, 50, "b", "c"), answered(5, 4)]);
         page_for(
