@@ -35,7 +35,7 @@ pub enum Why {
     Environment,
     /// It is about the token and in doubt, and masks have hidden for which scopes.
     Scopes,
-    /// It is about a token with a public id, and of this one that is known by its pseudonym only.
+    /// It is about a token with a public id or a pseudonym of one, and of this one a pseudonym is all that is known.
     OnlyPseudonym,
     /// The same, where masks have hidden the public id of this one.
     OnlyOther,
@@ -216,7 +216,6 @@ impl Around<'_> {
         };
         let any = Filter {
             token: vec![Pattern::Begins(PUBLIC.to_owned())],
-            environment: self.environment.to_vec(),
             allowed: Some(true),
             ..Filter::default()
         };
@@ -256,11 +255,15 @@ impl Around<'_> {
             places.extend(self.hidden((what, Veil::Pseudonym), Why::Named)?);
         }
         places.retain(|it| !self.seen.contains(&it.last.1));
+        if places.is_empty() || !lacking(self.source)?.is_empty() {
+            return Ok(places);
+        }
         // Who has but a pseudonym cannot tell which others stand for the same.
-        let is_certain = self.in_part() != Some(Why::OnlyPseudonym)
-            && (places.is_empty() || lacking(self.source)?.is_empty());
-        if is_certain {
+        if self.in_part() != Some(Why::OnlyPseudonym) {
             places.clear();
+        }
+        for place in &mut places {
+            place.why = Why::OnlyPseudonym;
         }
         Ok(places)
     }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::doubt::Looked;
 use crate::audit::event;
 use crate::cli::audit::source::Source;
@@ -134,7 +136,7 @@ impl UnderWay {
             Happened::Perhaps => SETTLES * 1000,
             Happened::Yes | Happened::No => 0,
         };
-        let ended = step.ended().map(|it| it.as_millisecond());
+        let ended = step.ended().map(Timestamp::as_millisecond);
         let until = Some(ended.map_or(i64::MAX, |ended| ended.saturating_add(late)));
         self.any = self.any.max(until);
         if is_removal(step) {
@@ -172,7 +174,7 @@ const MAY_BE_NAMED: &str = "the token may have been changed again: a request of 
 const MAY_BE_IN_ANY: &str = "the token may have been changed again: masks have hidden in which environment a request of that \
      time or later was";
 const MAY_BE_ANY: &str = "the token may have been changed again: one of its ids is known by a pseudonym only, and a later \
-     request was about a token with a public id";
+     request was about a token with a public id, or another pseudonym of one";
 const MAY_BE_OTHER: &str = "the token may have been changed again: masks have hidden its public id, and a later request was \
      about a token with one";
 const MAY_BE_GONE: &str = "the token may have been changed again: records of that time or later are missing or cannot be read";
