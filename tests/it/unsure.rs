@@ -369,3 +369,37 @@ fn what_an_earlier_change_explains_is_not_looked_up() {
         assert_eq!(last.contains(earlier), is_late, "{minute}: {out}");
     }
 }
+
+/// Who asks by a pseudonym sees nothing of what others have done to the token, by its public id.
+#[test]
+fn where_a_pseudonym_is_all_that_is_known_changes_of_public_ids_leave_nothing_certain() {
+    let named = |mut record: Value| {
+        for place in ["/input/token/id", "/input/token/current/id"] {
+            *record.pointer_mut(place).unwrap() = json!(NAMED);
+        }
+        record["pseudonyms"] = json!(["/input/token/id", "/input/token/current/id"]);
+        record
+    };
+    for (minute, is_unsure) in [(2, false), (40, true)] {
+        let other = (minute, hidden(minute, How::Other));
+        let mut all = vec![
+            (20, named(change(20, &["a"], &["b"]))),
+            (50, named(change(50, &["b"], &["c"]))),
+            other,
+        ];
+        all.sort_by_key(|(minute, _)| *minute);
+        let all = all.into_iter().map(|(_, record)| record);
+        let records: Vec<Value> = [start(&[])].into_iter().chain(all).collect();
+        let directory = written(&records);
+        let ran = audit(directory.path(), &["history", NAMED, "--format", "json"]);
+        let lines = ran.out.lines();
+        let mut lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let found = lines.find(|it| it["seq"].is_null()).unwrap();
+        assert_eq!(found["unsure"], is_unsure, "{minute}: {found}");
+        let note = "an id of it is known by a pseudonym only";
+        assert_eq!(ran.err.matches(note).count(), 1, "{}", ran.err);
+        let ran = audit(directory.path(), &["settle", "--format", "json"]);
+        let is_done = ran.out.contains("\"found\":\"done\"");
+        assert_eq!(is_done, !is_unsure, "{minute}: {}", ran.out);
+    }
+}
