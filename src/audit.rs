@@ -518,7 +518,7 @@ pub fn add(
 /// asked: to read the whole journal would take a start too long.
 fn told_to_index(journal: &std::path::Path) -> Option<pseudonym::Said> {
     let index = index::Index::open_to_read(journal, &journal.join(index::FILE));
-    let said = index.ok()??.said_of_keys(STARTS).ok()?.into_iter();
+    let said = index.ok()??.said_of_keys().ok()?.into_iter();
     // Of several with one number the last.
     said.max_by_key(|said| said.version)
 }
@@ -539,9 +539,6 @@ fn recovered(aside: aside::Aside, now: jiff::Timestamp) -> Record {
     });
     event.record()
 }
-
-/// Starts and reloads that an index is asked about.
-const STARTS: usize = 20;
 
 /// Events that wait at most; past that, callers wait for a place.
 const QUEUE: usize = 4096;

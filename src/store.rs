@@ -12,6 +12,7 @@ mod error;
 mod form;
 mod gates;
 mod guard;
+mod keys;
 mod latency;
 mod moment;
 mod names;

@@ -14,6 +14,7 @@ mod fill;
 mod filter;
 mod gaps;
 mod keep;
+mod keys;
 mod latency;
 mod named;
 mod part;
@@ -393,7 +394,7 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
          DROP TABLE IF EXISTS list; DROP TABLE IF EXISTS member; DROP TABLE IF EXISTS record;
          DROP TABLE IF EXISTS span; DROP TABLE IF EXISTS decision; DROP TABLE IF EXISTS about;
          DROP TABLE IF EXISTS counted; DROP TABLE IF EXISTS block; DROP TABLE IF EXISTS gap;
-         DROP TABLE IF EXISTS latency;",
+         DROP TABLE IF EXISTS latency; DROP TABLE IF EXISTS told_key;",
     )?;
     emptied.execute_batch(TABLES)?;
     emptied.commit()?;

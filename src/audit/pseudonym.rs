@@ -23,7 +23,7 @@ use crate::dynatrace::token::HashKey;
 pub use field::{Field, FieldError};
 use keys::Told;
 pub(super) use keys::is_of_one_key;
-pub use keys::{Differing, Said, differing, is_pseudonym};
+pub use keys::{Differing, MOST_KEYS, Said, differing, is_pseudonym};
 pub use words::Values;
 
 /// Which values have pseudonyms.

@@ -16,13 +16,13 @@ mod start;
 mod unsigned;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use super::chain::{Head, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
 use super::mark::{self, Marked};
-use super::pseudonym::Said;
+use super::pseudonym::{MOST_KEYS, Said, differing};
 use super::segment::{Break, Damage, LONGEST_LINE, first_record, open_lines, read_line, segments};
 use super::settle::compare;
 use super::tree::stored::{self, Deleted};
@@ -97,6 +97,8 @@ struct Walk<'a> {
     doubt: Doubt,
     /// Of pseudonyms: the fingerprint of each version, by the last record that tells it.
     keys: BTreeMap<u32, String>,
+    /// All that records tell of them, each once.
+    told: BTreeSet<Said>,
     /// What the file `head` says.
     marked: Option<Marked>,
     noted: Option<&'a NotedHead>,
@@ -118,6 +120,7 @@ impl<'a> Walk<'a> {
         trust: &Trust,
     ) -> Result<Self, VerifyError> {
         let said = deleted.iter().flat_map(|it| Said::of_deleted(&it.pruned));
+        let told: BTreeSet<Said> = said.clone().take(MOST_KEYS).collect();
         let keys = said.filter_map(|said| Some((said.version, said.fingerprint?)));
         let keys = keys.take(LISTED).collect();
         let checkpoints = deleted.map(|deleted| Checking::new(trust, deleted));
@@ -129,6 +132,7 @@ impl<'a> Walk<'a> {
             report: Report::default(),
             doubt: Doubt::default(),
             keys,
+            told,
             marked: None,
             noted,
             segments: &[],
@@ -239,6 +243,7 @@ impl<'a> Walk<'a> {
         let Some(said) = Said::of(line) else {
             return;
         };
+        self.told([said.clone()]);
         let Some(fingerprint) = said.fingerprint else {
             return;
         };
@@ -251,6 +256,15 @@ impl<'a> Walk<'a> {
         {
             let record = self.head.next - 1;
             self.report.other_keys.push((record, said.version));
+        }
+    }
+
+    /// Keeps what is told of keys, as far as there is room.
+    fn told(&mut self, said: impl IntoIterator<Item = Said>) {
+        for said in said {
+            if self.told.len() < MOST_KEYS {
+                self.told.insert(said);
+            }
         }
     }
 
@@ -272,6 +286,7 @@ impl<'a> Walk<'a> {
         {
             return Err(head_lost(noted));
         }
+        self.told(Said::of_deleted(&removal.pruned));
         self.doubt.see_deleted(&removal.pruned, removal.seq);
         if self.report.pruned.len() < LISTED {
             self.report.pruned.push(removal);
@@ -349,8 +364,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn end(self, directory: &Path) -> Result<Report, VerifyError> {
+    fn end(mut self, directory: &Path) -> Result<Report, VerifyError> {
         let (segments, interval) = (self.segments, self.interval);
+        let told: Vec<Said> = std::mem::take(&mut self.told).into_iter().collect();
         let (answered, on_disk) = self
             .marked
             .as_ref()
@@ -370,6 +386,11 @@ impl<'a> Walk<'a> {
             report.problems.push(format!(
                 "record {on_disk} was on disk, says the file head, and the journal ends with record {last}"
             ));
+        }
+        match differing(Some(directory), &told) {
+            Ok(missing) => report.missing_keys = missing,
+            // Whoever verifies need not be allowed to read them.
+            Err(error) => report.unread_keys = Some(whole(&error)),
         }
         let proven = report.checkpoints.proven;
         if proven > 0 {
@@ -416,6 +437,14 @@ impl<'a> Walk<'a> {
         report.head_seq = last;
         self.head.hash.as_str().clone_into(&mut report.head_hash);
         Ok((report, gone))
+    }
+}
+
+/// An error with what it comes from.
+fn whole(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::newest::Bound;
 use super::wanted::Met;
 use crate::audit::lines::Unreadable;
-use crate::audit::pseudonym::{Differing, Said};
+use crate::audit::pseudonym::{Differing, MOST_KEYS, Said};
 
 /// What came of all decisions that were wanted.
 #[derive(Debug, Default, Serialize)]
@@ -345,8 +345,6 @@ fn add(counts: &mut BTreeMap<String, u64>, reason: String, by: u64) {
 /// Names of callers and reasons that are kept.
 const CALLERS: usize = 1000;
 const REASONS: usize = 100;
-/// Keys that are kept by each that judges: nobody makes so many.
-const MOST_KEYS: usize = 1000;
 
 /// Why a decision is not judged of which nobody knows whether it is wanted.
 pub(super) const PERHAPS: &str = "whether --where holds of it is masked";

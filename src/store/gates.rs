@@ -1,7 +1,7 @@
 //! The gates that meet in the store.
 
 use super::StoreError;
-use super::ask::{Asked, Key, bytes};
+use super::ask::{Asked, Key};
 use super::column::column;
 use super::moment::Moment;
 use super::schema::unsigned;
@@ -67,20 +67,6 @@ impl Asked {
         let rows = self.rows(sql, &[&gate])?;
         let last: Option<Option<i64>> = rows.first().map(|row| column(row, 0)).transpose()?;
         Ok(last.flatten().map_or(0, unsigned))
-    }
-
-    /// The newest `start` and `reload` records of a gate, so many of each kind.
-    pub fn starts(&self, gate: &str, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let mut lines = Vec::new();
-        for kind in ["start", "reload"] {
-            let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND kind = $2
-                       AND kind NOT IN ('decision', 'outcome') ORDER BY at DESC, seq DESC LIMIT $3";
-            for row in self.rows(sql, &[&gate, &kind, &most])? {
-                lines.push(bytes(column(&row, 0)?));
-            }
-        }
-        Ok(lines)
     }
 
     /// The first record of a gate that is here.

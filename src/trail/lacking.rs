@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{Error, Source};
-use crate::audit::pseudonym::{Differing, Said, differing};
+use crate::audit::pseudonym::{Differing, MOST_KEYS, differing};
 
-/// A key by which a gate has given pseudonyms, and that is not there.
+/// What is not there of the keys by which a gate has given pseudonyms.
 #[derive(Debug, Serialize)]
 pub struct Lacking {
     /// Of several that meet in a store.
@@ -21,7 +21,7 @@ pub fn lacking(source: &Source) -> Result<Vec<Lacking>, Error> {
         Source::Journal { index, journal } => (index, journal),
         Source::Store { .. } => return lacking_of_gates(source),
     };
-    let said = index.said_of_keys(STARTS)?;
+    let said = index.said_of_keys()?;
     let keys = differing(Some(journal), &said)?.into_iter();
     Ok(keys.map(|key| Lacking { gate: None, key }).collect())
 }
@@ -31,14 +31,8 @@ fn lacking_of_gates(source: &Source) -> Result<Vec<Lacking>, Error> {
     let Source::Store { asked, gate, keys } = source else {
         return Ok(Vec::new());
     };
-    let gates = match gate {
-        Some(gate) => vec![gate.clone()],
-        None => asked.recorded()?,
-    };
     let mut all = Vec::new();
-    for gate in gates {
-        let lines = asked.starts(&gate, STARTS)?;
-        let said: Vec<Said> = lines.iter().filter_map(|line| Said::of(line)).collect();
+    for (gate, said) in asked.said_of_keys(gate.as_deref())? {
         let keys = differing(keys.as_deref(), &said)?.into_iter();
         all.extend(keys.map(|key| Lacking {
             gate: Some(gate.clone()),
@@ -58,18 +52,30 @@ pub fn keys(source: &Source) -> Result<Vec<String>, Error> {
     })
 }
 
-/// Which key of a journal is missing.
+/// Which key of a journal is missing, beside an answer.
 pub fn missing(key: &Differing) -> String {
-    let Differing {
-        version,
-        is_replaced,
-    } = key;
-    let what = if *is_replaced {
-        "is another one than records were written by"
-    } else {
-        "is missing"
-    };
-    format!("the key pseudonym-v{version}.key {what}: {NOT_FOUND}")
+    format!("{}, and is not in this answer", of_key(key))
+}
+
+/// Which key of a journal is missing.
+pub fn of_key(key: &Differing) -> String {
+    match key {
+        Differing::Key {
+            version,
+            is_replaced,
+        } => {
+            let what = if *is_replaced {
+                "is another one than records were written by"
+            } else {
+                "is missing"
+            };
+            format!("the key pseudonym-v{version}.key {what}: {NOT_FOUND}")
+        }
+        Differing::Others { .. } => format!(
+            "records tell of {MOST_KEYS} keys of pseudonyms or more, and only so many are looked for; others may be missing: \
+             {NOT_FOUND}"
+        ),
+    }
 }
 
 /// Which keys of gates are missing, in one line.
@@ -78,13 +84,15 @@ fn of_gates(lacking: &[Lacking]) -> Option<String> {
         return None;
     }
     let named = lacking.iter().take(SHOWN).map(|it| {
-        let Differing {
-            version,
-            is_replaced,
-        } = it.key;
-        let what = if is_replaced { ", another one" } else { "" };
         let gate = it.gate.as_deref().unwrap_or_default();
-        format!("v{version} of {gate}{what}")
+        match it.key {
+            Differing::Key {
+                version,
+                is_replaced: false,
+            } => format!("v{version} of {gate}"),
+            Differing::Key { version, .. } => format!("v{version} of {gate}, another one"),
+            Differing::Others { .. } => format!("perhaps others of {gate}"),
+        }
     });
     let named: Vec<String> = named.collect();
     let more = match lacking.len() - named.len() {
@@ -92,7 +100,8 @@ fn of_gates(lacking: &[Lacking]) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "keys of pseudonyms are missing ({}{more}), and --journal DIR names where they are: {NOT_FOUND}",
+        "keys of pseudonyms are missing ({}{more}), and --journal DIR names where they are: {NOT_FOUND}, and is not in \
+         this answer",
         named.join("; ")
     ))
 }
@@ -100,7 +109,4 @@ fn of_gates(lacking: &[Lacking]) -> Option<String> {
 /// Keys that are named.
 const SHOWN: usize = 8;
 /// What becomes of values whose key is missing.
-const NOT_FOUND: &str =
-    "what has a pseudonym by it is not found by its value, and is not in this answer";
-/// Records of each kind that are looked at for keys, the newest first.
-const STARTS: usize = 200;
+const NOT_FOUND: &str = "what has a pseudonym by it is not found by its value";

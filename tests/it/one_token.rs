@@ -404,6 +404,60 @@ fn the_other_id_under_a_lost_key_leaves_nothing_certain() {
     assert_eq!(settled(directory.path()), [wanted]);
 }
 
+/// However often the gate was started since: without pseudonyms, with another key of the same number, or with an older one.
+#[test]
+fn a_key_that_was_lost_long_ago_leaves_nothing_certain() {
+    let (keys, [one, two]) = keys(TOKEN);
+    let told = |pseudonyms: Value| {
+        let mut record = start(&[]);
+        record["pseudonyms"] = pseudonyms;
+        record
+    };
+    let replaced = told(json!({"fields": [], "key": "v1", "fingerprint": "0123456789abcdef"}));
+    // The first start, the pseudonym of its key, all later starts, and which key is there as which.
+    for (first, name, later, there, says) in [
+        (start_with(1), &one, start(&[]), None, "v1.key is missing"),
+        (
+            replaced,
+            &one,
+            start_with(1),
+            Some((2, 1)),
+            "v1.key is another one",
+        ),
+        (
+            start_with(2),
+            &two,
+            start_with(1),
+            Some((1, 1)),
+            "v2.key is missing",
+        ),
+    ] {
+        let mut records = vec![
+            first,
+            change(10, &["b"], &["a"]),
+            by_entity(change(20, &["a"], &["b"]), name),
+            answered(20, 3),
+            change(40, &["b"], &["b", "c"]),
+            answered(40, 5),
+        ];
+        records.extend((0..300).map(|_| later.clone()));
+        let directory = written(&records);
+        if let Some((from, to)) = there {
+            let key = |version: u32| format!("journal/pseudonym-v{version}.key");
+            let (from, to) = (keys.path().join(key(from)), directory.path().join(key(to)));
+            std::fs::copy(from, to).unwrap();
+        }
+        assert_eq!(settled(directory.path())[0].1, "unknown", "{says}");
+        let (_, said) = history(directory.path(), &[TOKEN]);
+        assert!(said.contains(says), "{says}: {said}");
+        // Nor does whoever verifies stay silent, and what is proven is proven.
+        let verified = audit(directory.path(), &["verify", "--journal", "journal"]);
+        assert_eq!(verified.code, Some(0), "{}", verified.out);
+        let note = format!("  the key pseudonym-{says}");
+        assert!(verified.out.contains(&note), "{says}: {}", verified.out);
+    }
+}
+
 #[test]
 fn where_one_id_is_known_by_a_pseudonym_only_a_lookup_tells_nothing_after_others_were_changed() {
     let (keys, [one, _]) = keys(TOKEN);

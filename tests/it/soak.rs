@@ -1,7 +1,8 @@
 //! Everybody at once: all attackers, each from an address of its own, while honest clients do their work.
 //!
 //! The attackers go on until the honest clients have done a stated number of requests; no clock ends a phase.
-//! How long the honest ones waited is printed, not asserted: `cargo test --test it soak -- --nocapture`.
+//! How long the honest ones waited is printed, not asserted, and says more the more they ask:
+//! `DTGATE_REQUESTS=150 cargo test --test it soak -- --nocapture`.
 
 mod attackers;
 
@@ -121,7 +122,7 @@ fn honest_clients_get_every_answer_while_everybody_attacks() {
         .iter()
         .filter(|record| is_honest(record))
         .count();
-    assert_eq!(honest, 4 * EACH);
+    assert_eq!(honest, 4 * each());
     verify(&journal);
 }
 
@@ -220,9 +221,9 @@ fn work(gate: SocketAddr, answered: &(dyn Fn() + Sync)) -> Took {
 }
 
 fn measured(gate: SocketAddr, request: &str, status: u16, done: &dyn Fn()) -> Spread {
-    let mut took = Vec::with_capacity(EACH);
+    let mut took = Vec::with_capacity(each());
     let mut connection = None;
-    for number in 0..EACH {
+    for number in 0..each() {
         if number % 10 == 0 {
             let stream = from(HONEST, gate).unwrap();
             stream
@@ -240,6 +241,12 @@ fn measured(gate: SocketAddr, request: &str, status: u16, done: &dyn Fn()) -> Sp
         took.push(begun.elapsed().as_secs_f64() * 1000.0);
     }
     Spread(took)
+}
+
+/// Requests of each kind in each phase.
+fn each() -> usize {
+    let requests = std::env::var("DTGATE_REQUESTS");
+    requests.map_or(50, |number| number.parse().unwrap())
 }
 
 fn answer(body: &str) -> Vec<u8> {
@@ -269,8 +276,6 @@ fn memory(gate: &Gate) -> usize {
 }
 
 const HONEST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Requests of each kind in each phase.
-const EACH: usize = 150;
 /// Connections that attackers keep open at most, all together: what this process may open is limited, too.
 const MOST_HELD: usize = 600;
 /// What an attacker may do for every request of an honest client.

@@ -16,7 +16,7 @@ use super::tables::{
 };
 use super::texts::Known;
 use super::words::Text;
-use super::{Damage, Error, Filled, Took, blocks, empty, latency};
+use super::{Damage, Error, Filled, Took, blocks, empty, keys, latency};
 use crate::audit::lines::{Line, Lines, Place, Unreadable};
 use crate::value::Sha256Hex;
 
@@ -198,7 +198,7 @@ impl Filler {
             if let Some(row) = row.filter(|_| !is_again) {
                 self.note_gap(&transaction, line.place.segment, seq.unwrap_or_default())?;
                 self.at.seq = seq.unwrap_or_default();
-                self.record(&transaction, line.place, &row, &mut waiting)?;
+                self.record(&transaction, &line, &row, &mut waiting)?;
             } else {
                 self.at.unread += 1;
                 self.at.last = self.at.last.map(|(segment, unread)| (segment, unread + 1));
@@ -247,7 +247,7 @@ impl Filler {
     fn record(
         &mut self,
         db: &Connection,
-        place: Place,
+        line: &Line,
         row: &Row<'_>,
         waiting: &mut Waiting,
     ) -> Result<(), Error> {
@@ -271,8 +271,8 @@ impl Filler {
             seq,
             kind,
             ms,
-            signed(place.segment),
-            signed(place.offset)
+            signed(line.place.segment),
+            signed(line.place.offset)
         ])?;
         match &*row.kind.0 {
             "decision" => {
@@ -287,6 +287,8 @@ impl Filler {
             "settled" => settled(db, seq, row, &mut waiting.decided)?,
             "challenger" => challenged(db, seq, row, &mut waiting.decided)?,
             "suppressed" => counted(db, seq, row)?,
+            "start" | "reload" => keys::told(db, seq, &line.bytes)?,
+            "pruned" => keys::told_of_deleted(db, &line.bytes)?,
             _ => {}
         }
         Ok(())

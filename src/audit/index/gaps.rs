@@ -11,7 +11,6 @@ use super::{Error, Index};
 use crate::audit::event;
 use crate::audit::lines::Lines;
 use crate::audit::mark;
-use crate::audit::pseudonym::Said;
 use crate::audit::segment;
 
 /// What an answer cannot have anything of.
@@ -252,28 +251,6 @@ impl Index {
         let values = rusqlite::params![signed(seq), KINDS_FROM, Kind::Record as i64, kind];
         let mut statement = self.db.prepare_cached(sql)?;
         Ok(statement.query_row(values, |row| row.get(0))?)
-    }
-
-    /// What is said of the keys of pseudonyms by the last so many records of each kind that does: first of what is deleted,
-    /// then by starts and reloads in their order.
-    pub fn said_of_keys(&self, most: usize) -> Result<Vec<Said>, Error> {
-        let mut records = Vec::new();
-        for kind in ["pruned", "reload", "start"] {
-            let mut before = u64::MAX >> 1;
-            for _ in 0..most {
-                let Some(seq) = self.last_before(kind, before)? else {
-                    break;
-                };
-                records.push((kind != "pruned", seq));
-                before = seq;
-            }
-        }
-        records.sort_unstable();
-        let mut said = Vec::new();
-        for (_, seq) in records {
-            said.extend(self.line(seq)?.iter().flat_map(|line| Said::all(line)));
-        }
-        Ok(said)
     }
 
     /// Whether what stood before a record may have been written at this time or later.

@@ -2,6 +2,7 @@
 //! came about.
 
 mod hostile;
+mod keys;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -26,13 +26,18 @@ pub struct Said {
     pub fingerprint: Option<String>,
 }
 
-/// A key that a journal has used, and that is not there.
+/// What of the keys that a journal has used is not there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Differing {
-    pub version: u32,
-    /// There is another one in its place.
-    #[serde(rename = "replaced")]
-    pub is_replaced: bool,
+#[serde(untagged)]
+pub enum Differing {
+    Key {
+        version: u32,
+        /// There is another one in its place.
+        #[serde(rename = "replaced")]
+        is_replaced: bool,
+    },
+    /// Records tell of more keys than are looked for: any of the others may be missing, too.
+    Others { more: bool },
 }
 
 /// What a record says of a key.
@@ -58,12 +63,16 @@ impl Said {
         pruned.pseudonyms.iter().filter_map(Self::told).collect()
     }
 
-    /// What the line of a record says, if it is of one of these kinds.
+    /// What the line of a record says, if it is of one of these kinds; nothing else in it matters.
     pub fn all(line: &[u8]) -> Vec<Self> {
-        let deleted = || serde_json::from_slice(line).map(|pruned| Self::of_deleted(&pruned));
-        match Self::of(line) {
-            Some(said) => vec![said],
-            None => deleted().unwrap_or_default(),
+        #[derive(Deserialize)]
+        struct Record {
+            pseudonyms: Value,
+        }
+        let told = serde_json::from_slice(line).map(|record: Record| record.pseudonyms);
+        match told.unwrap_or_default() {
+            Value::Array(deleted) => deleted.iter().filter_map(Self::told).collect(),
+            told => Self::told(&told).into_iter().collect(),
         }
     }
 
@@ -72,9 +81,11 @@ impl Said {
     }
 
     fn read(keyed: Keyed) -> Option<Self> {
+        // None is so long: what somebody else has written is none, and takes no room.
+        let cut = |text: String| text.chars().take(LONGEST).collect();
         Some(Self {
             version: keyed.key.strip_prefix('v')?.parse().ok()?,
-            fingerprint: keyed.fingerprint,
+            fingerprint: keyed.fingerprint.map(cut),
         })
     }
 }
@@ -171,17 +182,17 @@ pub(super) fn fingerprint(key: &HashKey) -> String {
 }
 
 /// The keys that records tell of and that are not in this directory, where there is one. Before a key all with a lower
-/// number were used.
+/// number were used. Where [`MOST_KEYS`] are told of, or a number is higher than that, nobody knows of all.
 pub fn differing(keys: Option<&Path>, said: &[Said]) -> Result<Vec<Differing>, OpenError> {
     let newest = said.iter().map(|said| said.version).max();
     let older = (1..newest.unwrap_or_default())
-        .take(MOST)
+        .take(MOST_KEYS)
         .map(|version| Said {
             version,
             fingerprint: None,
         });
     let mut there: BTreeMap<u32, Option<String>> = BTreeMap::new();
-    let mut found: Vec<Differing> = Vec::new();
+    let mut found = BTreeMap::new();
     for Said {
         version,
         fingerprint: wanted,
@@ -198,20 +209,26 @@ pub fn differing(keys: Option<&Path>, said: &[Said]) -> Result<Vec<Differing>, O
             (Some(has), Some(wanted)) => *has == wanted,
             (Some(_), None) => true,
         };
-        let differing = Differing {
-            version,
-            is_replaced: has.is_some(),
-        };
-        if !is_right && !found.contains(&differing) {
-            found.push(differing);
+        if !is_right {
+            found.insert(version, has.is_some());
         }
     }
-    found.sort_by_key(|it| it.version);
-    Ok(found)
+    let found = found.into_iter();
+    let found = found.map(|(version, is_replaced)| Differing::Key {
+        version,
+        is_replaced,
+    });
+    let is_more = said.len() >= MOST_KEYS || newest.is_some_and(|it| it as usize > MOST_KEYS);
+    let others = is_more.then_some(Differing::Others { more: true });
+    Ok(found.chain(others).collect())
 }
 
 /// What a pseudonym begins with.
 const NAME: &[u8] = b"hmac-sha256:v";
 
-/// Keys that are looked for: nobody makes so many.
-const MOST: usize = 1000;
+/// Different keys that are kept of what records tell, and looked for: nobody makes so many. Where there are as many, there
+/// may be more.
+pub const MOST_KEYS: usize = 1000;
+
+/// Letters of a fingerprint that are kept: twice as many as one has, and more.
+const LONGEST: usize = 40;

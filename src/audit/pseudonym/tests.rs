@@ -465,8 +465,14 @@ fn a_key_that_is_gone_or_replaced_is_told_from_the_one_that_records_name() {
     let said = |told: Value| vec![Said::of(line(told).as_bytes()).unwrap()];
     let differ = |said: &[Said]| {
         let all = differing(Some(journal.path()), said).unwrap().into_iter();
-        all.map(|it| (it.version, it.is_replaced))
-            .collect::<Vec<_>>()
+        all.map(|it| match it {
+            Differing::Key {
+                version,
+                is_replaced,
+            } => (version, is_replaced),
+            Differing::Others { .. } => (0, false),
+        })
+        .collect::<Vec<_>>()
     };
     let here = said(first.told());
     assert_eq!(differ(&here), []);
@@ -492,6 +498,26 @@ fn a_key_that_is_gone_or_replaced_is_told_from_the_one_that_records_name() {
         [(1, true)]
     );
     assert_eq!(differ(&said(other.told())), []);
+}
+
+#[test]
+fn what_a_record_tells_of_keys_is_read_whatever_else_it_says() {
+    let all = |line: Value| {
+        let all = Said::all(line.to_string().as_bytes()).into_iter();
+        all.map(|it| (it.version, it.fingerprint.unwrap_or_default()))
+            .collect::<Vec<_>>()
+    };
+    let key = |key: &str| json!({"key": key, "fingerprint": "ab"});
+    let ab = |version: u32| (version, "ab".to_owned());
+    assert_eq!(all(json!({"pseudonyms": key("v3"), "kind": 7})), [ab(3)]);
+    let deleted = json!([key("v1"), 7, key("x"), key("v2"), ["v9", "ab"]]);
+    let pruned = json!({"first": "none", "pseudonyms": deleted});
+    assert_eq!(all(pruned)[..2], [ab(1), ab(2)]);
+    assert_eq!(all(json!({"pseudonyms": ["/caller/id"]})), []);
+    assert_eq!(all(json!({"kind": "start"})), []);
+    assert_eq!(all(json!([])), []);
+    let long = json!({"pseudonyms": {"key": "v1", "fingerprint": "é".repeat(1 << 20)}});
+    assert_eq!(all(long)[0].1.chars().count(), 40);
 }
 
 #[test]

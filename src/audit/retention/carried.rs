@@ -82,5 +82,5 @@ fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {
     list.push(new);
 }
 
-/// Of a kind.
-const MOST: usize = 1000;
+/// Of a kind. Whoever finds so many keys of pseudonyms knows that there may be more.
+const MOST: usize = pseudonym::MOST_KEYS;

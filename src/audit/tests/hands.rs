@@ -365,6 +365,38 @@ async fn a_key_of_pseudonyms_that_was_replaced_is_told_by_who_verifies() {
     assert_eq!(report.other_keys, [(starts + 1, 1)]);
 }
 
+/// Beside what is proven: whoever verifies learns that values cannot be found any more.
+#[tokio::test]
+async fn a_key_of_pseudonyms_that_is_missing_is_told_by_who_verifies() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    let field = pseudonym::Field::try_from("caller.address".to_owned()).unwrap();
+    config.pseudonyms.fields.push(field);
+    written(&config, 2).await;
+    pseudonym::rotate(&config.directory).unwrap();
+    written(&config, 2).await;
+    let told = || {
+        let report = verify(&config.directory, None).unwrap();
+        assert_eq!(report.problems, [""; 0]);
+        (serde_json::json!(report.missing_keys), report.unread_keys)
+    };
+    assert_eq!(told(), (serde_json::json!([]), None));
+    let lost = config.directory.join("pseudonym-v1.key");
+    fs::remove_file(&lost).unwrap();
+    let missing = |is_replaced: bool| {
+        let key = serde_json::json!([{"version": 1, "replaced": is_replaced}]);
+        (key, None)
+    };
+    assert_eq!(told(), missing(false));
+    key::read_or_make(&lost).unwrap();
+    assert_eq!(told(), missing(true));
+    // Whoever may not read it is told so, and what is proven is proven.
+    fs::set_permissions(&lost, fs::Permissions::from_mode(0o644)).unwrap();
+    let (keys, why) = told();
+    assert_eq!(keys, serde_json::json!([]));
+    assert!(why.is_some_and(|why| why.contains("pseudonym-v1.key")));
+}
+
 /// By the last segment alone nobody knows: what gave the pseudonyms of old records must not be made anew.
 #[tokio::test]
 async fn a_start_whose_keys_are_gone_makes_none_of_the_same_number() {

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::checkpoints::{CheckpointError, Checkpoints};
 use crate::audit::event::Pruned;
+use crate::audit::pseudonym::Differing;
 use crate::audit::segment::Damage;
 
 /// What a whole journal contains.
@@ -45,6 +46,12 @@ pub struct Report {
     /// Records of a start from which on a key of pseudonyms is another one, though its version is the same: its number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_keys: Vec<(u64, u32)>,
+    /// Keys of pseudonyms that records name and that are not beside the journal: no matter for what is proven.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_keys: Vec<Differing>,
+    /// Why nobody knows which are missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_keys: Option<String>,
     /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
     pub unvouched: Vec<u64>,
     /// Whether the file `head` is there.

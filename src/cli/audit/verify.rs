@@ -18,6 +18,7 @@ use crate::audit::index::Unnamed;
 use crate::audit::verify::{Late, Recovered, Removal, Report, Trust, read_kept, verify_by};
 use crate::cli::{Format, print_json};
 use crate::store::{Config, Earlier, Older, Verified};
+use crate::trail::lacking::of_key;
 use crate::value::{Duration, Visible, counted};
 
 #[derive(Debug, Args)]
@@ -287,6 +288,16 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
             out,
             "  from record {record} on, the key v{version} of pseudonyms is another one: values from before are found by \
              the older one only"
+        )?;
+    }
+    for key in &report.missing_keys {
+        writeln!(out, "  {}", of_key(key))?;
+    }
+    if let Some(why) = &report.unread_keys {
+        writeln!(
+            out,
+            "  whether keys of pseudonyms are missing is not known: {}",
+            Visible(why)
         )?;
     }
     if report.more_pruned > 0 {

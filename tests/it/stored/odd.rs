@@ -1,6 +1,6 @@
 //! Stores that are none, or hold what no gate has written: answers stay whole, and say so.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Way, decision, journal, outcome};
 use crate::harness::program;
@@ -332,4 +332,130 @@ fn needs_postgres_keys_of_pseudonyms_that_are_missing_are_told() {
         &["query", "--caller", "x", "--gate", "b", "--journal", place],
     );
     assert!(said.contains("(v1 of b, another one)"), "{said}");
+}
+
+fn of_key(kind: &str, version: usize, fingerprint: &str) -> Value {
+    let key = json!({"fields": ["caller.token.id"], "key": format!("v{version}"), "fingerprint": fingerprint});
+    let told = match kind {
+        "pruned" => json!([key]),
+        _ => key,
+    };
+    json!({"kind": kind, "timestamp": "2026-11-24T09:00:00.000Z", "pseudonyms": told})
+}
+
+/// However often a gate was started since, and whatever of its journal is deleted.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_key_that_was_used_long_ago_is_missed() {
+    let database = database();
+    let way = Way::to(&database);
+    let mut long_ago = vec![of_key("start", 2, "a")];
+    long_ago.extend((0..300).map(|_| of_key("start", 1, "b")));
+    long_ago.extend((0..300).map(|_| of_key("reload", 1, "b")));
+    // A text of somebody's that looks like a key is none.
+    let mut texts = of_key("start", 1, "a");
+    texts["pseudonyms"]["fields"] = json!(["caller.jwt.claims.}\",\"key\":\"v7\",\"x\":{"]);
+    texts["policies"] = json!(["\"pseudonyms\":{\"key\":\"v8\"}"]);
+    for (gate, records) in [
+        ("a", long_ago),
+        ("b", vec![of_key("pruned", 1, "a")]),
+        ("c", vec![texts]),
+        (
+            "d",
+            vec![json!({"kind": "start", "timestamp": "2026-11-24T09:00:00.000Z"})],
+        ),
+    ] {
+        let (directory, hash) = journal(&records);
+        way.ship(gate, directory.path(), records.len() as u64, &hash);
+    }
+    let said = errors(&way, &["query", "--caller", "dt0c01.x"]);
+    let told = "keys of pseudonyms are missing (v1 of a; v2 of a; v1 of b; v1 of c), and";
+    assert!(said.contains(told), "{said}");
+    let said = errors(&way, &["query", "--caller", "dt0c01.x", "--gate", "b"]);
+    assert!(said.contains("missing (v1 of b), and"), "{said}");
+    let said = errors(&way, &["query", "--caller", "dt0c01.x", "--gate", "d"]);
+    assert!(!said.contains("pseudonym"), "{said}");
+}
+
+/// Lines that no gate wrote make no question fail, and keys that are made up leave nothing certain.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_keys_that_are_made_up_are_not_counted_on() {
+    let database = database();
+    let way = Way::to(&database);
+    let many: Vec<Value> = (0..1100)
+        .map(|at| of_key("start", 1, &format!("{at}")))
+        .collect();
+    let fits: Vec<Value> = (0..999)
+        .map(|at| of_key("start", 1, &format!("{at}")))
+        .collect();
+    let one = [of_key("start", 1, "a"), of_key("stop", 3, "a")];
+    for (gate, records) in [("a", &many[..]), ("b", &fits), ("c", &one)] {
+        let (directory, hash) = journal(records);
+        way.ship(gate, directory.path(), records.len() as u64, &hash);
+    }
+    let lacks = |gate: &str| {
+        let asked = ["stats", "--format", "json", "--gate", gate];
+        let stats: Value = serde_json::from_str(&way.said(&asked)).unwrap();
+        stats["missing_keys"].clone()
+    };
+    let missing = |gate: &str| json!({"gate": gate, "version": 1, "replaced": false});
+    assert_eq!(
+        lacks("a"),
+        json!([missing("a"), {"gate": "a", "more": true}])
+    );
+    assert_eq!(lacks("b"), json!([missing("b")]));
+    let said = errors(&way, &["query", "--caller", "dt0c01.x"]);
+    assert!(
+        said.contains("(v1 of a; perhaps others of a; v1 of b; v1 of c)"),
+        "{said}"
+    );
+    for line in [
+        "",
+        "{",
+        "\"pseudonyms\":\"key\":\"v",
+        "{\"pseudonyms\":{\"key\":\"v1\",\"fingerprint\":\"a\\u0000\"}}",
+        "{\"pseudonyms\":{\"key\":\"v1\",\"fingerprint\":\"a",
+        "{\"pseudonyms\":[[[[{\"key\":\"v1\"},{\"key\":\"v99999999999\"},{\"key\":\"v-1\"}]}",
+    ] {
+        let line = line.replace('\'', "''");
+        database.sql(&format!(
+            "UPDATE dtgate.record SET line = '{line}' WHERE gate = 'c' AND seq = 1"
+        ));
+        let lacks = lacks("c");
+        let wanted = if line.contains("v1") {
+            json!([missing("c")])
+        } else {
+            Value::Null
+        };
+        assert_eq!(lacks, wanted, "{line}");
+    }
+    database.sql("UPDATE dtgate.record SET line = '{\"pseudonyms\":{\"key\":\"v9999999999\"}}' WHERE gate = 'c' AND seq = 1");
+    let lacks = lacks("c");
+    assert_eq!(
+        lacks.as_array().unwrap().last(),
+        Some(&json!({"gate": "c", "more": true}))
+    );
+}
+
+/// The server need not look at decisions for it.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_keys_are_looked_for_by_an_index() {
+    let database = database();
+    let way = Way::to(&database);
+    let records: Vec<Value> = (0..3000)
+        .map(|second| decision(second, "payments", "ci"))
+        .collect();
+    let (directory, hash) = journal(&records);
+    way.ship("a", directory.path(), 3000, &hash);
+    let (directory, hash) = journal(&[of_key("start", 1, "a")]);
+    way.ship("b", directory.path(), 1, &hash);
+    database.sql("ANALYZE dtgate.record");
+    let source = include_str!("../../../src/store/keys.rs");
+    let (_, sql) = source.split_once("r#\"").unwrap();
+    let sql = sql.split_once("\"#").unwrap().0;
+    let sql = sql.replace("$1", "NULL").replace("$2", "1000");
+    let plan = database.sql(&format!("EXPLAIN {sql}"));
+    assert!(plan.contains("_kind_at_idx"), "{plan}");
 }
