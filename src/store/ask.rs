@@ -274,11 +274,13 @@ impl Asked {
 /// Of the columns that all questions for decisions ask for.
 pub(super) fn found(row: &Row) -> Result<Found, StoreError> {
     let number = |at: usize| Ok::<_, StoreError>(column::<Option<i64>>(row, at)?.map(unsigned));
+    let at: Moment = column(row, 2)?;
     Ok(Found {
         gate: column(row, 0)?,
-        at: column(row, 2)?,
+        at,
         decided: Decided {
             seq: unsigned(column(row, 1)?),
+            ms: at.millis(),
             no_op: column(row, 3)?,
             outcome: number(4)?,
             settled: number(5)?,

@@ -104,27 +104,14 @@ fn older(source: &Source, filter: &Filter) -> Result<Option<String>, Error> {
 
 /// Which gates have written more than the store has.
 pub fn behind(source: &Source) -> Result<Vec<String>, Error> {
-    let Source::Store { asked, gate, .. } = source else {
-        return Ok(Vec::new());
-    };
-    let mut notes = Vec::new();
-    let gates = asked.gates()?;
-    for it in gates
-        .iter()
-        .filter(|it| gate.as_ref().is_none_or(|gate| *gate == it.name))
-    {
-        // What a gate says of itself is some seconds old, and what it has sent is there.
-        let there = it.shipped.max(asked.last(&it.name)?);
-        let behind = it.head_seq.saturating_sub(there);
-        if behind > 0 {
-            let behind = counted(behind, "record");
-            notes.push(format!(
-                "{behind} of gate {} had not come to the store when it was seen last",
-                it.name
-            ));
-        }
-    }
-    Ok(notes)
+    let all = source.unshipped()?.into_iter().map(|(last, missing)| {
+        let behind = counted(missing, "record");
+        format!(
+            "{behind} of gate {} had not come to the store when it was seen last",
+            last.gate
+        )
+    });
+    Ok(all.collect())
 }
 
 /// Which of the journal an answer has nothing of.

@@ -1,10 +1,12 @@
 //! What became of one token: every request about it, the oldest first, and which scopes it had after each.
 
 mod scopes;
+mod uncertain;
 mod words;
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::ended::{Ended, ending};
@@ -12,14 +14,17 @@ use super::read::{NotShown, each, record};
 use super::told::{Token, Who, asked};
 use super::{Error, Known, Source, known_as};
 use crate::audit::Ending;
-use crate::audit::index::{Filter, Hidden, Pattern, Veil, is_public};
+use crate::audit::index::{Filter, Hidden, Pattern, Veil, hidden_of};
 use crate::audit::masks::Masks;
-use crate::audit::pseudonym::{KnownKeys, is_pseudonym};
+use crate::audit::pseudonym::KnownKeys;
 use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found as Decided, Key, Lines, Moment};
 use crate::value::{Visible, counted};
 
+use uncertain::{Around, Place, older};
+
 pub use scopes::{After, Found, SETTLES, Seen, Tokens, What};
+pub use uncertain::{Mark, Order, Uncertain, Why};
 pub use words::{list, said};
 
 /// One change, or what was asked.
@@ -41,7 +46,11 @@ pub struct Step {
     pub happened: Happened,
     pub no_op: bool,
     /// When its outcome was written.
-    pub ended: Option<String>,
+    ended: Option<String>,
+    /// Masks have hidden in which environment it was.
+    pub hides_environment: bool,
+    /// It names the token by another id, and masks have hidden the public one.
+    hides_public_id: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +71,12 @@ pub struct Steps {
     pub not_shown: NotShown,
     /// There are older ones.
     pub is_cut: bool,
-    /// Changes since the first of them of which masks have hidden whose they are: they may be of this token.
-    pub hidden: Vec<Key>,
-    /// The same of those of which one id of the token is there, and masks have hidden the other one.
-    pub half_hidden: Vec<Key>,
+    /// Where else changes of the token may be.
+    pub uncertain: Uncertain,
     /// What the pseudonyms of its ids stand for.
-    pub known: Known,
+    known: Known,
+    /// There are more ids than were looked for.
+    has_more_ids: bool,
 }
 
 /// As many as there is room for, the newest before all others.
@@ -78,14 +87,12 @@ pub fn steps(
     most: Most,
 ) -> Result<Steps, Error> {
     let mut names = BTreeSet::from([token.to_owned()]);
-    let mut seen = BTreeSet::new();
+    let mut read = Read::default();
     let mut ids = BTreeSet::new();
-    let mut steps = Vec::new();
-    let (mut not_shown, mut is_cut) = (NotShown::default(), false);
     let mut room = most.bytes;
     let keys = source.keys().map(KnownKeys::of).transpose()?;
     let mut known = Known::default();
-    loop {
+    let is_all = loop {
         known.add(keys.as_ref(), &names);
         let filter = Filter {
             token: names.iter().cloned().map(Pattern::Exactly).collect(),
@@ -97,62 +104,94 @@ pub fn steps(
             None => filter,
         };
         let before = names.len();
-        let page = source.find(&filter, None, most.requests)?;
-        is_cut |= page.more;
-        let mut found = page.decisions;
-        found.retain(|it| seen.insert(it.key()));
-        for some in found.chunks(AT_ONCE) {
-            if room == 0 {
-                is_cut = true;
-                break;
-            }
-            let torn = each(source, some, |decided, lines| {
-                let Some(step) = Step::read(decided, lines) else {
-                    return Ok::<_, Error>(false);
-                };
-                room = room.saturating_sub(bytes(lines));
-                // What was denied gave no name to anything.
-                if step.cells.verdict == "allow" {
-                    ids.extend(step.ids().map(str::to_owned));
-                }
-                steps.push(step);
-                Ok(true)
-            })?;
-            not_shown.extend(torn);
-        }
-        let mut others = other_ids(&steps, |id| {
+        read.page(source, &filter, most.requests, &mut room)?;
+        // What was denied gave no name to anything.
+        let allowed = read.steps.iter().filter(|it| it.cells.verdict == "allow");
+        ids.extend(allowed.flat_map(Step::ids).map(str::to_owned));
+        let mut others = other_ids(&read.steps, |id| {
             let mut either = [id, known.id(id)].into_iter();
             either.any(|id| names.contains(id) || ids.contains(id))
         });
         ids.append(&mut others);
         // Rotation gives a new id: what has it is the same token.
         names.extend(ids.iter().take(MOST_IDS).cloned());
-        is_cut |= room == 0 && names.len() > before;
+        read.is_cut |= room == 0 && names.len() > before;
         if names.len() == before || room == 0 {
-            break;
+            break names.len() == before;
         }
-    }
+    };
+    let has_more_ids = !ids.is_subset(&names);
     known.add(keys.as_ref(), &ids);
     let ids = known.ids(&ids);
+    let mut steps = read.steps;
     // Of one journal, by the numbers: its records have no moments.
     steps.sort_by(|one, other| (one.at, &one.key).cmp(&(other.at, &other.key)));
-    let since = steps.first().and_then(Step::millis);
-    let hidden = |what| hidden(source, since, environment, (what, Veil::Mask));
-    let mut half_hidden = Vec::new();
-    for what in half_hidden_from(&ids) {
-        half_hidden.extend(hidden(what)?);
-    }
-    // What is one of its steps is known to be of it.
-    half_hidden.retain(|key| !seen.contains(key));
+    let around = Around {
+        source,
+        environment,
+        names: &names,
+        ids: &ids,
+        steps: &steps,
+        seen: &read.seen,
+    };
+    let uncertain = around.uncertain(read.gone, has_more_ids || !is_all)?;
     Ok(Steps {
-        hidden: hidden(Hidden::Token)?,
-        half_hidden,
+        uncertain,
         known,
         ids,
         all: steps,
-        not_shown,
-        is_cut,
+        not_shown: read.not_shown,
+        is_cut: read.is_cut,
+        has_more_ids,
     })
+}
+
+/// What was read of a token.
+#[derive(Default)]
+struct Read {
+    steps: Vec<Step>,
+    seen: BTreeSet<Key>,
+    not_shown: NotShown,
+    is_cut: bool,
+    /// What is not among the steps, because it cannot be read, or there was no room for it.
+    gone: Vec<Place>,
+}
+
+impl Read {
+    /// What a filter finds, the newest first, as far as there is room.
+    fn page(
+        &mut self,
+        source: &Source,
+        filter: &Filter,
+        most: usize,
+        room: &mut usize,
+    ) -> Result<(), Error> {
+        let page = source.find(filter, None, most)?;
+        if let Some(oldest) = page.decisions.last().filter(|_| page.more) {
+            self.is_cut = true;
+            self.gone.push(older(oldest));
+        }
+        let mut found = page.decisions;
+        found.retain(|it| self.seen.insert(it.key()));
+        for some in found.chunks(AT_ONCE) {
+            if *room == 0 {
+                self.is_cut = true;
+                self.gone.extend(some.first().map(older));
+                break;
+            }
+            let torn = each(source, some, |decided, lines| {
+                let Some(step) = Step::read(decided, lines) else {
+                    self.gone.push(Place::of(decided, Why::Gone));
+                    return Ok::<_, Error>(false);
+                };
+                *room = room.saturating_sub(bytes(lines));
+                self.steps.push(step);
+                Ok(true)
+            })?;
+            self.not_shown.extend(torn);
+        }
+        Ok(())
+    }
 }
 
 /// By which other ids Dynatrace knows tokens that are looked for: the lookup of a denied request tells that, too.
@@ -167,56 +206,10 @@ fn other_ids(steps: &[Step], is_known: impl Fn(&str) -> bool) -> BTreeSet<String
     others.cloned().collect()
 }
 
-/// What may be hidden of a change of a token with these ids, so that none of them is in its record: the other id, where
-/// only one is known.
-pub fn half_hidden_from(ids: &BTreeSet<String>) -> Vec<Hidden> {
-    let (mut public, mut others) = (false, false);
-    for id in ids {
-        public |= is_public(id);
-        others |= !is_public(id);
-    }
-    match (public, others) {
-        (true, false) => vec![Hidden::ByOtherId],
-        (false, true) => vec![Hidden::ByPublicId],
-        // No id is known that it could have besides; or none at all.
-        (true, true) | (false, false) => Vec::new(),
-    }
-}
-
-/// Changes that may be of any token: those in the environments that are asked for, and those of which masks have hidden in
-/// which they were.
-pub fn hidden(
-    source: &Source,
-    since: Option<i64>,
-    environment: &[Pattern],
-    what: (Hidden, Veil),
-) -> Result<Vec<Key>, Error> {
-    let in_these = Filter {
-        since,
-        allowed: Some(true),
-        environment: environment.to_vec(),
-        hidden: vec![what],
-        ..Filter::default()
-    };
-    let mut asked = vec![in_these.clone()];
-    if !environment.is_empty() {
-        let mut in_any = in_these;
-        in_any.environment.clear();
-        in_any.hidden.push((Hidden::Environment, Veil::Mask));
-        asked.push(in_any);
-    }
-    let mut keys = BTreeSet::new();
-    for filter in asked {
-        let page = source.find(&filter, None, MOST.requests)?;
-        keys.extend(page.decisions.iter().map(Decided::key));
-    }
-    Ok(keys.into_iter().collect())
-}
-
 impl Steps {
-    /// An id of it is known by its pseudonym only: what is recorded under the id itself is not among its steps.
-    pub fn is_in_part(&self) -> bool {
-        self.ids.iter().any(|id| is_pseudonym(id))
+    /// To follow its tokens from step to step.
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens::new(&self.uncertain, &self.known)
     }
 
     /// What to tell whoever asked: which requests are not among them.
@@ -227,39 +220,29 @@ impl Steps {
                 "there are more than the {read} of this answer, most of them older: scopes count from there"
             )
         });
-        let ids = (self.ids.len() > MOST_IDS).then(|| {
+        let ids = self.has_more_ids.then(|| {
             let known = counted(self.ids.len(), "id");
             format!(
                 "{known} belong to it: by {MOST_IDS} of them requests were looked for that have no name"
             )
         });
-        let hidden = (!self.hidden.is_empty()).then(|| {
-            let changes = counted(self.hidden.len(), "change");
+        let in_part = self.uncertain.in_part().map(|why| {
+            let id = match why {
+                Why::OnlyPseudonym => "an id of it is known by a pseudonym only",
+                _ => "masks have hidden the public id of it",
+            };
             format!(
-                "of {changes} since then masks have hidden which token it was about: it may be this one, and what is said to be \
-                 changed elsewhere may be of them"
+                "{id}: changes under the id itself are not among these, and what is said to be changed elsewhere, or carried out, \
+                 may be of them. Ask by that id to see them"
             )
         });
-        let half_hidden = (!self.half_hidden.is_empty()).then(|| {
-            let changes = counted(self.half_hidden.len(), "change");
-            format!(
-                "of {changes} since then masks have hidden the other id of the token: it may be this one, and what is said to \
-                 be changed elsewhere may be of them"
-            )
-        });
-        let in_part = self.is_in_part().then(|| {
-            "an id of it is known by a pseudonym only: changes under the id itself are not among these, and what is said to be \
-             changed elsewhere may be of them"
-                .to_owned()
-        });
-        let all = [
-            self.not_shown.said(),
-            cut,
-            ids,
-            hidden,
-            half_hidden,
-            in_part,
-        ];
+        let mut all = vec![self.not_shown.said(), cut, ids];
+        all.extend(HIDING.map(|(why, says, then)| {
+            let count = self.uncertain.count(why);
+            let changes = counted(count, "change");
+            (count > 0).then(|| format!("of {changes} {says}: {then}"))
+        }));
+        all.push(in_part);
         all.into_iter().flatten().collect()
     }
 }
@@ -273,12 +256,21 @@ impl Step {
         let answer = Ended::of(&cells, outcome.as_ref(), settled.as_ref());
         let otherwise = record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it));
         let mut record: Value = serde_json::from_slice(line).unwrap_or_default();
+        let masks = Masks::of(&record);
+        let hidden = if masks.is_empty() {
+            Vec::new()
+        } else {
+            hidden_of(line)
+        };
+        let hides = |what| hidden.contains(&(what, Veil::Mask));
         Some(Self {
             key: found.key(),
             at: found.at,
             who: Who::of(&record),
             token: Token::of(&record, outcome.as_ref()),
-            masks: Masks::of(&record),
+            hides_environment: hides(Hidden::Environment),
+            hides_public_id: hides(Hidden::ByOtherId),
+            masks,
             record: told_further(&mut record),
             happened: happened(&cells, outcome.as_ref(), settled.as_ref()),
             ended: outcome
@@ -293,8 +285,38 @@ impl Step {
 
     /// When it was written, in milliseconds since 1970.
     fn millis(&self) -> Option<i64> {
-        let time: jiff::Timestamp = self.cells.timestamp.parse().ok()?;
+        let time: Timestamp = self.cells.timestamp.parse().ok()?;
         Some(time.as_millisecond())
+    }
+
+    /// When nothing more was heard of it; `None`: nobody knows.
+    pub fn ended(&self) -> Option<Timestamp> {
+        let ended = self.ended.as_ref().unwrap_or(&self.cells.timestamp);
+        ended.parse().ok()
+    }
+
+    /// Where it stands.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            order: (self.at, self.key.clone()),
+            ms: self.millis(),
+        }
+    }
+
+    /// The record as one that makes others uncertain.
+    fn place(&self, why: Why) -> Place {
+        let Mark { order, ms } = self.mark();
+        Place {
+            first: Some(order.clone()),
+            last: order,
+            until: ms,
+            why,
+        }
+    }
+
+    /// It may come into force, and nobody knows with which scopes.
+    fn hides_doubt(&self) -> bool {
+        self.happened == Happened::Perhaps && self.hides_scopes()
     }
 
     fn scopes(&self, pointer: &str) -> Option<Vec<String>> {
@@ -472,6 +494,33 @@ pub const MOST: Most = Most {
 const AT_ONCE: usize = 256;
 /// Ids that one token can have had.
 const MOST_IDS: usize = 64;
+
+/// What changes hide that may be of the token, and what follows.
+const HIDING: [(Why, &str, &str); 4] = [
+    (
+        Why::Masked,
+        "since then masks have hidden which token it was about",
+        UNSURE,
+    ),
+    (
+        Why::HalfMasked,
+        "since then masks have hidden the other id of the token",
+        UNSURE,
+    ),
+    (
+        Why::Named,
+        "since then a pseudonym stands for an id of the token, and a key of pseudonyms is missing",
+        "it may be this one. Put the key back from a copy",
+    ),
+    (
+        Why::Environment,
+        "of this token masks have hidden in which environment it was",
+        "it counts for none, and may be of any. Leave /input/environment out of the masks, and later ones have it",
+    ),
+];
+const UNSURE: &str =
+    "it may be this one, and what is said to be changed elsewhere, or carried out, may be of it";
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -537,7 +586,7 @@ mod tests {
         });
         let source = source_of(journal.path(), lines.collect());
         let found = steps(&source, "ci", &[], MOST).unwrap();
-        let mut tokens = Tokens::new(&crate::audit::index::Gaps::default(), found.known);
+        let mut tokens = found.tokens();
         for step in &found.all {
             tokens.see(step);
         }

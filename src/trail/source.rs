@@ -329,6 +329,26 @@ impl Source {
         })
     }
 
+    /// Of each gate that has written more than the store has: the last record that is there, by its number, and how many are
+    /// not.
+    pub fn unshipped(&self) -> Result<Vec<(Key, u64)>, Error> {
+        let Self::Store { asked, gate, .. } = self else {
+            return Ok(Vec::new());
+        };
+        let mut behind = Vec::new();
+        let gates = asked.gates()?.into_iter();
+        for it in gates.filter(|it| gate.as_ref().is_none_or(|gate| *gate == it.name)) {
+            let seq = asked.last(&it.name)?;
+            // What a gate says of itself is some seconds old, and what it has sent is there.
+            let missing = it.head_seq.saturating_sub(it.shipped.max(seq));
+            if missing > 0 {
+                let key = Key { gate: it.name, seq };
+                behind.push((key, missing));
+            }
+        }
+        Ok(behind)
+    }
+
     /// How many requests were refused of which there is no record, but one that counts them, written in this time.
     pub fn counted(&self, since: Option<i64>, until: Option<i64>) -> Result<u64, Error> {
         Ok(match self {

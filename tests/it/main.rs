@@ -105,5 +105,6 @@ mod tls;
 mod told;
 mod traces;
 mod unseen;
+mod unsure;
 mod upstream;
 mod wire;

@@ -10,6 +10,7 @@ mod renamed;
 mod same;
 mod shown;
 mod stopped;
+mod unsure;
 
 use std::path::Path;
 use std::process::Output;

@@ -21,6 +21,8 @@ use crate::value::Network;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decided {
     pub seq: u64,
+    /// When it was written, in milliseconds since 1970, as far as the record has a time.
+    pub ms: Option<i64>,
     pub no_op: bool,
     /// The number of its outcome.
     pub outcome: Option<u64>,
@@ -63,7 +65,7 @@ impl Index {
         };
         let order = chosen.order;
         let sql = format!(
-            "SELECT d.seq, d.noop, d.outcome_seq, d.settled, d.challenger_seq FROM {} ORDER BY {order} DESC LIMIT {}",
+            "SELECT d.seq, d.ms, d.noop, d.outcome_seq, d.settled, d.challenger_seq FROM {} ORDER BY {order} DESC LIMIT {}",
             chosen.sql,
             limit.saturating_add(1).min(MOST)
         );
@@ -169,8 +171,7 @@ impl Index {
 
     /// A decision by its number.
     pub fn decision(&self, seq: u64) -> Result<Option<Decided>, Error> {
-        let sql =
-            "SELECT seq, noop, outcome_seq, settled, challenger_seq FROM decision WHERE seq = ?";
+        let sql = "SELECT seq, ms, noop, outcome_seq, settled, challenger_seq FROM decision WHERE seq = ?";
         let found = self.db.query_row(sql, [signed(seq)], decided);
         Ok(found.optional()?)
     }
@@ -406,10 +407,11 @@ pub(super) fn any_of(words: &[(String, bool)]) -> Option<String> {
 fn decided(row: &Found<'_>) -> rusqlite::Result<Decided> {
     Ok(Decided {
         seq: row.get(0)?,
-        no_op: row.get(1)?,
-        outcome: row.get(2)?,
-        settled: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
-        challenger: row.get(4)?,
+        ms: row.get(1)?,
+        no_op: row.get(2)?,
+        outcome: row.get(3)?,
+        settled: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+        challenger: row.get(5)?,
     })
 }
 

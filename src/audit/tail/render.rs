@@ -137,11 +137,12 @@ fn objections(out: &mut String, record: &Value, violations: &[Value]) {
     }
 }
 
-/// The token, by name and id as far as they are known; where there is none, method and path.
+/// The token, by name and id as far as they are known; where there is none, method and path, as far as masks have left it.
 fn target(record: &Value) -> String {
     let [operation, told, path] =
         ["/operation", "/input/token/id", "/request/path"].map(|place| text(record, place));
-    let id = token_of(&Masks::of(record), operation, told, path);
+    let masks = Masks::of(record);
+    let id = token_of(&masks, operation, told, path);
     let id = &*id;
     let names = [
         "/input/token/current/name",
@@ -154,6 +155,8 @@ fn target(record: &Value) -> String {
     match (names.find(|name| !name.is_empty()).map(cut), id) {
         (Some(name), "") => name,
         (Some(name), id) => format!("{name} ({id})"),
+        // What else would be told of it stands in the path.
+        (None, "") if masks.hide("request.path") => "masked".to_owned(),
         (None, "") => {
             let (method, path) = (
                 text(record, "/request/method"),
@@ -435,7 +438,33 @@ const CHAIN: [&str; 5] = ["kind", "prev", "seq", "synced", "timestamp"];
 
 #[cfg(test)]
 mod tests {
-    use super::render;
+    use super::{Cells, render};
+
+    #[test]
+    fn where_masks_hide_all_that_names_a_token_that_is_said() {
+        let target = |path: &str, erased: &[&str]| {
+            let record = serde_json::json!({
+                "kind": "decision", "verdict": "allow", "operation": "token.update", "erased": erased,
+                "request": {"method": "PUT", "path": path},
+            });
+            let line = record.to_string();
+            let cells = Cells::of(line.as_bytes()).unwrap();
+            assert!(
+                render(&line).contains(&format!("  {}  ", cells.target)),
+                "{line}"
+            );
+            cells.target
+        };
+        let input = ["/input/token", "/input/change"];
+        assert_eq!(
+            target("/api/v2/apiTokens/x", &input),
+            "PUT /api/v2/apiTokens/x"
+        );
+        let all = [&input[..], &["/request/path"]].concat();
+        for path in ["", "-"] {
+            assert_eq!(target(path, &all), "masked");
+        }
+    }
 
     #[test]
     fn what_was_denied_was_only_asked_for() {

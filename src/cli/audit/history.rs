@@ -3,7 +3,7 @@
 mod hidden;
 mod line;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -13,14 +13,13 @@ use clap::builder::NonEmptyStringValueParser;
 use super::beside;
 use super::opened::note;
 use super::query::Form;
-use super::source::{Asking, Source};
+use super::source::Asking;
 use super::table::{Table, terminal};
 use super::times::{Shown, Span, Times};
-use crate::audit::event;
-use crate::audit::index::{Filter, Hidden as Hides, Pattern, Veil};
+use crate::audit::index::{Filter, Pattern};
 use crate::cli::print_json;
 use crate::trail::csv;
-use crate::trail::history::{self, Found, Happened, MOST, Steps, Tokens, What, steps};
+use crate::trail::history::{Found, Happened, MOST, steps};
 use crate::value::Visible;
 use hidden::Hidden;
 use line::Line;
@@ -53,10 +52,8 @@ impl History {
         let source = self.from.find()?.open()?;
         let found = steps(&source, &self.token, &self.environment, MOST)?;
         found.missing().iter().for_each(|text| note(text));
-        let (ids, all, known) = (found.ids, found.all, found.known);
         let shown = self.times.shown();
         let span = self.span.read(&shown)?;
-        let missing = source.gaps(None, None)?;
         let has_gates = source.has_several_gates()?;
         let asked = Filter {
             since: span.0,
@@ -66,9 +63,9 @@ impl History {
         };
         beside::say_of_history(&source, &asked, &self.token)?;
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
-        let mut tokens = Tokens::new(&missing, known);
+        let mut tokens = found.tokens();
         let mut doubtful = BTreeSet::new();
-        for step in &all {
+        for step in &found.all {
             // What was before the time that is asked for tells which scopes there were.
             let seen = tokens.see(step);
             if !is_within(&step.cells.timestamp, span) {
@@ -77,7 +74,7 @@ impl History {
             if step.happened == Happened::Perhaps {
                 doubtful.insert(step.key.clone());
             }
-            if let Some(ended) = seen.found.as_ref().and_then(Found::ends) {
+            if let Some((ended, _)) = seen.found.as_ref().and_then(Found::ends) {
                 doubtful.remove(&ended);
             }
             lines.extend(seen.found.map(Line::Found));
@@ -123,71 +120,12 @@ impl History {
             };
             writeln!(out, "No change of {token} is in the {place}.")?;
         } else {
-            table(out, &lines, (has_gates, ids.len() > 1), &shown)?;
+            table(out, &lines, (has_gates, found.ids.len() > 1), &shown)?;
         }
         hidden.doubtful = doubtful.len();
         hidden.say(out)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// What the journal tells of a token with changes in doubt.
-#[derive(Debug, Default)]
-pub(super) struct Later {
-    /// Its ids.
-    pub(super) ids: BTreeSet<String>,
-    /// What became of changes, by the number of the decision.
-    pub(super) told: BTreeMap<u64, (event::Found, String)>,
-}
-
-/// What later records of a token tell of its changes in doubt. `lacks_keys`: what has a pseudonym may be of this token.
-pub(super) fn told_later(source: &Source, token: &str, lacks_keys: bool) -> anyhow::Result<Later> {
-    let found = steps(source, token, &[], MOST)?;
-    let is_in_part = found.is_in_part();
-    let Steps {
-        ids,
-        all,
-        not_shown,
-        is_cut,
-        hidden,
-        half_hidden,
-        known,
-    } = found;
-    let gaps = source.gaps(None, None)?;
-    // What cannot be read may be a change of this token.
-    if gaps.more_missing > 0 || gaps.unread > 0 || !not_shown.is_empty() || is_cut || is_in_part {
-        let told = BTreeMap::new();
-        return Ok(Later { ids, told });
-    }
-    let mut of_lost_keys = Vec::new();
-    if lacks_keys {
-        let whats = history::half_hidden_from(&ids).into_iter();
-        for what in whats.chain([Hides::Token]) {
-            let what = (what, Veil::Pseudonym);
-            of_lost_keys.extend(history::hidden(source, None, &[], what)?);
-        }
-        // What is one of its steps is known to be of it.
-        of_lost_keys.retain(|key| all.iter().all(|step| step.key != *key));
-    }
-    let uncertain = hidden.iter().chain(&half_hidden).chain(&of_lost_keys);
-    let uncertain = uncertain.map(|it| it.seq).min().unwrap_or(u64::MAX);
-    let mut tokens = Tokens::new(&gaps, known);
-    let found = all.iter().filter_map(|step| tokens.see(step).found);
-    let told = found
-        .filter(|found| !found.is_beside_gap)
-        // What is hidden may be a change of this token too.
-        .filter(|found| found.by.seq < uncertain)
-        .filter_map(|found| {
-            let what = match found.what {
-                What::CarriedOut => event::Found::Done,
-                What::NotCarriedOut => event::Found::NotDone,
-                What::Elsewhere { .. } | What::Otherwise => return None,
-            };
-            let why = format!("record {} found it so", found.by.seq);
-            Some((found.since.seq, (what, why)))
-        });
-    let told = told.collect();
-    Ok(Later { ids, told })
 }
 
 /// One token can have had several ids, and one name several tokens, in several environments.

@@ -4,7 +4,10 @@
 //! whatever else could explain what it sees, `unknown` is what it says. A person who knows better can say so.
 
 mod doubt;
+mod later;
 mod lookup;
+#[cfg(test)]
+mod model;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -82,7 +85,12 @@ impl Settle {
             index: Box::new(index),
             journal: place.journal.clone(),
         };
-        let mut doubts = self.wanted(all_doubts(&source(index))?)?;
+        let source_now = source(index);
+        let mut doubts = self.wanted(all_doubts(&source_now)?)?;
+        if !doubts.is_empty() {
+            super::beside::keys(&source_now)?;
+        }
+        drop(source_now);
         let credential = self.credential()?;
         let config = load(self.place.config.as_ref())?;
         let mut held = None;
@@ -101,12 +109,7 @@ impl Settle {
                 let note = self.note.as_deref();
                 doubts.iter().map(|_| Looked::said(found, note)).collect()
             }
-            (None, None) => {
-                let known = doubts.iter().map(Doubt::known);
-                known
-                    .map(|known| known.unwrap_or_else(|| Looked::not("not looked up")))
-                    .collect()
-            }
+            (None, None) => doubts.iter().map(Doubt::unasked).collect(),
             (None, Some(credential)) => {
                 block_on(async { Ok(look(&doubts, &config, credential, self.timeout).await) })?
             }

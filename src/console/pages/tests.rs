@@ -198,6 +198,63 @@ fn the_page_of_a_token_says_what_the_command_does() {
     assert!(!shown.contains("looks at: they may be missing"), "{shown}");
 }
 
+/// A change in doubt between two that are known, and another one that may be of the same token.
+#[test]
+fn the_page_of_a_token_says_for_certain_what_the_command_does() {
+    let decision = |seq: u64, minute: u64, current: &str, requested: &str| {
+        json!({
+            "seq": seq, "kind": "decision", "timestamp": format!("2026-11-24T10:{minute:02}:00.000Z"), "verdict": "allow",
+            "operation": "token.update", "decision_id": format!("019ab533-{seq:04}-7000-8000-000000000001"),
+            "input": {"environment": {"name": "prod"}, "token": {"id": "dt0c01.A", "current": {"id": "dt0c01.A", "scopes": [current]}},
+                "change": {"scopes": {"requested": [requested]}}},
+        })
+    };
+    let answered = |seq: u64, of: u64| {
+        json!({"seq": seq, "kind": "outcome", "timestamp": "2026-11-24T10:50:01.000Z", "decision_seq": of,
+            "decision_id": format!("019ab533-{of:04}-7000-8000-000000000001"), "outcome": "answered", "status": 204})
+    };
+    let hidden = |place: &str| {
+        let mut record = decision(3, 30, "x", "b");
+        let (around, name) = place.rsplit_once('/').unwrap();
+        let members = record.pointer_mut(around).unwrap();
+        members.as_object_mut().unwrap().remove(name);
+        record["erased"] = json!([place, "/request/path"]);
+        record
+    };
+    let page = |between: Option<Value>| {
+        let mut all = vec![denial(1), decision(2, 20, "a", "b")];
+        all.extend(between);
+        all.extend([decision(4, 50, "b", "c"), answered(5, 4)]);
+        page_for(
+            &auditor(),
+            &gate_of(&all),
+            &Route::Token("dt0c01.A".to_owned()),
+            "",
+        )
+    };
+    let mut other = decision(3, 30, "x", "b");
+    for place in ["/input/token/id", "/input/token/current/id"] {
+        *other.pointer_mut(place).unwrap() = json!("dt0c01.B");
+    }
+    let certain = "#2 was carried out: record 4 found it so";
+    let shown = page(Some(other));
+    assert!(shown.contains(certain), "{shown}");
+    let unsure = "#2 was carried out, or a record that is missing or hidden did the same: record 4 found it so";
+    let note = "of 1 change of this token masks have hidden in which environment it was";
+    for (between, is_told) in [
+        (None, false),
+        (Some(hidden("/input/token")), false),
+        (Some(hidden("/input/environment")), true),
+    ] {
+        let shown = page(between);
+        assert!(
+            shown.contains(unsure) && !shown.contains(certain),
+            "{shown}"
+        );
+        assert_eq!(shown.to_lowercase().contains(note), is_told, "{shown}");
+    }
+}
+
 /// Only objections were compared: a line that was not reached then was shown as one that was.
 #[test]
 fn lines_that_are_judged_again_are_not_certain_where_something_of_the_input_is_hidden() {

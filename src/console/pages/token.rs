@@ -33,12 +33,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
         )));
     }
     let notes = notes_of_history(&source, id)?;
-    let missing = source.gaps(None, None)?;
-    let (lines, unchanging) = lines(
-        &read.all,
-        Tokens::new(&missing, read.known.clone()),
-        with_all,
-    );
+    let (lines, unchanging) = lines(&read.all, read.tokens(), with_all);
     let older = lines.len().saturating_sub(SHOWN);
     let has_gates = source.has_several_gates()?;
     let names = read.all.iter().rev().map(|step| &*step.token.name);
@@ -68,7 +63,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
 }
 
 /// The oldest first; and how many are left out because they changed nothing.
-fn lines(all: &[Step], mut tokens: Tokens, with_all: bool) -> (Vec<Line<'_>>, usize) {
+fn lines<'a>(all: &'a [Step], mut tokens: Tokens<'_>, with_all: bool) -> (Vec<Line<'a>>, usize) {
     let (mut lines, mut unchanging) = (Vec::new(), 0);
     for step in all {
         let seen = tokens.see(step);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::uncertain::{Mark, Uncertain};
 use super::{Happened, Step};
-use crate::audit::index::Gaps;
 use crate::store::Key;
 use crate::trail::Known;
 
@@ -32,8 +32,8 @@ pub struct Found {
     pub since_timestamp: String,
     pub what: What,
     pub scopes: Vec<String>,
-    /// Records between the two are missing in the journal.
-    pub is_beside_gap: bool,
+    /// A record that is missing, or hides what it is about, may have done the same: since its scopes were known for certain.
+    pub is_unsure: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +52,14 @@ pub enum What {
 }
 
 impl Found {
-    /// The decision in doubt of which it tells what became.
-    pub fn ends(&self) -> Option<Key> {
-        let is_end = matches!(self.what, What::CarriedOut | What::NotCarriedOut);
-        is_end.then(|| self.since.clone())
+    /// The decision in doubt of which it tells for certain what became, and whether it was carried out.
+    pub fn ends(&self) -> Option<(Key, bool)> {
+        let is_done = match self.what {
+            What::CarriedOut => true,
+            What::NotCarriedOut => false,
+            What::Elsewhere { .. } | What::Otherwise => return None,
+        };
+        (!self.is_unsure).then(|| (self.since.clone(), is_done))
     }
 }
 
@@ -67,15 +71,14 @@ pub struct Seen {
 }
 
 /// The tokens of a history, by their environments and ids.
-#[derive(Debug, Default)]
-pub struct Tokens {
+#[derive(Debug)]
+pub struct Tokens<'a> {
     by_id: BTreeMap<(String, String), Token>,
     /// The id by which Dynatrace knows a token, by another one of its ids.
     known_as: BTreeMap<(String, String), String>,
     /// What pseudonyms stand for.
-    known: Known,
-    /// First and last records that are missing.
-    missing: Vec<(u64, u64)>,
+    known: &'a Known,
+    uncertain: &'a Uncertain,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -83,11 +86,14 @@ struct Token {
     after: After,
     /// The record by which that is known, and its time.
     since: (Key, String),
+    /// The last record by which its scopes were known for certain: before a change in doubt, the one that told of them.
+    known: Mark,
     /// What it had before the last change, and when that was over.
     before: Option<Vec<String>>,
     changed: Option<Timestamp>,
-    /// What else changes in doubt may have left it with: whoever sees that cannot tell which of them it was.
-    others: BTreeSet<BTreeSet<String>>,
+    /// What else changes in doubt may have left it with, or may yet: whoever sees that cannot tell which of them it was. And
+    /// until when; `None`: nobody knows.
+    others: BTreeMap<BTreeSet<String>, Option<Timestamp>>,
 }
 
 impl Found {
@@ -100,29 +106,36 @@ impl Found {
     }
 }
 
-impl Tokens {
-    pub fn new(gaps: &Gaps, known: Known) -> Self {
+impl<'a> Tokens<'a> {
+    pub(super) fn new(uncertain: &'a Uncertain, known: &'a Known) -> Self {
         Self {
-            known,
             by_id: BTreeMap::new(),
             known_as: BTreeMap::new(),
-            missing: gaps.missing.clone(),
+            known,
+            uncertain,
         }
     }
 
     /// Takes the steps one after the other, in the order of records.
     pub fn see(&mut self, step: &Step) -> Seen {
+        // It is about one of the tokens of its id, and nobody knows in which environment.
+        if step.hides_environment {
+            return Seen {
+                found: None,
+                after: After::NotKnown,
+            };
+        }
         let environment = step.cells.environment.clone();
         let id = self.id(step);
         let mut token = self.by_id.remove(&id).unwrap_or_default();
-        let mut found = token.look(step);
+        let mark = step.mark();
+        let is_unsure = self.uncertain.is_between(&token.known, &mark);
+        let mut found = token.look(step, &mark);
         if let Some(found) = &mut found {
-            let (since, seq) = (found.since.seq, found.by.seq);
-            let mut missing = self.missing.iter();
-            found.is_beside_gap = missing.any(|(first, _)| (since..seq).contains(first));
+            found.is_unsure = is_unsure;
         }
-        token.step(step);
-        let after = match token.after.clone() {
+        token.step(step, &mark);
+        let after = match token.after_it(&mark, is_unsure) {
             // What was not made has none.
             After::NotKnown if step.is_no_creation() => After::Known(Vec::new()),
             after => after,
@@ -171,8 +184,9 @@ impl Tokens {
 
 impl Token {
     /// Compares what the gate saw with what is known.
-    fn look(&mut self, step: &Step) -> Option<Found> {
+    fn look(&mut self, step: &Step, mark: &Mark) -> Option<Found> {
         let scopes = step.scopes_before()?;
+        let is_of_others = self.others.contains_key(&set(&scopes));
         let what = match &self.after {
             After::NotKnown => None,
             After::Known(known) => {
@@ -182,14 +196,14 @@ impl Token {
                 } else if self.overlaps(step, &scopes) {
                     return None;
                 } else {
-                    Some(What::Elsewhere { added, removed })
+                    (!is_of_others).then_some(What::Elsewhere { added, removed })
                 }
             }
             After::Doubt(done, before) => {
                 let is_before = before.as_ref().is_some_and(|it| is_same(it, &scopes));
-                let is_of_others = self.others.contains(&set(&scopes));
+                let is_done = is_same(done, &scopes);
                 // It may still come into force; and a token without scopes looks like itself, removed or not.
-                let tells_nothing = if is_same(done, &scopes) {
+                let tells_nothing = if is_done {
                     done.is_empty()
                 } else {
                     (is_before || before.is_none()) && self.is_near(step, SETTLES)
@@ -197,7 +211,7 @@ impl Token {
                 if tells_nothing {
                     return None;
                 }
-                match (is_same(done, &scopes), is_before) {
+                match (is_done, is_before) {
                     // Whether it was carried out makes no difference.
                     (true, true) => None,
                     // Nobody knows what it had before: it may have had these.
@@ -208,10 +222,13 @@ impl Token {
                 }
             }
         };
-        self.others.clear();
+        if !matches!(what, Some(What::CarriedOut | What::NotCarriedOut)) {
+            self.may_come_yet();
+        }
         let (since, since_timestamp) = self.since.clone();
         self.after = After::Known(scopes.clone());
         self.since = (step.key.clone(), step.cells.timestamp.clone());
+        self.is_known(step, mark);
         Some(Found {
             by: step.key.clone(),
             timestamp: step.cells.timestamp.clone(),
@@ -221,8 +238,24 @@ impl Token {
             since_timestamp,
             what: what?,
             scopes,
-            is_beside_gap: false,
+            is_unsure: false,
         })
+    }
+
+    /// What it has is known for certain, by this step. What came into force before does not count any more.
+    fn is_known(&mut self, step: &Step, mark: &Mark) {
+        self.known = mark.clone();
+        let at: Option<Timestamp> = step.cells.timestamp.parse().ok();
+        self.others
+            .retain(|_, until| until.zip(at).is_none_or(|(until, at)| until > at));
+    }
+
+    /// The change in doubt is followed no more, and may have had its effect, or have it yet.
+    fn may_come_yet(&mut self) {
+        if let After::Doubt(done, _) = &self.after {
+            let until = settled(self.changed);
+            self.others.insert(set(done), until);
+        }
     }
 
     /// Two requests at once: the token was looked up for this one while the other was not carried out yet.
@@ -238,7 +271,7 @@ impl Token {
         })
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &Step, mark: &Mark) {
         if step.happened == Happened::No {
             return;
         }
@@ -251,24 +284,25 @@ impl Token {
                 None => return,
             }
         };
-        let (before, unsettled) = match &self.after {
-            After::Known(scopes) => (Some(scopes.clone()), None),
-            After::NotKnown => (step.scopes_before(), None),
-            After::Doubt(done, _) => (step.scopes_before(), Some(done.clone())),
+        let seen = step.scopes_before();
+        let (before, is_unsettled) = match &self.after {
+            After::Known(scopes) => (Some(scopes.clone()), false),
+            After::NotKnown => (seen.clone(), false),
+            After::Doubt(..) => (seen.clone(), true),
         };
         let is_in_doubt = step.happened == Happened::Perhaps;
+        let ended = step.ended();
         let both = before.as_ref().zip(after.as_ref());
-        let is_as_before = both.is_some_and(|(one, other)| is_same(one, other));
-        if is_in_doubt && is_as_before {
-            // It makes no doubt, and yet it may have undone what an earlier one did.
-            let again = unsettled.and(after);
-            self.others.extend(again.as_deref().map(set));
+        if let Some((_, again)) = both.filter(|(one, other)| is_in_doubt && is_same(one, other)) {
+            // It makes no doubt, and yet it may undo what another one does.
+            self.others.insert(set(again), settled(ended));
             return;
         }
-        if is_in_doubt {
-            self.others.extend(unsettled.as_deref().map(set));
-        } else {
-            self.others.clear();
+        if is_unsettled {
+            self.may_come_yet();
+        }
+        if !is_in_doubt || is_unsettled && seen.is_some() {
+            self.is_known(step, mark);
         }
         self.after = match after {
             None => After::NotKnown,
@@ -277,9 +311,25 @@ impl Token {
         };
         self.before = before;
         self.since = (step.key.clone(), step.cells.timestamp.clone());
-        let ended = step.ended.as_ref().unwrap_or(&step.cells.timestamp);
-        self.changed = ended.parse().ok();
+        self.changed = ended;
     }
+
+    /// The scopes after a step, as far as they are certain. `is_unsure`: something may have changed them since they were known
+    /// before it.
+    fn after_it(&self, mark: &Mark, is_unsure: bool) -> After {
+        let is_unsure = self.known != *mark && (is_unsure || !self.others.is_empty());
+        match &self.after {
+            After::Known(_) if is_unsure => After::NotKnown,
+            After::Doubt(done, _) if is_unsure => After::Doubt(done.clone(), None),
+            after => after.clone(),
+        }
+    }
+}
+
+/// Until when what nobody answered may come into force.
+fn settled(ended: Option<Timestamp>) -> Option<Timestamp> {
+    let until = ended?.checked_add(SignedDuration::from_secs(SETTLES));
+    until.ok()
 }
 
 fn without(all: &[String], those: &[String]) -> Vec<String> {

@@ -9,11 +9,11 @@ impl Found {
     /// What was found, and between which moments it came about.
     pub fn words(&self, from: &str, to: &str) -> String {
         let (seq, since) = (numbered(&self.by), numbered(&self.since));
-        let elsewhere = if self.is_beside_gap {
-            "changed elsewhere, or by records that are missing"
-        } else {
-            "changed elsewhere"
-        };
+        let unless = |words| if self.is_unsure { words } else { "" };
+        let elsewhere = format!(
+            "changed elsewhere{}",
+            unless(", or by a record that is missing or hidden")
+        );
         // What matters most stands first: a narrow terminal shows no more.
         match &self.what {
             What::Elsewhere { added, removed } => {
@@ -35,9 +35,13 @@ impl Found {
                     signed('-', removed)
                 )
             }
-            What::CarriedOut => format!("#{since} was carried out: record {seq} found it so"),
+            What::CarriedOut => {
+                let or = unless(", or a record that is missing or hidden did the same");
+                format!("#{since} was carried out{or}: record {seq} found it so")
+            }
             What::NotCarriedOut => {
-                format!("#{since} was not carried out, or was undone: record {seq} found it so")
+                let by = unless(", perhaps by a record that is missing or hidden");
+                format!("#{since} was not carried out, or was undone{by}: record {seq} found it so")
             }
             What::Otherwise => format!(
                 "{elsewhere}, between {from} and {to}, whatever became of #{since}: record {seq} found it so"

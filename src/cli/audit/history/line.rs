@@ -90,6 +90,7 @@ impl Line<'_> {
                     ("scopes_added", added.join(" ")),
                     ("scopes_removed", removed.join(" ")),
                     ("scopes_after", found.scopes.join(" ")),
+                    ("unsure", found.is_unsure.to_string()),
                 ];
                 let cells = titles().into_iter().map(|title| {
                     let cell = known.iter().find(|(name, _)| *name == title);
@@ -137,6 +138,7 @@ fn step_cells(step: &Step, after: &After) -> Vec<String> {
         step.otherwise
             .as_ref()
             .map_or_else(String::new, |it| it.objections.join("; ")),
+        String::new(),
         String::new(),
     ];
     [&first[..], &step.who.cells(), &rest].concat()
@@ -281,11 +283,8 @@ fn found_json(found: &Found) -> Value {
         "since": found.since.seq,
         "since_timestamp": found.since_timestamp,
         "elsewhere": elsewhere || found.what == What::Otherwise,
-        "carried_out": match found.what {
-            What::CarriedOut => Value::Bool(true),
-            What::NotCarriedOut => Value::Bool(false),
-            _ => Value::Null,
-        },
+        "carried_out": found.ends().map(|(_, is_done)| is_done),
+        "unsure": found.is_unsure,
         "added": added,
         "removed": removed,
         "scopes_after": found.scopes,
@@ -306,7 +305,7 @@ const TITLES: [&str; 9] = [
 ];
 
 /// Behind them.
-const MORE: [&str; 12] = [
+const MORE: [&str; 13] = [
     "what",
     "scopes_requested",
     "scopes_added",
@@ -319,4 +318,5 @@ const MORE: [&str; 12] = [
     "challenger",
     "challenger_objections",
     "found_by",
+    "unsure",
 ];

@@ -1,25 +1,21 @@
 //! Decisions in doubt, and what is known of each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::later::{Told, told_later};
 use crate::audit::event;
-use crate::audit::index::{Filter, Gaps, Hidden, Index, PUBLIC, Pattern, Veil, Which, is_about};
+use crate::audit::index::{Filter, Hidden, Index, Veil, Which, hidden_of, is_about};
 use crate::audit::masks::Masks;
-use crate::audit::pseudonym::is_pseudonym;
 use crate::audit::tail::Cells;
-use crate::cli::audit::beside::lacking;
-use crate::cli::audit::history::{Later, told_later};
 use crate::cli::audit::opened::note;
 use crate::cli::audit::query::say;
 use crate::cli::audit::source::Source;
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::Redactor;
-use crate::trail::history::{SETTLES, half_hidden_from};
-use crate::trail::known_as;
+use crate::trail::history::SETTLES;
 use crate::trail::read::NotShown;
 use crate::trail::told::Token;
 
@@ -33,10 +29,10 @@ pub(super) struct Doubt {
     record: Value,
     /// When nothing more was heard of it; `None`: nobody knows.
     ended: Option<Timestamp>,
-    /// Why what it is now would tell nothing: it was changed again.
-    again: Option<&'static str>,
-    /// What a later record of the journal tells of it.
-    known: Option<Looked>,
+    /// What other records of the journal tell of it.
+    told: Told,
+    /// Masks have hidden in which environment it was.
+    hides_environment: bool,
     /// Why nobody could tell, by the record that was written of it last.
     unknown: Option<String>,
 }
@@ -85,18 +81,17 @@ impl Looked {
 /// Oldest first.
 pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
     // A store is nothing that could be written to.
-    let Source::Journal { index, journal } = source else {
+    let Source::Journal { index, .. } = source else {
         return Ok(Vec::new());
     };
-    let lacks_keys = !lacking(source)?.is_empty();
-    let gaps = source.gaps(None, None)?;
     let filter = Filter {
         outcome: Some(Which::Doubt),
         ..Filter::default()
     };
     let page = index.find(&filter, MOST)?;
     let mut doubts = deleted(index)?;
-    let (mut told, mut not_shown) = (BTreeMap::new(), NotShown::default());
+    let mut of_tokens: BTreeMap<String, BTreeMap<u64, Told>> = BTreeMap::new();
+    let mut not_shown = NotShown::default();
     for decided in page.decisions.iter().rev() {
         let line = index.line(decided.seq)?.unwrap_or_default();
         let Some(cells) = Cells::of(&line) else {
@@ -111,21 +106,15 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
         let settled = settled.flatten().filter(|it| is_about(it, decided.seq));
         let settled = settled.and_then(|line| serde_json::from_slice::<Value>(&line).ok());
         let token = Token::of(&record, None);
-        let (mut again, mut known) = (None, None);
+        let mut told = Told::default();
         if !token.id.is_empty() {
-            if !told.contains_key(&token.id) {
-                let mut later = told_later(source, &token.id, lacks_keys)?;
-                later.ids.extend(token.ids().map(str::to_owned));
-                let again = changed_last(index, journal, &later, lacks_keys)?;
-                told.insert(token.id.clone(), (later, again));
+            if !of_tokens.contains_key(&token.id) {
+                let all = told_later(source, &token.id)?;
+                of_tokens.insert(token.id.clone(), all);
             }
-            if let Some((later, last)) = told.get(&token.id) {
-                let mut last = last.iter().filter(|(seq, _)| *seq > decided.seq);
-                again = last.next().map(|(_, why)| *why);
-                again = again.or_else(|| lacks_later(&gaps, decided.seq).then_some(MAY_BE_GONE));
-                let told = later.told.get(&decided.seq);
-                known = told.map(|(found, why)| Looked::new(*found, why));
-            }
+            let all = of_tokens.get(&token.id);
+            let it = all.and_then(|all| all.get(&decided.seq));
+            told = it.cloned().unwrap_or_else(Told::unread);
         }
         doubts.push(Doubt {
             seq: decided.seq,
@@ -133,8 +122,8 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
             cells,
             token: token.id,
             record,
-            again,
-            known,
+            told,
+            hides_environment: hidden_of(&line).contains(&(Hidden::Environment, Veil::Mask)),
             unknown: settled.as_ref().and_then(detail),
         });
     }
@@ -161,8 +150,8 @@ fn deleted(index: &Index) -> anyhow::Result<Vec<Doubt>> {
                 token: String::new(),
                 record: Value::Null,
                 ended: None,
-                again: None,
-                known: None,
+                told: Told::default(),
+                hides_environment: false,
                 unknown: None,
             });
         }
@@ -219,50 +208,6 @@ fn written(record: Option<&Value>) -> Option<Timestamp> {
     record?.get("timestamp")?.as_str()?.parse().ok()
 }
 
-/// The last decisions that let a token be changed, by whichever of its ids or their pseudonyms, or may have: each with what
-/// is said of changes before it.
-fn changed_last(
-    index: &Index,
-    journal: &Path,
-    later: &Later,
-    lacks_keys: bool,
-) -> anyhow::Result<Vec<(u64, &'static str)>> {
-    let ids = later.ids.iter().cloned().map(Pattern::Exactly);
-    let mut asked = vec![(ids.collect(), Vec::new(), CHANGED)];
-    let mut hidden = vec![Hidden::Token];
-    hidden.extend(half_hidden_from(&later.ids));
-    let mut veils = vec![(Veil::Mask, MAY_BE_MASKED)];
-    veils.extend(lacks_keys.then_some((Veil::Pseudonym, MAY_BE_NAMED)));
-    for (veil, why) in veils {
-        let hidden = hidden.iter();
-        asked.extend(hidden.map(|it| (Vec::new(), vec![(*it, veil)], why)));
-    }
-    // Any public id may be the one that a pseudonym stands for.
-    if later.ids.iter().any(|id| is_pseudonym(id)) {
-        let any = Pattern::Begins(PUBLIC.to_owned());
-        asked.push((vec![any], Vec::new(), MAY_BE_ANY));
-    }
-    let mut found = Vec::new();
-    for (token, hidden, why) in asked {
-        let filter = Filter {
-            token,
-            hidden,
-            allowed: Some(true),
-            ..Filter::default()
-        };
-        let last = index.find(&known_as(filter, journal)?, 1)?.decisions;
-        found.extend(last.first().map(|last| (last.seq, why)));
-    }
-    Ok(found)
-}
-
-/// Whether records behind this one are not there, or may not be: one of them may be a change of any token.
-fn lacks_later(gaps: &Gaps, seq: u64) -> bool {
-    let mut missing = gaps.missing.iter();
-    let is_unknown = gaps.unread > 0 || gaps.more_missing > 0 || gaps.cut.is_some();
-    is_unknown || missing.any(|(_, last)| *last > seq)
-}
-
 impl Doubt {
     /// Whether the journal says already that nobody can tell, for the same reason.
     pub(super) fn is_told(&self, looked: &Looked) -> bool {
@@ -284,7 +229,14 @@ impl Doubt {
             Looked::not(&why)
         };
         let is_deleted = self.seq == 0;
-        self.known.clone().or_else(|| is_deleted.then(deleted))
+        let known = self.told.known.clone();
+        known.or_else(|| is_deleted.then(deleted))
+    }
+
+    /// The same, or why nobody knows, where nobody is asked.
+    pub(super) fn unasked(&self) -> Looked {
+        let why = self.told.unsure.as_deref().unwrap_or("not looked up");
+        self.known().unwrap_or_else(|| Looked::not(why))
     }
 
     /// The id of the token to look up; where none would tell anything, why.
@@ -300,7 +252,10 @@ impl Doubt {
         if id.is_empty() || !is_id || id.bytes().all(|c| c == b'.') {
             return Err("the record does not tell the token's id".to_owned());
         }
-        if let Some(why) = self.again {
+        if self.hides_environment {
+            return Err("masks have hidden in which environment it was".to_owned());
+        }
+        if let Some(why) = self.told.again {
             return Err(why.to_owned());
         }
         Ok(id)
@@ -364,6 +319,8 @@ impl Doubt {
         }
         let (mut then, mut before) = (Vec::new(), Vec::new());
         let at = |pointer: &str| self.record.pointer(pointer);
+        let scopes_before = self.told.before.clone().map(|it| json!(sorted(it)));
+        let mut is_any_known = false;
         for (member, is) in [
             ("name", token.name.as_ref().map(|name| json!(name))),
             ("enabled", token.enabled.map(Value::Bool)),
@@ -371,10 +328,14 @@ impl Doubt {
         ] {
             let asked = at(&format!("/input/change/{member}/requested")).map(in_order);
             let Some(asked) = asked else { continue };
-            let was = at(&format!("/input/change/{member}/current")).map(in_order);
+            let mut was = at(&format!("/input/change/{member}/current")).map(in_order);
+            if member == "scopes" && was.is_none() {
+                was.clone_from(&scopes_before);
+            }
             if Some(&asked) == was.as_ref() {
                 continue;
             }
+            is_any_known |= was.is_some();
             then.push(is.as_ref() == Some(&asked));
             before.push(was.is_some() && is == was);
         }
@@ -382,7 +343,13 @@ impl Doubt {
             let why = "nothing would be seen of it: it changes nothing";
             return (event::Found::Unknown, why.to_owned());
         }
-        if then.iter().all(|it| *it) {
+        let is_as_asked = then.iter().all(|it| *it);
+        if is_as_asked && !is_any_known {
+            let why =
+                "the token is as the request wanted it, and nobody knows whether it was so before";
+            return (event::Found::Unknown, why.to_owned());
+        }
+        if is_as_asked {
             (
                 event::Found::Done,
                 "the token is as the request wanted it".to_owned(),
@@ -415,17 +382,6 @@ fn sorted(mut texts: Vec<String>) -> Vec<String> {
     texts
 }
 
-const CHANGED: &str = "the token was changed again";
-const MAY_BE_MASKED: &str =
-    "the token may have been changed again: masks have hidden which one a later request was about";
-const MAY_BE_NAMED: &str = "the token may have been changed again: a later request has a pseudonym in place of its id, and a \
-     key of pseudonyms is missing";
-
-const MAY_BE_ANY: &str = "the token may have been changed again: one of its ids is known by a pseudonym only, and a later \
-     request was about a token with a public id";
-const MAY_BE_GONE: &str =
-    "the token may have been changed again: records behind it are missing or cannot be read";
-
 /// Members of a change by which a token is compared, and what they are called.
 const COMPARED: [(&str, &str); 3] = [("name", "name"), ("enabled", "state"), ("scopes", "scopes")];
 
@@ -455,8 +411,8 @@ mod tests {
             token: "dt0c01.A".to_owned(),
             record,
             ended: None,
-            again: None,
-            known: None,
+            told: Told::default(),
+            hides_environment: false,
             unknown: None,
         };
         let token = CurrentToken {
