@@ -24,7 +24,7 @@ fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Erro
 }
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 12;
+pub(super) const VERSION: i64 = 13;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;
@@ -87,7 +87,7 @@ pub(super) const TIMED_OUT: i64 = 5;
 /// otherwise, and `challenger_seq` is the number of the record that says so. `counted` has how many requests a
 /// `suppressed` record stands for. `position.last` is the segment of the last record, and `behind` the lines since then that
 /// are no records. `block` has sums of many decisions at once, and `latency` how many took how
-/// long in each minute and quarter of an hour.
+/// long in each minute, and in longer and shorter parts.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),

@@ -1,7 +1,7 @@
 //! Made-up traffic of several teams, so that the console has something to show.
 //!
 //! It asks for the same in the same order every time: first for one of each kind, and for so many in all; then for one
-//! every few seconds, until whoever watches has seen enough.
+//! every second, until whoever watches has seen enough.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -263,6 +263,6 @@ const SEED: u64 = 19;
 /// Requests at the beginning.
 const FIRST: usize = 140;
 /// Between two requests later.
-const PAUSE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,6 +1,6 @@
 //! The pages of the console over a store.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 
 use super::{Way, database, decision, journal};
@@ -142,4 +142,65 @@ fn needs_postgres_pages_say_what_has_not_come_and_what_another_build_has_sent() 
     }
     let (_, shown) = all.page("/console/decisions");
     assert!(!shown.contains("another build"), "{shown}");
+}
+
+/// What is told to somebody who looks on: the beginning of each event.
+fn looked_on(console: &Shown, query: &str) -> impl Iterator<Item = String> + use<> {
+    let mut stream = std::net::TcpStream::connect(console.1).unwrap();
+    let patience = Some(std::time::Duration::from_mins(1));
+    stream.set_read_timeout(patience).unwrap();
+    write!(
+        stream,
+        "GET /console/live?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    .unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let mut event = String::new();
+    std::iter::from_fn(move || {
+        loop {
+            let line = lines.next()?;
+            if let Some(name) = line.strip_prefix("event: ") {
+                event = name.to_owned();
+            }
+            if let Some(row) = line.strip_prefix("data: ") {
+                let row = row.split("data-id=\"").nth(1).unwrap_or_default();
+                let id = row.split('"').next().unwrap_or_default();
+                return Some(format!("{event} {id}"));
+            }
+        }
+    })
+}
+
+/// Gates send when they can: what one sends late is new, however old it is, and so it is for a page that comes again.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_a_gate_sends_late_is_told() {
+    let database = database();
+    let way = Way::to(&database);
+    let ship = |gate: &str, seconds: std::ops::Range<u32>| {
+        let records: Vec<_> = seconds
+            .map(|second| decision(second, "payments", "denied"))
+            .collect();
+        let (directory, hash) = journal(&records);
+        way.ship(gate, directory.path(), records.len() as u64, &hash);
+    };
+    // More than are looked at.
+    ship("A", 100..160);
+    ship("B", 10..11);
+    let console = Shown::start(&way, &[]);
+    let (_, page) = console.page("/console");
+    let query = page.split("data-query=\"").nth(1).unwrap();
+    let query = query.split('"').next().unwrap().replace("&amp;", "&");
+    assert!(query.contains("A%2F60"), "{query}");
+    // A page that comes again.
+    ship("C", 20..22);
+    let mut told = looked_on(&console, &query);
+    let next: Vec<String> = told.by_ref().take(2).collect();
+    assert_eq!(next, ["decision C/1", "decision C/2"]);
+    // Somebody looks on: it may begin with what is there now.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    ship("D", 30..31);
+    assert_eq!(told.next().unwrap(), "decision D/1");
+    ship("E", 40..95);
+    assert_eq!(told.next().unwrap(), "lost ");
 }
