@@ -105,7 +105,7 @@ impl Console {
             kept,
             worker: app::program(),
             now: app::now,
-            answered_within: answered_within,
+            answered_within,
             step_back: audit::step_back,
             metrics: metrics.clone(),
         };

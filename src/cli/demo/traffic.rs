@@ -268,7 +268,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(400),
     Duration::from_millis(700),
     Duration::from_millis(1_500),
-    Duration::from_millis(1_000),
+    Duration::from_secs(1),
 ];
 const EACH: usize = 40;
 /// How long an answer may take.

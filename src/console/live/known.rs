@@ -8,6 +8,7 @@ use crate::audit::index::Filter;
 use crate::console::Fault;
 use crate::console::desk::Gate;
 use crate::console::pages::decisions::rows;
+use crate::console::row::Row;
 use crate::store::{Found, Key, Moment};
 use crate::trail::Source;
 use crate::trail::ended::How;
@@ -69,7 +70,7 @@ impl Known {
         read.reverse();
         let rows = rows(&source, &read, gate.wait())?.0;
         let open = rows.iter().filter(|row| row.ended.how == How::NotYet);
-        let open: HashSet<Key> = open.map(|row| row.key()).collect();
+        let open: HashSet<Key> = open.map(Row::key).collect();
         let told = found.iter().map(|it| {
             let told = Told {
                 at: it.at,
