@@ -238,7 +238,7 @@ fn a_denial_comes_by_itself(demo: &Demo, browser: &mut Chromium) {
     let seen = "[...document.querySelectorAll('#decisions tr.fresh')].some((it) => it.textContent.includes('WATCHER'))";
     for _ in 0..20 {
         denied();
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(1));
         if browser.run(seen) == true {
             assert_eq!(browser.complaints(), Vec::<Value>::new());
             return;

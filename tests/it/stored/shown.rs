@@ -160,7 +160,7 @@ fn looked_on(console: &Shown, query: &str) -> impl Iterator<Item = String> + use
         loop {
             let line = lines.next()?;
             if let Some(name) = line.strip_prefix("event: ") {
-                event = name.to_owned();
+                name.clone_into(&mut event);
             }
             if let Some(row) = line.strip_prefix("data: ") {
                 let row = row.split("data-id=\"").nth(1).unwrap_or_default();
