@@ -204,3 +204,36 @@ fn needs_postgres_what_a_gate_sends_late_is_told() {
     ship("E", 40..95);
     assert_eq!(told.next().unwrap(), "lost ");
 }
+
+/// What took so long stands under the time at which it was decided, as the decisions do.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_latencies_stand_under_the_time_of_their_decisions() {
+    let database = database();
+    let way = Way::to(&database);
+    let now = dtgate::app::now();
+    let records: Vec<_> = (1..50)
+        .map(|minutes| {
+            let at = now - jiff::SignedDuration::from_mins(minutes);
+            let mut record = decision(1, "payments", "ci");
+            record["timestamp"] = format!("{at:.3}").into();
+            record["metrics"] = serde_json::json!({"timer_rego_query_eval_ns": 1_000_000});
+            record
+        })
+        .rev()
+        .collect();
+    let (directory, hash) = journal(&records);
+    way.ship("A", directory.path(), records.len() as u64, &hash);
+    let console = Shown::start(&way, &[]);
+    let (_, page) = console.page("/console?last=1h");
+    let figures = page.split("<figure").skip(1);
+    let times: Vec<Vec<&str>> = figures
+        .map(|figure| {
+            let titles = figure.split("<title data-at=\"").skip(1);
+            titles.filter_map(|it| it.split('"').next()).collect()
+        })
+        .collect();
+    assert_eq!(times.len(), 2, "{page}");
+    assert_eq!(times[0].len(), 49, "{times:?}");
+    assert_eq!(times[0], times[1]);
+}
