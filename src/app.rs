@@ -58,7 +58,7 @@ use status::Places;
 
 pub use descriptors::descriptors;
 use descriptors::{OPERATORS, SPARES, within_descriptors};
-pub use export::check_otlp;
+pub use export::{answered_within, check_otlp};
 pub use load::{
     catalogue, challenger, doubts, ended, policies_at, policies_with_those_of, prepare, rehearse,
     sources, teams,

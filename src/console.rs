@@ -3,6 +3,7 @@
 //! | path                          | page                                                                    |
 //! | ----------------------------- | ----------------------------------------------------------------------- |
 //! | `/console`                    | now: what comes in, what is refused, how the gate is                    |
+//! | `/console/now`                | the same for its script: to ask for it is no use of a session           |
 //! | `/console/decisions`          | decisions, by everything that `dtgate audit query` takes                |
 //! | `/console/decisions.csv`, `….json` | the decisions of a search, as a file                              |
 //! | `/console/decisions/{id}`     | one decision: who, what, the difference, each policy, the outcome       |
@@ -246,7 +247,7 @@ impl Shared {
         }
         self.door.look_again().await;
         let viewer = match path {
-            LIVE => self.door.watcher(&parts),
+            LIVE | NOW => self.door.watcher(&parts),
             _ => self.door.who(&parts),
         };
         let Some(viewer) = viewer else {
@@ -338,7 +339,7 @@ impl Route {
             name.ok().filter(|name| !name.is_empty()).map(String::from)
         };
         match (first, second, third) {
-            ("", None, None) => Some(Self::Now),
+            ("" | "now", None, None) => Some(Self::Now),
             ("decisions", None, None) => Some(Self::Decisions),
             ("decisions", Some(id), None) => named(id).map(Self::Decision),
             ("decisions", Some(id), Some("proof")) => named(id).map(Self::Evidence),
@@ -378,6 +379,8 @@ pub const ROOT: &str = "/console";
 const BELOW: &str = "/console/";
 const ASSETS: &str = "/console/assets/";
 const LIVE: &str = "/console/live";
+/// The page that looks on, again.
+const NOW: &str = "/console/now";
 /// Bytes of a form.
 const LONGEST_FORM: usize = 8 << 10;
 /// Bytes of a request with edited policies, as a form has them.

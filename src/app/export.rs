@@ -90,12 +90,17 @@ pub(super) fn fleet(config: &Config, audit: &Audit, metrics: &Metrics) -> Option
 /// How long a request may be under way after its turn was had: the wait until it is judged and recorded, and the longest
 /// way to any upstream and back.
 pub(super) fn hold(config: &Config) -> Duration {
+    let judged = JUDGED_WITHIN + config.lookup.timeout.as_std();
+    judged + config.journal.timeout.as_std() + answered_within(config)
+}
+
+/// The longest way to any upstream and back.
+pub fn answered_within(config: &Config) -> Duration {
     let sections = config.sections();
     let several = sections.several.values().map(|it| &it.upstream);
     let upstreams = std::iter::once(sections.upstream).chain(several);
     let ways = upstreams.map(|it| it.connect_timeout.as_std() + it.response_timeout.as_std());
-    let longest = ways.max().unwrap_or_default();
-    JUDGED_WITHIN + config.lookup.timeout.as_std() + config.journal.timeout.as_std() + longest
+    ways.max().unwrap_or_default()
 }
 
 /// A turn that was had longer ago is renewed before a request is recorded.

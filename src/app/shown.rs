@@ -147,6 +147,7 @@ pub(super) fn console(
         )),
         worker: program(),
         now,
+        answered_within: super::answered_within(config),
         step_back: audit::step_back,
         metrics,
     };

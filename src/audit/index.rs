@@ -81,6 +81,8 @@ enum Filled {
 /// By what is counted, in milliseconds: every zone's days and hours begin with a quarter of an hour.
 pub const QUARTER: i64 = 15 * MINUTE;
 pub const MINUTE: i64 = 60_000;
+/// The shortest part of the time by which latencies are counted.
+pub const SHORT: i64 = 15_000;
 /// The file of an index in the directory of its journal.
 pub const FILE: &str = "index.sqlite";
 

@@ -64,6 +64,7 @@ impl Console {
         let policy = self.policies.as_ref();
         let policy = policy.map(|path| app::policies_at(path, &[])).transpose()?;
         let config = load(self.from.place.config.as_ref())?;
+        let answered_within = app::answered_within(&config);
         let mut shown = config.console.unwrap_or_default();
         if self.no_login {
             shown.login = Login::None.into();
@@ -104,6 +105,7 @@ impl Console {
             kept,
             worker: app::program(),
             now: app::now,
+            answered_within,
             step_back: audit::step_back,
             metrics: metrics.clone(),
         };

@@ -15,6 +15,7 @@ use crate::admin::Status;
 use crate::audit::Stop;
 use crate::policy::Policy;
 use crate::telemetry::{Limit, Metrics};
+use crate::trail::ended::Wait;
 use crate::trail::{self, Source};
 
 /// Opens what answers come from, as new as the records are.
@@ -36,6 +37,8 @@ pub struct Gate {
     /// This program, which judges for the playground; `None`: there is no playground.
     pub worker: Option<PathBuf>,
     pub now: fn() -> jiff::Timestamp,
+    /// How long Dynatrace's answer may be on its way.
+    pub answered_within: Duration,
     /// Lets requests go before the thread that calls it.
     pub step_back: fn(),
     pub metrics: Metrics,
@@ -51,6 +54,14 @@ pub(super) struct Desk {
 impl Gate {
     pub(super) fn open(&self) -> Result<Source, Fault> {
         Ok((self.trail)()?)
+    }
+
+    /// Until when an answer may still come.
+    pub(super) fn wait(&self) -> Wait {
+        Wait {
+            now: (self.now)(),
+            longest: self.answered_within,
+        }
     }
 
     /// The same; its questions end as soon as this is over.
@@ -227,6 +238,7 @@ pub(super) mod tests {
             policies: None,
             kept: None,
             now: || jiff::Timestamp::UNIX_EPOCH,
+            answered_within: Duration::from_secs(65),
             step_back: || {},
             worker: None,
             metrics: Metrics::new("1.2.3"),

@@ -5,6 +5,7 @@
 //! loses what came meanwhile and is told so, and all are told while nothing can be read. No more than so many look on at
 //! once, and of one viewer a few.
 
+mod known;
 mod listener;
 mod reads;
 mod seen;
@@ -19,22 +20,21 @@ use http::request::Parts;
 use http::{HeaderValue, Response};
 use tokio::sync::{broadcast, mpsc};
 
+use self::known::Known;
 use self::listener::{Events, Listener, tell};
 use self::reads::{Reader, Reads};
 use self::seen::Seen;
 use self::since::last;
-pub(super) use self::since::{FROM, NOTHING, id};
+pub(super) use self::since::{FROM, Last, id};
 use super::desk::Gate;
 use super::login::Holds;
 use super::page::guard;
-use super::pages::decisions::rows;
 use super::params::Params;
 use super::row::Row;
 use super::search::patterns;
 use super::shares::Shares;
 use super::{Fault, Viewer};
 use crate::audit::Stop;
-use crate::audit::index::Filter;
 use crate::listener::{Body, boxed};
 use crate::store::Key;
 use crate::telemetry::Limit;
@@ -51,6 +51,8 @@ pub(super) struct Live {
 /// What all are told.
 enum News {
     Row(Box<Row>),
+    /// One of which there is more to say than when it was told.
+    Again(Box<Row>),
     /// There were more decisions than are looked at.
     Lost,
 }
@@ -91,6 +93,7 @@ impl Live {
             has_gates: params.get(GATES).is_some(),
             holds,
             told: HashSet::new(),
+            last: last.clone().unwrap_or_default(),
             seen: self.seen.clone(),
             is_unread: false,
         };
@@ -116,10 +119,10 @@ impl Live {
         let thread = std::thread::Builder::new().name("console-live".to_owned());
         let reading = move || {
             (gate.step_back)();
-            let mut known: Option<HashSet<Key>> = None;
+            let mut known: Option<Known> = None;
             while reader.goes_on(&rows) {
                 let (stop, _waiting) = Stop::after(LOOK);
-                match newest(&gate.until(stop), known.as_ref()) {
+                match Known::look(&gate.until(stop), known.as_ref()) {
                     Ok((found, new)) => {
                         known = Some(found);
                         for news in new {
@@ -147,33 +150,9 @@ impl News {
     fn key(&self) -> Option<Key> {
         match self {
             Self::Row(row) => Some(row.key()),
-            Self::Lost => None,
+            Self::Again(_) | Self::Lost => None,
         }
     }
-}
-
-/// The newest decisions, and those of them that were not there before, the oldest first.
-fn newest(gate: &Gate, known: Option<&HashSet<Key>>) -> Result<(HashSet<Key>, Vec<News>), Fault> {
-    let source = gate.open()?;
-    // One more than is told: where it is new, too, it is lost.
-    let mut new = source
-        .find(&Filter::default(), None, LOOKED_AT + 1)?
-        .decisions;
-    let seen = new.iter().map(crate::store::Found::key).collect();
-    let Some(known) = known else {
-        return Ok((seen, Vec::new()));
-    };
-    new.retain(|it| !known.contains(&it.key()));
-    let is_lost = new.len() > LOOKED_AT;
-    new.truncate(LOOKED_AT);
-    new.reverse();
-    let rows = rows(&source, &new)?
-        .0
-        .into_iter()
-        .map(Box::new)
-        .map(News::Row);
-    let lost = is_lost.then_some(News::Lost);
-    Ok((seen, lost.into_iter().chain(rows).collect()))
 }
 
 /// The name by which a page says that its table has a column for the gate.
@@ -190,26 +169,3 @@ const LOOKED_AT: usize = 50;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long one look at them may take.
 const LOOK: Duration = Duration::from_secs(10);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::console::desk::tests::gate_of;
-
-    #[test]
-    fn more_decisions_than_are_looked_at_are_said_to_be_lost() {
-        let new = |count: usize, known: &[u64]| {
-            let known = known.iter().map(|seq| Key {
-                gate: String::new(),
-                seq: *seq,
-            });
-            newest(&gate_of(count), Some(&known.collect())).unwrap().1
-        };
-        let lost = |new: &[News]| new.iter().filter(|it| matches!(it, News::Lost)).count();
-        let exactly = new(LOOKED_AT + 1, &[1]);
-        assert_eq!((exactly.len(), lost(&exactly)), (LOOKED_AT, 0));
-        let more = new(LOOKED_AT + 2, &[1]);
-        assert_eq!((more.len(), lost(&more)), (LOOKED_AT + 1, 1));
-        assert!(matches!(more[0], News::Lost));
-    }
-}

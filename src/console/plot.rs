@@ -1,22 +1,15 @@
 //! Decisions and latencies over time, as pictures that are made here: no script is needed to see them.
 
+mod axis;
 mod latency;
 
-use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::audit::index::Sum;
-use crate::value::rfc3339_millis;
+use crate::console::row::many;
 
+pub(super) use axis::Axis;
 pub(super) use latency::Latencies;
-
-/// A time in equal parts.
-#[derive(Clone, Copy)]
-pub(super) struct Axis {
-    from: i64,
-    part: i64,
-    parts: usize,
-}
 
 /// Allowed and denied in equal parts of a time.
 pub(super) struct Plot {
@@ -24,59 +17,13 @@ pub(super) struct Plot {
     parts: Vec<(u64, u64)>,
 }
 
-impl Axis {
-    /// From one moment until another, in milliseconds, in parts of so long or a multiple of it: what is counted is counted
-    /// by that.
-    pub(super) fn of(from: i64, until: i64, parts: usize, counted: i64) -> Self {
-        let count = i64::try_from(parts).unwrap_or(1).max(1);
-        let counted = counted.max(1);
-        Self {
-            from: from / counted * counted,
-            part: (until.saturating_sub(from) / count).max(counted) / counted * counted,
-            parts: parts.max(1),
-        }
-    }
-
-    /// Of a part, in milliseconds.
-    pub(super) fn part(&self) -> i64 {
-        self.part
-    }
-
-    /// In which part a moment is: what is outside is in the first or the last.
-    fn at(&self, moment: i64) -> usize {
-        let at = moment.saturating_sub(self.from).div_euclid(self.part);
-        usize::try_from(at)
-            .unwrap_or_default()
-            .min(self.parts.saturating_sub(1))
-    }
-
-    fn width(&self) -> u64 {
-        WIDTH / u64::try_from(self.parts).unwrap_or(1).max(1)
-    }
-
-    fn when(&self, at: u64) -> String {
-        let at = i64::try_from(at).unwrap_or_default();
-        let moment = Timestamp::from_millisecond(self.from + at * self.part);
-        let text = moment.map(rfc3339_millis).unwrap_or_default();
-        let text = text.get(..16).unwrap_or(&text).replace('T', " ");
-        format!("{text} UTC")
-    }
-
-    fn long(&self) -> String {
-        match self.part / 60_000 {
-            1 => "a minute".to_owned(),
-            minutes @ 0..120 => format!("{minutes} minutes"),
-            minutes => format!("{} hours", minutes / 60),
-        }
-    }
-}
-
 impl Plot {
-    /// Of what was counted by verdict.
+    /// Of what was counted by verdict in this time.
     pub(super) fn of(sums: &[Sum], axis: Axis) -> Self {
-        let mut parts = vec![(0, 0); axis.parts];
+        let mut parts = vec![(0, 0); axis.parts()];
         for sum in sums {
-            if let Some((allowed, denied)) = parts.get_mut(axis.at(sum.from)) {
+            let part = axis.at(sum.from).and_then(|at| parts.get_mut(at));
+            if let Some((allowed, denied)) = part {
                 *allowed += sum.allowed;
                 *denied += sum.denied;
             }
@@ -87,7 +34,7 @@ impl Plot {
     pub(super) fn html(&self, title: &str) -> Markup {
         let most = self.parts.iter().map(|(allowed, denied)| allowed + denied);
         let most = most.max().unwrap_or_default().max(1);
-        let (axis, width) = (self.axis, self.axis.width());
+        let (axis, width) = (self.axis, WIDTH);
         let (allowed, denied) = self
             .parts
             .iter()
@@ -95,33 +42,34 @@ impl Plot {
         html! {
             figure.card {
                 figcaption {
-                    (title) ": " span.allow { i.key {} " " (allowed) " allowed" } ", " span.deny { i.key {} " " (denied) " denied" }
+                    (title) ": " span.allow { i.key {} " " (many(allowed)) " allowed" } ", "
+                    span.deny { i.key {} " " (many(denied)) " denied" }
                 }
-                div.axis aria-hidden="true" { (most) }
+                div.axis aria-hidden="true" { (many(most)) }
                 // Words in it would shrink with it.
-                svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"
-                    aria-label={ (title) ": " (allowed) " allowed, " (denied) " denied, at most " (most) " in " (axis.long()) } {
-                    line x1="0" x2=(WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
+                svg.plot viewBox={ "0 0 " (axis.wide()) " " (HEIGHT) } preserveAspectRatio="none" role="img"
+                    aria-label={ (title) ": " (many(allowed)) " allowed, " (many(denied)) " denied, at most " (many(most)) " in " (axis.long()) } {
+                    (axis.lines())
                     @for (at, (allowed, denied)) in (0_u64..).zip(&self.parts) {
                         @let (up, down) = (height(*allowed, most), height(*denied, most));
                         @if allowed + denied > 0 {
                             g {
-                                title { (axis.when(at)) ": " (allowed) " allowed, " (denied) " denied" }
-                                rect.allowed x=(at * width) y=(HEIGHT - up) width=(width.saturating_sub(1).max(1)) height=(up) {}
-                                rect.denied x=(at * width) y=(HEIGHT.saturating_sub(up + down)) width=(width.saturating_sub(1).max(1)) height=(down) {}
+                                title data-at=(axis.begins(at)) { (axis.when(at)) ": " (many(*allowed)) " allowed, " (many(*denied)) " denied" }
+                                rect.allowed x=(at * width) y=(HEIGHT - up) width=(width - 1) height=(up) {}
+                                rect.denied x=(at * width) y=(HEIGHT.saturating_sub(up + down)) width=(width - 1) height=(down) {}
                             }
                         }
                     }
                 }
-                div.axis aria-hidden="true" { span { (axis.when(0)) } span { "now" } }
-                details {
+                (axis.ticks())
+                details data-of=(title) {
                     summary { "The same as a table" }
                     table {
                         thead { tr { th scope="col" { "From" } th.num scope="col" { "Allowed" } th.num scope="col" { "Denied" } } }
                         tbody {
                             @for (at, (allowed, denied)) in (0_u64..).zip(&self.parts) {
                                 @if allowed + denied > 0 {
-                                    tr { td { (axis.when(at)) } td.num { (allowed) } td.num { (denied) } }
+                                    tr { td { (axis.time(at)) } td.num { (many(*allowed)) } td.num { (many(*denied)) } }
                                 }
                             }
                         }
@@ -134,35 +82,52 @@ impl Plot {
 
 /// Anything that is there can be seen.
 fn height(count: u64, most: u64) -> u64 {
-    let height = count * HEIGHT / most;
-    if count > 0 { height.max(2) } else { 0 }
+    let height = u128::from(count) * u128::from(HEIGHT) / u128::from(most.max(1));
+    let height = u64::try_from(height).unwrap_or(HEIGHT);
+    if count > 0 {
+        height.clamp(2, HEIGHT)
+    } else {
+        0
+    }
 }
 
-const WIDTH: u64 = 960;
+/// Of a part, with the gap behind it.
+const WIDTH: u64 = 16;
 const HEIGHT: u64 = 140;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::index::QUARTER;
 
     #[test]
-    fn each_decision_is_counted_once_and_what_is_there_can_be_seen() {
+    fn each_decision_is_in_the_part_of_its_time_and_what_is_there_can_be_seen() {
         let sum = |from: i64, allowed: u64, denied: u64| Sum {
             from: from * QUARTER,
             name: String::new(),
             allowed,
             denied,
         };
-        let sums = [sum(0, 1, 0), sum(1, 0, 1), sum(95, 1_000, 0), sum(96, 2, 0)];
-        let plot = Plot::of(&sums, Axis::of(0, 96 * QUARTER, 96, QUARTER));
-        assert_eq!(plot.parts.iter().map(|it| it.0).sum::<u64>(), 1_003);
-        assert_eq!(plot.parts[0], (1, 0));
-        assert_eq!(plot.parts[95], (1_002, 0));
+        // It is in the middle of the quarter 196: that is the last part, and 101 the first.
+        let axis = Axis::until(196 * QUARTER + 7, QUARTER, 96);
+        let sums = [
+            sum(100, 5, 0),
+            sum(101, 1, 0),
+            sum(102, 0, 1),
+            sum(195, 1_000, 0),
+            sum(196, 2, 0),
+            sum(197, 5, 0),
+        ];
+        let plot = Plot::of(&sums, axis);
+        assert_eq!(plot.parts[..3], [(1, 0), (0, 1), (0, 0)]);
+        assert_eq!(plot.parts[94..], [(1_000, 0), (2, 0)]);
         let html = plot.html("Last day").into_string();
         assert!(html.contains("height=\"2\""), "{html}");
         assert!(
-            html.contains("1003 allowed, 1 denied, at most 1002 in 15 minutes"),
+            html.contains("1,003 allowed, 1 denied, at most 1,000 in 15 minutes"),
             "{html}"
         );
+        let title = "<title data-at=\"1970-01-03T01:00:00.000Z\">1970-01-03 01:00:00 UTC: 2 allowed, 0 denied</title>";
+        assert!(html.contains(title), "{html}");
     }
 }

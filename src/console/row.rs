@@ -7,9 +7,10 @@ use super::Viewer;
 use super::live;
 use super::page::shown;
 use super::params::encoded;
+use crate::audit::index::Decided;
 use crate::audit::tail::{Cells, Otherwise, effect};
 use crate::store::{Found, Key, Lines};
-use crate::trail::ended::{Ended, How};
+use crate::trail::ended::{Ended, How, Wait};
 use crate::trail::read::record;
 use crate::trail::told::{Token, Who, scopes};
 use crate::value::Visible;
@@ -27,16 +28,19 @@ pub(super) struct Row {
     pub(super) ended: Ended,
     pub(super) no_op: bool,
     pub(super) otherwise: Option<Otherwise>,
+    /// The newest record that it tells of; nothing while there may be one more.
+    as_of: Option<u64>,
 }
 
 impl Row {
     /// `None`: its record is gone, or cannot be read.
-    pub(super) fn of(found: &Found, lines: &Lines) -> Option<Self> {
+    pub(super) fn of(found: &Found, lines: &Lines, wait: Wait) -> Option<Self> {
         let line = lines.decision.as_deref()?;
         let cells = Cells::of(line)?;
         let told: Value = serde_json::from_slice(line).ok()?;
         let outcome = record(lines.outcome.as_ref());
         let settled = record(lines.settled.as_ref());
+        let ended = Ended::by_now(&cells, outcome.as_ref(), settled.as_ref(), wait);
         Some(Self {
             gate: found.gate.clone(),
             who: Who::of(&told),
@@ -44,7 +48,8 @@ impl Row {
             added: scopes(&told, "added"),
             removed: scopes(&told, "removed"),
             objections: objections(&told),
-            ended: Ended::of(&cells, outcome.as_ref(), settled.as_ref()),
+            as_of: as_of(found).filter(|_| ended.how != How::NotYet),
+            ended,
             no_op: found.decided.no_op,
             otherwise: record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it)),
             cells,
@@ -76,7 +81,7 @@ impl Row {
         let (word, class) = self.verdict();
         let (name, id) = (&*self.token.name, self.token.any_id());
         html! {
-            tr data-id=(live::id(&self.key())) {
+            tr data-id=(live::id(&self.key())) data-as-of=[self.as_of] {
                 td.nowrap data-title="When" { a href=(self.href()) { (time(&self.cells.timestamp)) } }
                 @if has_gates { td data-title="Gate" { (cut(&self.gate)) } }
                 td data-title="Verdict" {
@@ -89,7 +94,11 @@ impl Row {
                 td data-title="By" { (self.by(viewer)) }
                 td data-title="What" { (self.what(viewer)) }
                 td data-title="Answer" {
-                    @if self.ended.how == How::InDoubt { strong.warn { (self.ended.text) } } @else { (self.ended.text) }
+                    @match self.ended.how {
+                        How::InDoubt => strong.warn { (self.ended.text) },
+                        How::NotYet => span.soft { (self.ended.text) },
+                        How::Well | How::Otherwise => (self.ended.text),
+                    }
                 }
             }
         }
@@ -149,6 +158,20 @@ impl Row {
     }
 }
 
+/// The newest record that says something of a decision.
+fn as_of(found: &Found) -> Option<u64> {
+    let Decided {
+        seq,
+        outcome,
+        settled,
+        challenger,
+        ..
+    } = found.decided;
+    [Some(seq), outcome, settled, challenger]
+        .into_iter()
+        .max()?
+}
+
 /// The policies that objected, each once.
 fn objections(record: &Value) -> Vec<(String, &'static str)> {
     let violations = record
@@ -195,6 +218,19 @@ pub(super) fn token(viewer: &Viewer, name: &str, id: &str) -> Markup {
 pub(super) fn time(timestamp: &str) -> Markup {
     let text = timestamp.get(..19).unwrap_or(timestamp).replace('T', " ");
     html! { time datetime=(timestamp) { (text) " UTC" } }
+}
+
+/// A number with its thousands set apart.
+pub(super) fn many(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (left, digit) in (0..digits.len()).rev().zip(digits.chars()) {
+        text.push(digit);
+        if left > 0 && left % 3 == 0 {
+            text.push(',');
+        }
+    }
+    text
 }
 
 /// A text that fits into a cell.
@@ -269,6 +305,12 @@ mod tests {
         assert_eq!(shown("token.update"), "token.<wbr>update");
         assert_eq!(shown("<b>"), "&lt;b&gt;");
         assert_eq!(shown(&"a.".repeat(60)).matches("<wbr>").count(), BREAKS);
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let all = [0, 12, 999, 1_000, 65_536, 1_234_567].map(many);
+        assert_eq!(all, ["0", "12", "999", "1,000", "65,536", "1,234,567"]);
     }
 
     #[test]

@@ -61,6 +61,21 @@ impl Asked {
         rows.iter().map(|row| column(row, 0)).collect()
     }
 
+    /// The last decision of each gate that has any here.
+    pub fn newest(&self) -> Result<Vec<Key>, StoreError> {
+        let mut newest = Vec::new();
+        for gate in self.recorded()? {
+            let end = Key {
+                gate,
+                seq: u64::MAX,
+            };
+            if let (Some(seq), _) = self.decisions_beside(&end)? {
+                newest.push(Key { seq, ..end });
+            }
+        }
+        Ok(newest)
+    }
+
     /// The last record of a gate that is here; 0: there is none.
     pub fn last(&self, gate: &str) -> Result<u64, StoreError> {
         let sql = "SELECT max(seq) FROM dtgate.record WHERE gate = $1";

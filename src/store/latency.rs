@@ -10,7 +10,7 @@ use super::schema::unsigned;
 use crate::audit::index::{Latency, Times, Took};
 
 impl Asked {
-    /// How long it took from one moment until another, in parts of so many milliseconds: of the newest [`SAMPLE`] decisions
+    /// How long it took from one moment until before another, in parts of so many milliseconds, the first from that moment on: of the newest [`SAMPLE`] decisions
     /// of each part that a filter lets through, whose own times do not count.
     pub fn latencies(
         &self,
@@ -22,12 +22,14 @@ impl Asked {
         let Some(mut condition) = self.condition(question)? else {
             return Ok(Vec::new());
         };
-        condition.say("d.at >= p.begins AND d.at < p.begins + p.long");
+        condition.say("d.at >= p.begins AND d.at < least(p.begins + p.long, p.ends)");
+        let last = until.saturating_sub(1);
         let decided = condition.text();
         // The numbers stand in the parts themselves: a moment and a span, and nothing that somebody wrote.
         let sql = format!(
-            "SELECT p.begins, s.judged, s.answered FROM (SELECT begins, make_interval(secs => {part} / 1000.0) AS long
-               FROM generate_series(to_timestamp({since} / 1000.0), to_timestamp({until} / 1000.0),
+            "SELECT p.begins, s.judged, s.answered FROM (SELECT begins, make_interval(secs => {part} / 1000.0) AS long,
+                 to_timestamp({until} / 1000.0) AS ends
+               FROM generate_series(to_timestamp({since} / 1000.0), to_timestamp({last} / 1000.0),
                  make_interval(secs => {part} / 1000.0)) AS begins) AS p
              CROSS JOIN LATERAL (
                SELECT substring(d.line FROM '\"timer_rego_query_eval_ns\":([0-9]{{1,15}})[,}}]')::bigint AS judged,

@@ -17,9 +17,9 @@ impl Asked {
         self.summed(question, by, &parts(900))
     }
 
-    /// The same in each minute.
-    pub fn by_minutes(&self, question: Question<'_>, by: By) -> Result<Sums, StoreError> {
-        self.summed(question, by, &parts(60))
+    /// The same in parts of so many milliseconds.
+    pub fn by_parts(&self, question: Question<'_>, by: By, long: i64) -> Result<Sums, StoreError> {
+        self.summed(question, by, &parts(long / 1000))
     }
 
     /// The same over all of the time, which is less to send.
@@ -121,7 +121,7 @@ impl Asked {
 const MOST: usize = 500_000;
 
 /// In which part of so many seconds a decision was. Every zone's days and hours begin with a quarter of an hour.
-fn parts(seconds: u32) -> String {
+fn parts(seconds: i64) -> String {
     format!(
         "CASE WHEN d.at > '-infinity' THEN to_timestamp(floor(extract(epoch FROM d.at) / {seconds}) * {seconds})
                         ELSE 'epoch' END"

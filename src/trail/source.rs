@@ -7,9 +7,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::Error;
-use crate::audit::index::{
-    By, Filter, Gaps, Index, Latency, Pattern, QUARTER, Sums, Unnamed, is_about,
-};
+use crate::audit::index::{By, Filter, Gaps, Index, Latency, Pattern, Sums, Unnamed, is_about};
 use crate::audit::{Stop, on_disk};
 use crate::store::{Asked, Cursor, Found, Key, Lines, Moment, Page, Question, SAMPLE};
 
@@ -140,6 +138,30 @@ impl Source {
         }
     }
 
+    /// The newest decisions of one gate that a filter lets through.
+    pub fn find_of(&self, gate: &str, filter: &Filter, limit: usize) -> Result<Vec<Found>, Error> {
+        let Self::Store { asked, .. } = self else {
+            return Ok(self.find(filter, None, limit)?.decisions);
+        };
+        let question = Question {
+            filter,
+            gate: Some(gate),
+            before: None,
+        };
+        Ok(asked.find(question, limit)?.decisions)
+    }
+
+    /// Of each gate of a store that is asked about, its newest decision: what a gate sends late is not among the newest of
+    /// all.
+    pub fn newest_of_gates(&self) -> Result<Vec<Key>, Error> {
+        let Self::Store { asked, gate, .. } = self else {
+            return Ok(Vec::new());
+        };
+        let mut newest = asked.newest()?;
+        newest.retain(|it| gate.as_ref().is_none_or(|gate| *gate == it.gate));
+        Ok(newest)
+    }
+
     /// Of how many of these, from the first, the lines are read at once.
     pub fn at_once(&self, found: &[Found]) -> Result<usize, Error> {
         let some = found.get(..AT_ONCE).unwrap_or(found);
@@ -249,18 +271,18 @@ impl Source {
         })
     }
 
-    /// The same in each minute: of an hour or so.
-    pub fn by_minutes(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
+    /// The same in parts of so many milliseconds: of an hour or so.
+    pub fn by_parts(&self, filter: &Filter, by: By, long: i64) -> Result<Sums, Error> {
         Ok(match self {
-            Self::Journal { index, .. } => index.by_minutes(filter, by)?,
+            Self::Journal { index, .. } => index.by_parts(filter, by, long)?,
             Self::Store { asked, gate, .. } => {
-                asked.by_minutes(all(filter, gate.as_deref()), by)?
+                asked.by_parts(all(filter, gate.as_deref()), by, long)?
             }
         })
     }
 
-    /// How long policies and Dynatrace took from one moment until another, in these environments: in parts of so many
-    /// milliseconds, or shorter ones.
+    /// How long policies and Dynatrace took from one moment until before another, in these environments: in parts of so
+    /// many milliseconds, or shorter ones. The first begins at that moment.
     pub fn latencies(
         &self,
         times: (i64, i64),
@@ -269,7 +291,7 @@ impl Source {
     ) -> Result<Latencies, Error> {
         Ok(match self {
             Self::Journal { index, .. } => Latencies {
-                all: index.latencies(times, part < QUARTER, environment)?,
+                all: index.latencies(times, part, environment)?,
                 of: None,
             },
             Self::Store { asked, gate, .. } => {

@@ -1,4 +1,4 @@
-//! How long policies and Dynatrace took, by minutes and by quarters of an hour: counts of times that are about the same, so
+//! How long policies and Dynatrace took, by quarters of an hour, by minutes and by shorter parts: counts of times that are about the same, so
 //! that a month is told as quickly as an hour, and without a look at any record.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::filter::Pattern;
 use super::part::texts_of;
 use super::tables::Kind;
-use super::{Error, Index, MINUTE, QUARTER, varint};
+use super::{Error, Index, MINUTE, QUARTER, SHORT, varint};
 
 /// What took so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,7 +104,7 @@ impl Counted {
     ) {
         let Some(ms) = ms else { return };
         let micros = u64::try_from(micros).unwrap_or_default();
-        for long in [MINUTE, QUARTER] {
+        for long in [SHORT, MINUTE, QUARTER] {
             let number = ms.div_euclid(long);
             let key = (long, number, environment.unwrap_or_default(), took as i64);
             self.0.entry(key).or_default().add(micros);
@@ -112,11 +112,24 @@ impl Counted {
     }
 
     pub(super) fn write(self, db: &Connection) -> Result<(), Error> {
-        let minutes = self.0.keys().filter(|(long, ..)| *long == MINUTE);
-        let last = minutes.map(|(_, number, ..)| *number).max();
-        let kept = last.map_or(i64::MIN, |last| last.saturating_sub(KEPT));
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        // The clock of this machine, as SQLite says it: that of whoever writes the records, in a gate.
+        let now: i64 = db.query_row("SELECT unixepoch()", [], |row| row.get(0))?;
+        self.write_at(db, now.saturating_mul(1000))
+    }
+
+    /// A record whose clock is ahead takes nothing away of what is kept.
+    fn write_at(self, db: &Connection, now: i64) -> Result<(), Error> {
+        let kept = KEPT.map(|(long, kept)| {
+            let numbers = self.0.keys().filter(|(of, ..)| *of == long);
+            let last = numbers.map(|(_, number, ..)| *number).max();
+            let last = last.unwrap_or(i64::MIN).min(now.div_euclid(long));
+            (long, last.saturating_sub(kept))
+        });
         for ((long, number, environment, took), mut times) in self.0 {
-            if long == MINUTE && number < kept {
+            if kept.iter().any(|(of, kept)| *of == long && number < *kept) {
                 continue;
             }
             let key = params![long, number, environment, took];
@@ -130,29 +143,36 @@ impl Counted {
             )?
             .execute(params![long, number, environment, took, times.packed()])?;
         }
-        db.prepare_cached("DELETE FROM latency WHERE long = ? AND number < ?")?
-            .execute([MINUTE, kept])?;
+        for (long, kept) in kept {
+            db.prepare_cached("DELETE FROM latency WHERE long = ? AND number < ?")?
+                .execute([long, kept])?;
+        }
         Ok(())
     }
 }
 
 impl Index {
-    /// How long it took from one moment until another (milliseconds since 1970), in the environments that are meant; none:
-    /// in all. By quarters of an hour, and the last hour by minutes: earlier ones are not kept.
+    /// How long it took from one moment until before another (milliseconds since 1970), in the environments that are meant;
+    /// none: in all. In parts of so many milliseconds, or shorter ones: by quarters of an hour, the last hour by minutes,
+    /// and the last quarter by shorter ones. Earlier ones are not kept.
     pub fn latencies(
         &self,
         (since, until): (i64, i64),
-        by_minutes: bool,
+        part: i64,
         environment: &[Pattern],
     ) -> Result<Vec<Latency>, Error> {
-        let long = if by_minutes { MINUTE } else { QUARTER };
+        let long = match part {
+            ..MINUTE => SHORT,
+            MINUTE..QUARTER => MINUTE,
+            QUARTER.. => QUARTER,
+        };
         let mut sql =
             "SELECT number, took, times FROM latency WHERE long = ? AND number BETWEEN ? AND ?"
                 .to_owned();
         let mut values: Vec<Box<dyn rusqlite::ToSql>> = vec![
             Box::new(long),
             Box::new(since.div_euclid(long)),
-            Box::new(until.div_euclid(long)),
+            Box::new(until.saturating_sub(1).div_euclid(long)),
         ];
         if !environment.is_empty() {
             let part = texts_of(Kind::Environment, environment);
@@ -185,7 +205,7 @@ impl Index {
 
 /// Forgets what was over before a moment, in milliseconds since 1970.
 pub(super) fn forget(db: &Connection, before: i64) -> rusqlite::Result<()> {
-    for long in [MINUTE, QUARTER] {
+    for long in [SHORT, MINUTE, QUARTER] {
         db.execute(
             "DELETE FROM latency WHERE long = ? AND number < ?",
             [long, before.div_euclid(long)],
@@ -220,8 +240,8 @@ fn longest(part: u64) -> u64 {
 
 const THERE: &str =
     "SELECT times FROM latency WHERE long = ? AND number = ? AND environment = ? AND took = ?";
-/// How many minutes are told apart: an hour and a little.
-const KEPT: i64 = 90;
+/// How many of the shorter parts are kept: an hour and a little, and a quarter of one and a little.
+const KEPT: [(i64, i64); 2] = [(MINUTE, 90), (SHORT, 80)];
 
 #[cfg(test)]
 mod tests {
@@ -233,7 +253,7 @@ mod tests {
     #[test]
     fn latencies_are_those_of_the_records_however_often_the_index_goes_on() {
         let directory = tempfile::tempdir().unwrap();
-        let at = |minute: u32| format!("2026-11-24T01:{minute:02}:00.000Z");
+        let at = |minute: u32| format!("2024-11-24T01:{minute:02}:00.000Z");
         let decision = |environment: &str, minute: u32, ns: u64| {
             json!({"kind": "decision", "verdict": "allow", "timestamp": at(minute), "environment": environment,
                    "metrics": {"timer_rego_query_eval_ns": ns}})
@@ -252,20 +272,19 @@ mod tests {
             outcome(99, 17, "answered", 90.0),
             json!({"kind": "decision", "verdict": "allow", "metrics": {"timer_rego_query_eval_ns": 7}}),
         ];
-        let began: i64 = "2026-11-24T01:00:00Z"
+        let began: i64 = "2024-11-24T01:00:00Z"
             .parse::<jiff::Timestamp>()
             .unwrap()
             .as_millisecond();
         let hour = (began, began + 3_600_000);
-        let told =
-            |index: &Index, by_minutes, environment: &[Pattern]| -> Vec<(i64, Took, u64, u64)> {
-                let all = index.latencies(hour, by_minutes, environment).unwrap();
-                let minute = |it: &Latency| (it.from - began) / MINUTE;
-                let longest = |it: &Latency| it.times.percentile(100).unwrap();
-                all.iter()
-                    .map(|it| (minute(it), it.took, it.times.count(), longest(it)))
-                    .collect()
-            };
+        let told = |index: &Index, part, environment: &[Pattern]| -> Vec<(i64, Took, u64, u64)> {
+            let all = index.latencies(hour, part, environment).unwrap();
+            let minute = |it: &Latency| (it.from - began) / MINUTE;
+            let longest = |it: &Latency| it.times.percentile(100).unwrap();
+            all.iter()
+                .map(|it| (minute(it), it.took, it.times.count(), longest(it)))
+                .collect()
+        };
         // All at once, and record by record.
         for some in [records.len(), 1] {
             for end in (some..=records.len()).step_by(some) {
@@ -279,15 +298,15 @@ mod tests {
                 (3, Took::Dynatrace, 1, 4),
                 (16, Took::Dynatrace, 1, 7),
             ];
-            assert_eq!(told(&index, true, &[]), minutes);
+            assert_eq!(told(&index, MINUTE, &[]), minutes);
             let quarters = [
                 (0, Took::Policies, 2, 5),
                 (0, Took::Dynatrace, 1, 4),
                 (15, Took::Dynatrace, 1, 7),
             ];
-            assert_eq!(told(&index, false, &[]), quarters);
+            assert_eq!(told(&index, QUARTER, &[]), quarters);
             let prod = [Pattern::Exactly("prod".to_owned())];
-            assert_eq!(told(&index, true, &prod), [minutes[0], minutes[2]]);
+            assert_eq!(told(&index, MINUTE, &prod), [minutes[0], minutes[2]]);
             drop(index);
             std::fs::remove_file(directory.path().join(crate::audit::index::FILE)).unwrap();
         }
@@ -297,18 +316,38 @@ mod tests {
     fn minutes_are_kept_for_an_hour_and_what_is_pruned_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let at = |hour: u32| {
-            json!({"kind": "decision", "verdict": "allow", "timestamp": format!("2026-11-24T{hour:02}:00:00.000Z"),
+            json!({"kind": "decision", "verdict": "allow", "timestamp": format!("2024-11-24T{hour:02}:00:00.000Z"),
                    "metrics": {"timer_rego_query_eval_ns": 1_000}})
         };
         let records: Vec<_> = (0..5).map(at).collect();
         write(directory.path(), &records);
         let index = indexed(directory.path());
         let all = (0, i64::MAX);
-        assert_eq!(index.latencies(all, false, &[]).unwrap().len(), 5);
-        let minutes = index.latencies(all, true, &[]).unwrap();
-        assert_eq!(minutes.len(), 2, "{minutes:?}");
+        let count = |part| index.latencies(all, part, &[]).unwrap().len();
+        assert_eq!([QUARTER, MINUTE, SHORT].map(count), [5, 2, 1]);
+        let minutes = index.latencies(all, MINUTE, &[]).unwrap();
         forget(&index.db, minutes[1].from).unwrap();
-        assert_eq!(index.latencies(all, false, &[]).unwrap().len(), 1);
+        assert_eq!([QUARTER, MINUTE, SHORT].map(count), [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_record_whose_clock_is_ahead_takes_nothing_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = indexed(directory.path());
+        let now = 1_000_000 * MINUTE;
+        let write = |ms: i64, now: i64| {
+            let mut counted = Counted::default();
+            counted.add(Some(ms), None, Took::Policies, 7);
+            counted.write_at(&index.db, now).unwrap();
+            let all = (0, i64::MAX);
+            [MINUTE, SHORT].map(|part| index.latencies(all, part, &[]).unwrap().len())
+        };
+        assert_eq!(write(now, now), [1, 1]);
+        assert_eq!(write(now + 100_000 * MINUTE, now), [2, 2]);
+        assert_eq!(write(now + MINUTE, now + MINUTE), [3, 3]);
+        // What is older than what is kept goes by this machine's clock.
+        let later = now + 60 * MINUTE;
+        assert_eq!(write(later, later), [4, 2]);
     }
 
     #[test]

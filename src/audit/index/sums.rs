@@ -10,7 +10,7 @@ use super::filter::Filter;
 use super::query::Chosen;
 use super::tables::{ANSWERED, COULD_NOT, DENY, FAILED, Kind, TIMED_OUT, WOULD_ALLOW, WOULD_DENY};
 use super::texts::BETWEEN;
-use super::{Error, Index, MINUTE, QUARTER};
+use super::{Error, Index, QUARTER};
 
 /// By what decisions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -85,7 +85,8 @@ struct Counted {
 /// What is counted for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    Minute,
+    /// In parts of so many milliseconds.
+    Parts(i64),
     Quarter,
     Ever,
 }
@@ -93,7 +94,7 @@ enum When {
 impl When {
     fn sql(self) -> String {
         match self {
-            Self::Minute | Self::Quarter => format!("d.ms / {}", self.long()),
+            Self::Parts(_) | Self::Quarter => format!("d.ms / {}", self.long()),
             Self::Ever => "0".to_owned(),
         }
     }
@@ -101,7 +102,7 @@ impl When {
     /// In milliseconds.
     fn long(self) -> i64 {
         match self {
-            Self::Minute => MINUTE,
+            Self::Parts(long) => long.max(1),
             Self::Quarter | Self::Ever => QUARTER,
         }
     }
@@ -160,9 +161,9 @@ impl Index {
         self.summed(filter, by, When::Quarter, ROOM)
     }
 
-    /// The same in each minute. Each decision is looked at: for an hour or so.
-    pub fn by_minutes(&self, filter: &Filter, by: By) -> Result<Sums, Error> {
-        self.summed(filter, by, When::Minute, ROOM)
+    /// The same in parts of so many milliseconds. Each decision is looked at: for an hour or so.
+    pub fn by_parts(&self, filter: &Filter, by: By, long: i64) -> Result<Sums, Error> {
+        self.summed(filter, by, When::Parts(long), ROOM)
     }
 
     /// The same over all of the time, which is less to count.

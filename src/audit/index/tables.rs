@@ -87,8 +87,8 @@ pub(super) const TIMED_OUT: i64 = 5;
 /// otherwise, and `challenger_seq` is the number of the record that says so. `counted` has how many requests a
 /// `suppressed` record stands for. `position.last` is the segment of the last record, and `behind` the lines since then that
 /// are no records. `block` has sums of many decisions at once, and `latency` how many took how
-/// long in each minute and quarter of an hour. `told_key` has the keys of pseudonyms, and the last record that tells of each;
-/// below 0 are those of which only `pruned` records tell. They stay when such records are deleted.
+/// long in each minute, and in longer and shorter parts. `told_key` has the keys of pseudonyms, and the last record that
+/// tells of each; below 0 are those of which only `pruned` records tell. They stay when such records are deleted.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),

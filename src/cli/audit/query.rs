@@ -83,7 +83,7 @@ impl Query {
 pub(super) fn style(ended: &Ended) -> Style {
     match ended.how {
         How::Well => Style::new(),
-        How::Otherwise => AnsiColor::Yellow.on_default(),
+        How::Otherwise | How::NotYet => AnsiColor::Yellow.on_default(),
         How::InDoubt => AnsiColor::Red.on_default(),
     }
 }

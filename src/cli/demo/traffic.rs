@@ -1,7 +1,7 @@
 //! Made-up traffic of several teams, so that the console has something to show.
 //!
 //! It asks for the same in the same order every time: first for one of each kind, and for so many in all; then for one
-//! every few seconds, until whoever watches has seen enough.
+//! or two every second, until whoever watches has seen enough.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -111,7 +111,8 @@ impl Traffic {
     /// Never ends by itself.
     pub(super) async fn go_on(&mut self, gate: &str) -> anyhow::Result<()> {
         loop {
-            sleep(PAUSE).await;
+            let pause = PAUSES.get(self.sent / EACH % PAUSES.len());
+            sleep(pause.copied().unwrap_or_default()).await;
             self.send(gate).await?;
         }
     }
@@ -262,7 +263,13 @@ const WHO: [Who; 6] = [
 const SEED: u64 = 19;
 /// Requests at the beginning.
 const FIRST: usize = 140;
-/// Between two requests later.
-const PAUSE: Duration = Duration::from_secs(3);
+/// Between two requests later: one after the other, each for so many. Traffic comes and goes, and so has a shape.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(400),
+    Duration::from_millis(700),
+    Duration::from_millis(1_500),
+    Duration::from_secs(1),
+];
+const EACH: usize = 40;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -15,7 +15,7 @@ use tokio::time::interval;
 
 use super::News;
 use super::seen::Seen;
-use super::since::id;
+use super::since::Last;
 use crate::audit::index::Pattern;
 use crate::console::Viewer;
 use crate::console::login::Holds;
@@ -34,6 +34,8 @@ pub(super) struct Listener {
     pub(super) holds: Holds,
     /// Decisions of which it was told when it joined.
     pub(super) told: HashSet<Key>,
+    /// What it has seen last.
+    pub(super) last: Last,
     pub(super) seen: Arc<Seen>,
     /// It was told that nothing can be read.
     pub(super) is_unread: bool,
@@ -101,27 +103,31 @@ impl Listener {
         })
     }
 
-    fn news(&self, news: &News) -> Option<Bytes> {
+    fn news(&mut self, news: &News) -> Option<Bytes> {
         match news {
             News::Lost => Some(Bytes::from_static(LOST)),
             News::Row(row) if self.told.contains(&row.key()) => None,
-            News::Row(row) => self.event(row),
+            News::Row(row) => {
+                let html = self.row(row)?;
+                self.last.add(row.key());
+                let id = self.last.text();
+                Some(Bytes::from(format!(
+                    "event: decision\nid: {id}\ndata: {html}\n\n"
+                )))
+            }
+            News::Again(row) => {
+                let html = self.row(row)?;
+                Some(Bytes::from(format!("event: again\ndata: {html}\n\n")))
+            }
         }
     }
 
-    fn event(&self, row: &Row) -> Option<Bytes> {
+    /// One line: nothing that is shown has an end of line in it. `None`: it is of another environment.
+    fn row(&self, row: &Row) -> Option<String> {
         let mut environments = self.environments.iter();
         let is_meant =
             self.environments.is_empty() || environments.any(|it| it.fits(&row.cells.environment));
-        if !is_meant {
-            return None;
-        }
-        let html = row.html(&self.viewer, self.has_gates).into_string();
-        // One line: nothing that is shown has an end of line in it.
-        let id = id(&row.key());
-        Some(Bytes::from(format!(
-            "event: decision\nid: {id}\ndata: {html}\n\n"
-        )))
+        is_meant.then(|| row.html(&self.viewer, self.has_gates).into_string())
     }
 }
 
@@ -169,6 +175,7 @@ mod tests {
             has_gates: params.get(GATES).is_some(),
             holds: Box::new(|| true),
             told: HashSet::new(),
+            last: Last::default(),
             seen: Arc::default(),
             is_unread: false,
         }
@@ -177,7 +184,10 @@ mod tests {
     fn row(gate: &Gate) -> Row {
         let source = gate.open().unwrap();
         let page = source.find(&Filter::default(), None, 1).unwrap();
-        let mut row = rows(&source, &page.decisions).unwrap().0.remove(0);
+        let mut row = rows(&source, &page.decisions, gate.wait())
+            .unwrap()
+            .0
+            .remove(0);
         "prod-1".clone_into(&mut row.cells.environment);
         row
     }
@@ -192,11 +202,10 @@ mod tests {
             ("environment=dev&environment=prod*", true),
             ("environment=dev", false),
         ] {
-            assert_eq!(listener(query).event(&row).is_some(), is_told, "{query}");
+            assert_eq!(listener(query).row(&row).is_some(), is_told, "{query}");
         }
         for (query, has_gates) in [("", false), ("gates=1", true)] {
-            let event = listener(query).event(&row).unwrap();
-            let text = String::from_utf8_lossy(&event).into_owned();
+            let text = listener(query).row(&row).unwrap();
             assert_eq!(text.contains("data-title=\"Gate\""), has_gates, "{text}");
         }
     }
@@ -231,7 +240,10 @@ mod tests {
         let source = gate.open().unwrap();
         let page = source.find(&Filter::default(), None, 3).unwrap();
         let row = |at: usize| {
-            let row = rows(&source, &page.decisions).unwrap().0.remove(at);
+            let row = rows(&source, &page.decisions, gate.wait())
+                .unwrap()
+                .0
+                .remove(at);
             News::Row(Box::new(row))
         };
         let (news, receiver) = broadcast::channel(8);
@@ -247,10 +259,21 @@ mod tests {
         news.send(Arc::new(row(2))).ok().unwrap();
         let mut next = async || String::from_utf8(told.recv().await.unwrap().to_vec()).unwrap();
         assert!(next().await.starts_with("event: lost"));
-        for id in [2, 3, 1] {
+        // What comes late is not the last that was seen.
+        for (last, id) in [(2, 2), (3, 3), (3, 1)] {
             let event = next().await;
-            assert!(event.contains(&format!("\nid: {id}\n")), "{event}");
+            assert!(event.contains(&format!("\nid: {last}\n")), "{event}");
+            assert!(event.contains(&format!("data-id=\"{id}\"")), "{event}");
         }
+        // Of what was told there may be more to say.
+        if let News::Row(again) = row(0) {
+            news.send(Arc::new(News::Again(again))).ok().unwrap();
+        }
+        let event = next().await;
+        assert!(
+            event.starts_with("event: again\ndata: <tr data-id=\"3\""),
+            "{event}"
+        );
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! What came since somebody looked last, as soon as it can be read.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::known::by;
+use super::since::Last;
 use super::{LOOKED_AT, News};
 use crate::audit::Stop;
 use crate::audit::index::{Filter, Pattern};
 use crate::console::Fault;
 use crate::console::desk::Gate;
 use crate::console::pages::decisions::rows;
-use crate::store::Key;
+use crate::store::Found;
+use crate::trail::Source;
 
 /// What the thread that reads and those who look on know of each other.
 #[derive(Default)]
@@ -26,8 +30,7 @@ pub(super) struct Seen {
 /// Somebody who wants to know that.
 struct Joining {
     environments: Vec<Pattern>,
-    /// What they have seen last; `None`: nothing.
-    last: Option<Key>,
+    last: Last,
     /// How often it could not be read.
     failed: u8,
     told: oneshot::Sender<Vec<News>>,
@@ -41,7 +44,7 @@ impl Seen {
     /// What came since `last`, as soon as somebody has looked.
     pub(super) fn join(
         &self,
-        last: Option<Key>,
+        last: Last,
         environments: Vec<Pattern>,
     ) -> oneshot::Receiver<Vec<News>> {
         let (told, missed) = oneshot::channel();
@@ -108,24 +111,77 @@ impl Joining {
         !self.told.is_closed()
     }
 
-    /// The oldest first. Where the last one is too far back, some are lost.
+    /// The oldest first. Where the last one is too far back, some are lost. Of what they have seen it is told again what
+    /// became of it.
     fn missed(&self, gate: &Gate) -> Result<Vec<News>, Fault> {
         let source = gate.open()?;
         let filter = Filter {
             environment: self.environments.clone(),
             ..Filter::default()
         };
-        let mut new = source.find(&filter, None, LOOKED_AT + 1)?.decisions;
-        let known = match &self.last {
-            None => (new.len() <= LOOKED_AT).then_some(new.len()),
-            Some(last) => new.iter().position(|it| it.key() == *last),
-        };
-        new.truncate(known.unwrap_or(LOOKED_AT));
+        let newest = source.find(&filter, None, LOOKED_AT + 1)?.decisions;
+        let (mut new, mut is_lost) = self.since(&source, &filter, &newest)?;
+        let seen = newest.iter().filter(|it| !new.contains(it));
+        let seen: Vec<Found> = seen.filter(|it| self.may_be_told_of(it)).cloned().collect();
+        new.sort_by_cached_key(|it| Reverse((it.at, it.gate.clone(), it.decided.seq)));
+        is_lost |= new.len() > LOOKED_AT;
+        new.truncate(LOOKED_AT);
         new.reverse();
-        let lost = known.is_none().then_some(News::Lost);
-        let rows = rows(&source, &new)?.0.into_iter();
-        let rows = rows.map(Box::new).map(News::Row);
-        Ok(lost.into_iter().chain(rows).collect())
+        let lost = is_lost.then_some(News::Lost);
+        let rows = |found: &[Found]| Ok::<_, Fault>(rows(&source, found, gate.wait())?.0);
+        let again = rows(&seen)?.into_iter();
+        let again = again.filter(|row| !row.ended.text.is_empty() || row.otherwise.is_some());
+        let again = again.map(Box::new).map(News::Again);
+        let new = rows(&new)?.into_iter().map(Box::new).map(News::Row);
+        Ok(lost.into_iter().chain(again).chain(new).collect())
+    }
+
+    /// What came since, and whether there is more of it. Gates send when they can: what is new of a gate is what stands
+    /// behind the last of it that they have seen, whatever its time is.
+    fn since(
+        &self,
+        source: &Source,
+        filter: &Filter,
+        newest: &[Found],
+    ) -> Result<(Vec<Found>, bool), Fault> {
+        let last = self.last.all();
+        if last.is_empty() {
+            return Ok((newest.to_vec(), false));
+        }
+        let (mut new, mut is_lost) = (Vec::new(), false);
+        for last in last {
+            let mut found = source.find_of(&last.gate, filter, LOOKED_AT + 1)?;
+            let is_there = found.iter().any(|it| it.key() == *last);
+            if is_there || source.decision(last)?.is_some() {
+                found.retain(|it| it.decided.seq > last.seq);
+                is_lost |= found.len() > LOOKED_AT;
+            } else {
+                is_lost = true;
+            }
+            new.extend(found);
+        }
+        let is_other = |gate: &str| last.iter().all(|it| it.gate != gate);
+        if self.last.is_of_all() {
+            // Of any other gate nothing was there.
+            for it in source.newest_of_gates()? {
+                if is_other(&it.gate) {
+                    new.extend(source.find_of(&it.gate, filter, LOOKED_AT + 1)?);
+                }
+            }
+        } else {
+            let oldest = newest.iter().rposition(|it| last.contains(&it.key()));
+            let before = newest.iter().take(oldest.unwrap_or(newest.len()));
+            new.extend(before.filter(|it| is_other(&it.gate)).cloned());
+            is_lost |= oldest.is_none() && newest.len() > LOOKED_AT;
+        }
+        Ok((new, is_lost))
+    }
+
+    /// Whether a record that came since may say what became of it, or that none came.
+    fn may_be_told_of(&self, found: &Found) -> bool {
+        let mut last = self.last.all().iter();
+        let last = last.find(|it| it.gate == found.gate).map(|it| it.seq);
+        found.decided.outcome.is_none() || by(found).into_iter().flatten().max() > last
     }
 }
 
@@ -140,7 +196,14 @@ mod tests {
 
     use super::*;
     use crate::console::desk::tests::gate_of;
-    use crate::trail::Source;
+    use crate::store::Key;
+
+    fn key(seq: u64) -> Key {
+        Key {
+            gate: String::new(),
+            seq,
+        }
+    }
 
     fn numbers(news: &[News]) -> Vec<Option<u64>> {
         news.iter().map(|it| it.key().map(|key| key.seq)).collect()
@@ -149,10 +212,7 @@ mod tests {
     #[test]
     fn whoever_joins_is_told_what_came_since_and_what_is_lost() {
         let missed = |count: usize, last: Option<u64>| {
-            let last = last.map(|seq| Key {
-                gate: String::new(),
-                seq,
-            });
+            let last = Last::of(last.into_iter().map(key));
             let (told, _missed) = oneshot::channel();
             let joining = Joining {
                 environments: Vec::new(),
@@ -175,9 +235,9 @@ mod tests {
     #[test]
     fn of_those_who_have_gone_nothing_is_kept_while_nothing_can_be_read() {
         let seen = Seen::default();
-        let stays = seen.join(None, Vec::new());
+        let stays = seen.join(Last::default(), Vec::new());
         for _ in 0..100 {
-            drop(seen.join(None, Vec::new()));
+            drop(seen.join(Last::default(), Vec::new()));
         }
         assert_eq!(seen.joining().len(), 2);
         seen.is_not_read(&Fault::Late);
@@ -198,7 +258,9 @@ mod tests {
             ..gate
         };
         let seen = Seen::default();
-        let mut waiting: Vec<_> = (0..8).map(|_| seen.join(None, Vec::new())).collect();
+        let mut waiting: Vec<_> = (0..8)
+            .map(|_| seen.join(Last::default(), Vec::new()))
+            .collect();
         let look = Duration::from_millis(400);
         seen.tell(&slow, look);
         let left = seen.joining().len();
@@ -227,7 +289,7 @@ mod tests {
         };
         let told = |gate: &Gate| {
             let seen = Seen::default();
-            let mut missed = seen.join(None, Vec::new());
+            let mut missed = seen.join(Last::default(), Vec::new());
             for _ in 0..=AGAIN {
                 seen.tell(gate, Duration::from_secs(10));
             }

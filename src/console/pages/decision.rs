@@ -17,7 +17,7 @@ use crate::console::row::{Row, beginning, cut, cut_at, link, time, token};
 use crate::console::{Asked, Fault};
 use crate::store::{Found, Key, Lines};
 use crate::trail::Source;
-use crate::trail::ended::How;
+use crate::trail::ended::{How, Wait};
 use crate::trail::read;
 use crate::trail::told::text;
 use crate::value::visible_json;
@@ -32,7 +32,7 @@ struct Seen {
 
 pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Fault> {
     let source = opened(asked)?;
-    let seen = find(&source, id)?;
+    let seen = find(&source, id, asked.gate.wait())?;
     let (word, class) = seen.row.verdict();
     let cells = &seen.row.cells;
     let (before, after) = source.decisions_beside(&seen.found.key())?;
@@ -72,7 +72,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
 /// The record of one, as it was written.
 pub(in crate::console) fn record(asked: &Asked<'_>, id: &str) -> Result<Value, Fault> {
     let source = opened(asked)?;
-    Ok(find(&source, id)?.record)
+    Ok(find(&source, id, asked.gate.wait())?.record)
 }
 
 /// The file that `dtgate audit prove` writes.
@@ -81,7 +81,7 @@ pub(in crate::console) fn evidence(asked: &Asked<'_>, id: &str) -> Result<File, 
         return Err(Fault::NotAllowed("auditor"));
     }
     let source = opened(asked)?;
-    let seen = find(&source, id)?;
+    let seen = find(&source, id, asked.gate.wait())?;
     let seq = seen.row.cells.seq;
     let journal = source.journal().ok_or_else(|| {
         Fault::NotThere("A store has no evidence: ask the journal of the gate.".to_owned())
@@ -101,7 +101,7 @@ fn opened(asked: &Asked<'_>) -> Result<Source, Fault> {
 }
 
 /// By the id of a decision, or the number of its record.
-fn find(source: &Source, id: &str) -> Result<Seen, Fault> {
+fn find(source: &Source, id: &str, wait: Wait) -> Result<Seen, Fault> {
     let gone = || Fault::NotThere(format!("There is no decision {} here.", cut(id)));
     let found = match id.parse::<u64>() {
         Ok(seq) => {
@@ -119,7 +119,7 @@ fn find(source: &Source, id: &str) -> Result<Seen, Fault> {
     let found = found.ok_or_else(gone)?;
     let lines = source.lines(std::slice::from_ref(&found))?;
     let lines = lines.into_iter().next().unwrap_or_default();
-    let row = Row::of(&found, &lines).ok_or_else(|| {
+    let row = Row::of(&found, &lines, wait).ok_or_else(|| {
         Fault::NotThere(
             "Its record is gone, or cannot be read: run dtgate audit verify.".to_owned(),
         )
@@ -303,6 +303,8 @@ fn ending(asked: &Asked<'_>, seen: &Seen) -> Markup {
                 @if seen.row.cells.verdict != "allow" { "Refused: the request was not sent to Dynatrace." }
                 @else if ended.how == How::InDoubt {
                     strong.warn { (ended.text) } ": Dynatrace may have carried it out. dtgate audit settle looks."
+                } @else if ended.how == How::NotYet {
+                    (ended.text) ": the request is under way. Load the page again."
                 } @else { (ended.text) }
             }
             @if let Some(ms) = outcome.get("duration_ms").and_then(Value::as_f64) { dt { "Took" } dd { (ms) " ms" } }

@@ -11,6 +11,7 @@ use crate::console::row::Row;
 use crate::console::search::{FIELDS, Field, Search, names};
 use crate::console::{Asked, Fault, Viewer};
 use crate::store::Found;
+use crate::trail::ended::Wait;
 use crate::trail::{Source, beside};
 
 pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
@@ -19,7 +20,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
     let source = source.of_gate_only(search.gate.as_deref());
     let page = source.find(&search.filter, search.before.as_ref(), A_PAGE)?;
     let has_gates = source.has_several_gates()?;
-    let (rows, lost) = rows(&source, &page.decisions)?;
+    let (rows, lost) = rows(&source, &page.decisions, asked.gate.wait())?;
     let notes = notes(&source, &search.filter)?;
     let next = page.decisions.last().filter(|_| page.more);
     let next = next.map(|last| asked.params.with("before", Some(&source.next(last))));
@@ -55,13 +56,14 @@ fn downloads(params: &Params) -> Markup {
 pub(in crate::console) fn rows(
     source: &Source,
     found: &[Found],
+    wait: Wait,
 ) -> Result<(Vec<Row>, usize), Fault> {
     let (mut rows, mut lost) = (Vec::with_capacity(found.len()), 0);
     let mut rest = found;
     while !rest.is_empty() {
         let (some, behind) = rest.split_at(source.at_once(rest)?.max(1));
         for (found, lines) in some.iter().zip(source.lines(some)?) {
-            match Row::of(found, &lines) {
+            match Row::of(found, &lines, wait) {
                 Some(row) => rows.push(row),
                 None => lost += 1,
             }

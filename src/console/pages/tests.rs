@@ -35,6 +35,7 @@ fn gate_of(records: &[Value]) -> Gate {
         policies: None,
         kept: None,
         now: || NOW.parse().unwrap(),
+        answered_within: std::time::Duration::from_secs(65),
         step_back: || {},
         worker: None,
         metrics: Metrics::new("1.2.3"),
@@ -383,4 +384,82 @@ fn what_a_request_does_not_say_is_no_blank() {
         }
         assert!(!shown.contains("<td></td>"), "{shown}");
     }
+}
+
+/// A decision of 2026-11-24 that Dynatrace was asked about.
+fn allowed(seq: u64, time: &str) -> Value {
+    json!({"seq": seq, "kind": "decision", "timestamp": format!("2026-11-24T{time}.000Z"), "verdict": "allow",
+           "input": {"environment": {"name": "prod"}}, "metrics": {"timer_rego_query_eval_ns": 1_000_000}})
+}
+
+/// Which time is looked at, and which numbers stand there.
+fn looked_at(html: &str) -> &str {
+    let span = html.split("aria-current=\"true\">").nth(1).unwrap();
+    span.split('<').next().unwrap()
+}
+
+#[test]
+fn cards_and_pictures_are_of_one_time_and_it_ends_now() {
+    let gate = gate_of(&[
+        // Before the first minute of the hour, in it, in the last one, and of a clock that is ahead.
+        allowed(1, "11:00:59"),
+        allowed(2, "11:01:00"),
+        allowed(3, "12:00:00"),
+        allowed(4, "12:01:00"),
+    ]);
+    let html = page(&gate, &Route::Now, "last=1h");
+    for told in [
+        "<div class=\"number\">2</div>",
+        "<span class=\"allow\">2 allowed</span>, <span class=\"deny\">0 denied</span></figcaption>",
+        "2026-11-24 11:01:00 UTC: 1 allowed",
+        "2026-11-24 12:00:00 UTC: 1 allowed",
+        "2026-11-24 11:01:00 UTC: half within",
+        "2026-11-24 12:00:00 UTC: half within",
+    ] {
+        assert!(html.contains(told), "{told}: {html}");
+    }
+    assert!(
+        !html.contains("11:00:00 UTC: 1") && !html.contains("12:01:00 UTC:"),
+        "{html}"
+    );
+    let html = page(&gate, &Route::Now, "last=24h");
+    assert!(html.contains("<div class=\"number\">4</div>"), "{html}");
+}
+
+#[test]
+fn where_nobody_says_which_time_it_is_the_shortest_that_has_all() {
+    let span = |times: &[&str]| {
+        let all = (1..).zip(times).map(|(seq, time)| allowed(seq, time));
+        let html = page(&gate_of(&all.collect::<Vec<_>>()), &Route::Now, "");
+        let ticks = html.split("data-form=").nth(1).unwrap_or_default();
+        let first = ticks.split(['>', '<']).nth(1).unwrap_or_default();
+        (looked_at(&html).to_owned(), first.to_owned())
+    };
+    let told = |span: &str, first: &str| (span.to_owned(), first.to_owned());
+    // Of three minutes, five are seen.
+    assert_eq!(span(&["11:57:00", "11:59:50"]), told("15m", "11:55:15"));
+    assert_eq!(span(&["11:50:00"]), told("15m", "11:49:15"));
+    assert_eq!(span(&["11:30:00", "11:59:50"]), told("1h", "11:29"));
+    assert_eq!(span(&["09:00:00", "11:59:50"]), told("24h", "12:15"));
+    assert_eq!(span(&[]).0, "24h");
+}
+
+#[test]
+fn a_request_that_is_under_way_is_not_in_doubt() {
+    let gate = gate_of(&[allowed(1, "11:58:00"), allowed(2, "11:59:30")]);
+    let html = page(&gate, &Route::Now, "");
+    let card = "<div class=\"soft\">in doubt</div><div class=\"number\">1</div>";
+    assert!(html.contains(card), "{html}");
+    assert!(html.contains("1 more: no answer yet"), "{html}");
+    assert!(
+        html.contains("<strong class=\"warn\">in doubt</strong>"),
+        "{html}"
+    );
+    assert!(
+        html.contains("<span class=\"soft\">no answer yet</span>"),
+        "{html}"
+    );
+    let one = |seq: u64| page(&gate, &Route::Decision(seq.to_string()), "");
+    assert!(one(1).contains("dtgate audit settle looks"));
+    assert!(one(2).contains("no answer yet: the request is under way"));
 }

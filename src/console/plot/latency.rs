@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::{Axis, HEIGHT, WIDTH};
 use crate::audit::index::{Latency, Times, Took};
+use crate::console::row::many;
 
 /// Of one thing that takes time.
 pub(in crate::console) struct Latencies {
@@ -14,12 +15,13 @@ pub(in crate::console) struct Latencies {
 
 impl Latencies {
     pub(in crate::console) fn of(all: &[Latency], took: Took, axis: Axis) -> Self {
-        let mut parts = vec![Times::default(); axis.parts];
+        let mut parts = vec![Times::default(); axis.parts()];
         let mut together = Times::default();
         for latency in all.iter().filter(|it| it.took == took) {
-            together.merge(&latency.times);
-            if let Some(part) = parts.get_mut(axis.at(latency.from)) {
+            let part = axis.at(latency.from).and_then(|at| parts.get_mut(at));
+            if let Some(part) = part {
                 part.merge(&latency.times);
+                together.merge(&latency.times);
             }
         }
         Self {
@@ -34,7 +36,7 @@ impl Latencies {
         let Some((median, p95)) = told(&self.all) else {
             return html! {};
         };
-        let (axis, width) = (self.axis, self.axis.width());
+        let (axis, width) = (self.axis, WIDTH);
         let parts = (0_u64..).zip(&self.parts);
         let parts = parts.filter_map(|(at, times)| told(times).map(|told| (at, told, times)));
         let parts: Vec<(u64, (u64, u64), &Times)> = parts.collect();
@@ -49,20 +51,20 @@ impl Latencies {
                     @if let Some(of) = of { " " span.soft { "(" (of) ")" } }
                 }
                 div.axis aria-hidden="true" { (ms(most)) }
-                svg.plot.low viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"
+                svg.plot.low viewBox={ "0 0 " (axis.wide()) " " (HEIGHT) } preserveAspectRatio="none" role="img"
                     aria-label={ (title) ": half within " (ms(median)) ", 95 percent within " (ms(p95)) ", at most " (ms(most)) " in " (axis.long()) } {
-                    line x1="0" x2=(WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
+                    (axis.lines())
                     @for (at, (median, p95), times) in &parts {
                         @let (half, nearly) = (height(*median, most), height(*p95, most));
                         g {
-                            title { (axis.when(*at)) ": half within " (ms(*median)) ", 95 % within " (ms(*p95)) ", of " (times.count()) }
-                            rect.nearly x=(at * width) y=(HEIGHT - nearly) width=(width.saturating_sub(1).max(1)) height=(nearly) {}
-                            rect.half x=(at * width) y=(HEIGHT - half) width=(width.saturating_sub(1).max(1)) height=(half) {}
+                            title data-at=(axis.begins(*at)) { (axis.when(*at)) ": half within " (ms(*median)) ", 95 % within " (ms(*p95)) ", of " (many(times.count())) }
+                            rect.nearly x=(at * width) y=(HEIGHT - nearly) width=(width - 1) height=(nearly) {}
+                            rect.half x=(at * width) y=(HEIGHT - half) width=(width - 1) height=(half) {}
                         }
                     }
                 }
-                div.axis aria-hidden="true" { span { (axis.when(0)) } span { "now" } }
-                details {
+                (axis.ticks())
+                details data-of=(title) {
                     summary { "The same as a table" }
                     // Four columns are wider than a phone.
                     div.wide role="region" aria-label=(title) tabindex="0" {
@@ -73,7 +75,7 @@ impl Latencies {
                             } }
                             tbody {
                                 @for (at, (median, p95), times) in &parts {
-                                    tr { td { (axis.when(*at)) } td.num { (ms(*median)) } td.num { (ms(*p95)) } td.num { (times.count()) } }
+                                    tr { td { (axis.time(*at)) } td.num { (ms(*median)) } td.num { (ms(*p95)) } td.num { (many(times.count())) } }
                                 }
                             }
                         }
@@ -120,14 +122,16 @@ mod tests {
             Latency { from, took, times }
         };
         let all = [
-            minute(0, &[1_000, 1_000]),
-            minute(1, &[2_000_000]),
+            minute(-2, &[1_000, 1_000]),
+            minute(0, &[2_000_000]),
+            // Not of this time.
+            minute(1, &[9_000_000]),
             Latency {
                 took: Took::Policies,
-                ..minute(1, &[7])
+                ..minute(0, &[7])
             },
         ];
-        let axis = Axis::of(0, 60 * 60_000, 60, 60_000);
+        let axis = Axis::until(0, 60_000, 60);
         let html = Latencies::of(&all, Took::Dynatrace, axis).html("Dynatrace", Some("a few"));
         let html = html.into_string();
         let told = "Dynatrace: <i class=\"key half\"></i> half within <strong>1.02 ms</strong>, \
@@ -135,14 +139,16 @@ mod tests {
                     <span class=\"soft\">(a few)</span>";
         assert!(html.contains(told), "{html}");
         assert!(
-            html.contains("1970-01-01 00:00 UTC: half within 1.02 ms, 95 % within 1.02 ms, of 2"),
+            html.contains(
+                "1969-12-31 23:58:00 UTC: half within 1.02 ms, 95 % within 1.02 ms, of 2"
+            ),
             "{html}"
         );
         assert!(
-            html.contains("1970-01-01 00:01 UTC: half within 2.09 s, 95 % within 2.09 s, of 1"),
+            html.contains("1970-01-01 00:00:00 UTC: half within 2.09 s, 95 % within 2.09 s, of 1"),
             "{html}"
         );
-        assert!(!html.contains("00:02 UTC"), "{html}");
+        assert!(!html.contains("23:59:00 UTC"), "{html}");
         let none = Latencies::of(&all[..1], Took::Policies, axis);
         assert_eq!(none.html("Policies", None).into_string(), "");
     }

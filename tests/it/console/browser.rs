@@ -6,12 +6,13 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::chromium::{Chromium, Look};
 use super::demo::Demo;
-use crate::harness::{eventually, exchange};
+use crate::harness::{GOOD, TOKEN, Upstream, eventually, exchange};
 
 pub(super) const DESKTOP: Look = Look {
     width: 1280,
@@ -265,13 +266,55 @@ fn a_denial_comes_by_itself(demo: &Demo, browser: &mut Chromium) {
     let seen = "[...document.querySelectorAll('#decisions tr.fresh')].some((it) => it.textContent.includes('WATCHER'))";
     for _ in 0..20 {
         denied();
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(1));
         if browser.run(seen) == true {
             assert_eq!(browser.complaints(), Vec::<Value>::new());
             return;
         }
     }
     panic!("no denial was shown");
+}
+
+/// With a Dynatrace that takes its time: its answer comes into the row, and the numbers above go on by themselves.
+#[test]
+#[ignore = "needs chromium"]
+fn needs_chromium_what_is_shown_goes_on_until_it_has_its_answer() {
+    let upstream = Upstream::answering(|_| {
+        std::thread::sleep(Duration::from_secs(4));
+        b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()
+    });
+    let gate = super::gate(&upstream, "[console]\nlogin = \"none\"\n");
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    let mut browser = Chromium::start();
+    browser.look(DESKTOP);
+    browser.open(&format!("http://{}/console", gate.admin));
+    browser.wait("document.getElementById('live').textContent.startsWith('New decisions appear')");
+    browser.wait("document.querySelector('#decisions tr').textContent.includes('204')");
+    browser.run("document.querySelector('#sums details').open = true");
+    browser.run("document.querySelector('#sums summary').focus()");
+    // The reader begins with what is there.
+    std::thread::sleep(Duration::from_secs(3));
+    std::thread::scope(|scope| {
+        let sent = scope.spawn(|| gate.send("PUT", TOKEN, GOOD).status);
+        browser
+            .wait("document.querySelector('#decisions tr').textContent.includes('no answer yet')");
+        browser.run("document.querySelector('#decisions tr a').focus()");
+        browser.wait("!document.getElementById('decisions').textContent.includes('no answer yet')");
+        assert_eq!(sent.join().unwrap(), 204);
+    });
+    let rows = browser.run("[...document.querySelectorAll('#decisions tr')].map((it) => it.lastElementChild.textContent)");
+    assert_eq!(rows, json!(["204", "204"]));
+    let focused =
+        browser.run("document.activeElement === document.querySelector('#decisions tr a')");
+    assert_eq!(focused, true);
+    browser.run("document.querySelector('#sums summary').focus()");
+    let number = "document.querySelector('#sums .number').textContent";
+    assert_eq!(browser.run(number), "1");
+    browser.run("(() => { const now = Date.now; Date.now = () => now() + 120000; })()");
+    browser.wait(&format!("{number} === '2'"));
+    let stays = "document.querySelector('#sums details').open && document.activeElement === document.querySelector('#sums summary')";
+    assert_eq!(browser.run(stays), true);
+    assert_eq!(browser.complaints(), Vec::<Value>::new());
 }
 
 /// The checker of the rules for pages that everybody can use. `.ci/run` fetches it.

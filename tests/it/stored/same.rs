@@ -326,8 +326,12 @@ fn needs_postgres_latencies_are_those_that_the_index_counts() {
             gate: None,
             before: None,
         };
-        let counted = index.latencies(times, true, &environment).unwrap();
+        let counted = index.latencies(times, 60_000, &environment).unwrap();
         assert_eq!(counted.len(), parts, "{counted:?}");
         assert_eq!(asked.latencies(question, times, 60_000).unwrap(), counted);
+        // What is decided at the end or later is in no part.
+        let until = (times.0, times.0 + 61_000);
+        let found = asked.latencies(question, until, 60_000).unwrap();
+        assert!(found.iter().all(|it| it.from == times.0), "{found:?}");
     }
 }

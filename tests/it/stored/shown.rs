@@ -1,6 +1,6 @@
 //! The pages of the console over a store.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 
 use super::{Way, database, decision, journal};
@@ -142,4 +142,100 @@ fn needs_postgres_pages_say_what_has_not_come_and_what_another_build_has_sent() 
     }
     let (_, shown) = all.page("/console/decisions");
     assert!(!shown.contains("another build"), "{shown}");
+}
+
+/// What is told to somebody who looks on: the beginning of each event.
+fn looked_on(console: &Shown, query: &str) -> impl Iterator<Item = String> + use<> {
+    let mut stream = std::net::TcpStream::connect(console.1).unwrap();
+    let patience = Some(std::time::Duration::from_mins(1));
+    stream.set_read_timeout(patience).unwrap();
+    write!(
+        stream,
+        "GET /console/live?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    .unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let mut event = String::new();
+    std::iter::from_fn(move || {
+        loop {
+            let line = lines.next()?;
+            if let Some(name) = line.strip_prefix("event: ") {
+                name.clone_into(&mut event);
+            }
+            if let Some(row) = line.strip_prefix("data: ") {
+                let row = row.split("data-id=\"").nth(1).unwrap_or_default();
+                let id = row.split('"').next().unwrap_or_default();
+                return Some(format!("{event} {id}"));
+            }
+        }
+    })
+}
+
+/// Gates send when they can: what one sends late is new, however old it is, and so it is for a page that comes again.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_a_gate_sends_late_is_told() {
+    let database = database();
+    let way = Way::to(&database);
+    let ship = |gate: &str, seconds: std::ops::Range<u32>| {
+        let records: Vec<_> = seconds
+            .map(|second| decision(second, "payments", "denied"))
+            .collect();
+        let (directory, hash) = journal(&records);
+        way.ship(gate, directory.path(), records.len() as u64, &hash);
+    };
+    // More than are looked at.
+    ship("A", 100..160);
+    ship("B", 10..11);
+    let console = Shown::start(&way, &[]);
+    let (_, page) = console.page("/console");
+    let query = page.split("data-query=\"").nth(1).unwrap();
+    let query = query.split('"').next().unwrap().replace("&amp;", "&");
+    assert!(query.contains("A%2F60"), "{query}");
+    // A page that comes again.
+    ship("C", 20..22);
+    let mut told = looked_on(&console, &query);
+    let next: Vec<String> = told.by_ref().take(2).collect();
+    assert_eq!(next, ["decision C/1", "decision C/2"]);
+    // Somebody looks on: it may begin with what is there now.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    ship("D", 30..31);
+    assert_eq!(told.next().unwrap(), "decision D/1");
+    ship("E", 40..95);
+    assert_eq!(told.next().unwrap(), "lost ");
+}
+
+/// What took so long stands under the time at which it was decided, as the decisions do.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_latencies_stand_under_the_time_of_their_decisions() {
+    let database = database();
+    let way = Way::to(&database);
+    // Each at the beginning of a minute: in parts that begin later, it would be in the one before.
+    let now = dtgate::app::now().as_second() / 60 * 60;
+    let now = jiff::Timestamp::from_second(now).unwrap();
+    let records: Vec<_> = (1..50)
+        .map(|minutes| {
+            let at = now - jiff::SignedDuration::from_mins(minutes);
+            let mut record = decision(1, "payments", "ci");
+            record["timestamp"] = format!("{at:.3}").into();
+            record["metrics"] = serde_json::json!({"timer_rego_query_eval_ns": 1_000_000});
+            record
+        })
+        .rev()
+        .collect();
+    let (directory, hash) = journal(&records);
+    way.ship("A", directory.path(), records.len() as u64, &hash);
+    let console = Shown::start(&way, &[]);
+    let (_, page) = console.page("/console?last=1h");
+    let figures = page.split("<figure").skip(1);
+    let times: Vec<Vec<&str>> = figures
+        .map(|figure| {
+            let titles = figure.split("<title data-at=\"").skip(1);
+            titles.filter_map(|it| it.split('"').next()).collect()
+        })
+        .collect();
+    assert_eq!(times.len(), 2, "{page}");
+    assert_eq!(times[0].len(), 49, "{times:?}");
+    assert_eq!(times[0], times[1]);
 }

@@ -70,7 +70,7 @@ impl Index {
         wanted.cube = match when {
             When::Quarter | When::Ever if has(Cube::When) => Cube::When,
             When::Ever if has(Cube::Who) => Cube::Who,
-            When::Minute | When::Quarter | When::Ever => return Ok(None),
+            When::Parts(_) | When::Quarter | When::Ever => return Ok(None),
         };
         let mut parts = Vec::new();
         for (column, part) in conditions {
@@ -104,7 +104,7 @@ impl Index {
         self.each_alike(wanted, |alike, count| {
             let quarter = match when {
                 When::Quarter => alike.quarter,
-                When::Minute | When::Ever => 0,
+                When::Parts(_) | When::Ever => 0,
             };
             let sum = groups.entry((group(by, alike), quarter)).or_default();
             let sum = if alike.verdict == DENY {
