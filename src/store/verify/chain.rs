@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Problems;
-use super::fleet::MOST_NAMES;
+use super::fleet::{Fleet, MOST_NAMES};
 use super::source::{Source, Step};
 use crate::audit::chain::NotedHead;
 use crate::audit::checkpoint::note::PublicKey;
@@ -162,9 +162,14 @@ impl Handovers {
 }
 
 /// Under which names this journal was sent before: a gate whose first record here goes on from one of another gate, which
-/// a `key` record says it was. The oldest first.
-pub(super) fn earlier(source: &impl Source, gate: &str) -> Result<Vec<Earlier>, StoreError> {
+/// a `key` record says it was; that may be here under a later name. The oldest first.
+pub(super) fn earlier(
+    source: &impl Source,
+    fleet: &Fleet,
+    gate: &str,
+) -> Result<Vec<Earlier>, StoreError> {
     let mut names = vec![gate.to_owned()];
+    let behind = fleet.behind(gate);
     let mut earlier = VecDeque::new();
     while let Some(newest) = names.last()
         && names.len() < MOST_NAMES
@@ -176,7 +181,8 @@ pub(super) fn earlier(source: &impl Source, gate: &str) -> Result<Vec<Earlier>, 
             break;
         }
         let mut found = None;
-        for line in source.keys(&names)? {
+        let all = names.iter().chain(behind.iter().map(|it| &it.gate));
+        for line in source.keys(&all.cloned().collect::<Vec<_>>())? {
             let Some((old, _)) = takes_over(line.as_bytes()) else {
                 continue;
             };

@@ -53,6 +53,13 @@ impl Asked {
         let fleet = Fleet::of(&tables, self.gates()?, gate)?;
         Ok(Fleet { bounds, ..fleet })
     }
+
+    /// Under which name the records behind the last one of a gate are here, as far as they say so.
+    pub(in crate::store) fn goes_on_as(&self, gate: &str) -> Result<Option<String>, StoreError> {
+        let fleet = self.fleet(Some(gate))?;
+        let other = fleet.heads(gate).next().cloned();
+        Ok(other.or_else(|| fleet.behind(gate).first().map(|it| it.gate.clone())))
+    }
 }
 
 impl Fleet {

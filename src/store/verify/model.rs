@@ -51,6 +51,8 @@ struct Journal {
     lines: Vec<String>,
     /// Its names, the oldest first.
     names: Vec<String>,
+    /// The first name that is no other journal's.
+    own: usize,
     /// Checkpoints: how many records each covers, and the note.
     checkpoints: Vec<(u64, String)>,
 }
@@ -182,12 +184,13 @@ impl Model {
             let span = (begins.unwrap_or_default(), u64::MAX);
             proof.chain.walk(self, gate, span, &mut problems).unwrap();
             let proven = proof.end(self, &mut problems).unwrap();
-            let wrong = problems.all().into_iter().next();
             let chain = proven.chain.map(|chain| match chain {
-                Ok(report) => report.problems.first().cloned(),
-                Err(error) => Some(error.to_string()),
+                Ok(report) => report.problems,
+                Err(error) => vec![error.to_string()],
             });
-            let wrong = wrong.or(chain.flatten());
+            let mut wrong = problems.all();
+            wrong.extend(chain.into_iter().flatten());
+            let wrong = (!wrong.is_empty()).then(|| wrong.join("; "));
             wrong.map(|wrong| format!("{gate}: {wrong}"))
         })
     }
@@ -348,6 +351,7 @@ fn history(chance: &mut Chance) -> (Vec<Journal>, Model) {
                 journal.checkpoint();
                 let mut copy = journal.clone();
                 if let Some(name) = names.next() {
+                    copy.own = copy.names.len();
                     copy.rename(&name);
                     journals.push(copy);
                 }
@@ -421,7 +425,7 @@ fn an_honest_store_holds_and_whatever_is_changed_in_it_is_found() {
             .filter(|(gate, said)| said.2 > model.last(gate))
             .count();
         for journal in &journals {
-            let is_of = |it: &&String| journal.names.contains(it);
+            let is_of = |it: &&String| journal.names[journal.own..].contains(it);
             for gate in model.names().iter().filter(is_of) {
                 let (noted, trust) = demand(&mut chance, journal, gate, &model);
                 let wrong = model.wrong(&BTreeSet::from([gate.clone()]), noted.as_ref(), &trust);
@@ -457,7 +461,7 @@ fn months_are_dropped(seed: u64, chance: &mut Chance, journal: &Journal, model: 
     let gates = model
         .names()
         .into_iter()
-        .filter(|gate| journal.names.contains(gate));
+        .filter(|gate| journal.names[journal.own..].contains(gate));
     // Of one whose rows begin further on, the beginning is here under an earlier name: that one is asked.
     let gates = gates.filter(|gate| {
         model

@@ -95,7 +95,7 @@ impl<'a> Proof<'a> {
         problems: &mut Problems,
     ) -> Result<Self, StoreError> {
         let earlier = match demand.begins {
-            None if demand.trust.begins.is_none() => earlier(source, gate)?,
+            None if demand.trust.begins.is_none() => earlier(source, fleet, gate)?,
             _ => Vec::new(),
         };
         let said = fleet.said(gate);
@@ -260,7 +260,7 @@ fn onward(
             last,
             ..Onward::default()
         };
-        for before in earlier(source, newest)? {
+        for before in earlier(source, fleet, newest)? {
             onward.push(&before.gate, before.last);
         }
         let end = fleet.end(newest).map_or(0, |end| end.last);

@@ -162,6 +162,7 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
     assert_eq!(counted.as_deref(), Ok("3"));
     let asked = Asked::open(&auditor).unwrap();
     assert!(!asked.gates().unwrap().is_empty());
+    let fleet = asked.fleet(None).unwrap();
     assert!(
         asked
             .verify(&fleet, "adds", None, &Trust::default())

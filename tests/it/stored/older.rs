@@ -150,9 +150,21 @@ fn needs_postgres_rows_of_an_earlier_build_are_told_and_can_be_sent_again() {
         "DELETE FROM dtgate.record WHERE seq = 5; DELETE FROM dtgate.name WHERE kind = 'form'",
     );
     way.ship("gate a", directory.path(), 6, &hash);
-    assert_eq!(notes(&database), "");
+    assert_eq!(notes(&database), "1 1 5 gate a\n2 0 6 gate a");
+    assert!(asked(&way, BY_OTHER_ID).0.contains(told));
+    // What comes between rows of this build is of it, too.
+    database.sql(
+        "DELETE FROM dtgate.record WHERE seq IN (1, 2, 3); DELETE FROM dtgate.name WHERE kind = 'form';
+         INSERT INTO dtgate.name VALUES ('form', '1 1 4 gate a')",
+    );
+    way.ship("gate a", directory.path(), 6, &hash);
+    assert_eq!(notes(&database), "1 1 4 gate a\n2 1 1 gate a");
+    let (said, lines) = asked(&way, BY_OTHER_ID);
+    assert!(!said.contains(told) && lines == 2, "{lines} {said}");
     // Sent again as docs/store.md says it.
-    database.sql("DELETE FROM dtgate.record WHERE seq >= 1");
+    database.sql(
+        "DELETE FROM dtgate.record WHERE seq >= 1; DELETE FROM dtgate.name WHERE kind = 'form'",
+    );
     way.ship("gate a", directory.path(), 6, &hash);
     assert_eq!(notes(&database), "1 1 1 gate a");
     let (said, lines) = asked(&way, BY_OTHER_ID);
