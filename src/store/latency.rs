@@ -73,7 +73,7 @@ fn micros(ms: f64) -> u64 {
 
 /// Of a record, how long policies took: the last of what looks so. The request stands before it, and in that what a client
 /// wrote.
-const JUDGED: &str = r#".*"metrics":\{"timer_rego_query_eval_ns":([0-9]{1,15})\},"(?:evaluator|turn|operation|path|request|requested_by)":"#;
+const JUDGED: &str = r#".*"metrics":\{"timer_rego_query_eval_ns":([0-9]{1,15})\}(?:,"(?:evaluator|turn|operation|path|request|requested_by)":|\}$)"#;
 /// Characters at the end of a record in which it stands.
 const END: u32 = 4096;
 

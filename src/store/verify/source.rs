@@ -181,8 +181,8 @@ const ENDS: &str = "
 WITH RECURSIVE gate(name) AS (
   SELECT min(gate) FROM dtgate.record
   UNION ALL SELECT (SELECT min(gate) FROM dtgate.record WHERE gate > name) FROM gate WHERE name IS NOT NULL
-), some AS (SELECT name FROM gate WHERE name IS NOT NULL LIMIT $1)
-SELECT name, first.seq, first.prev, last.seq, last.hash FROM some,
+), named AS (SELECT name FROM gate WHERE name IS NOT NULL LIMIT $1)
+SELECT name, first.seq, first.prev, last.seq, last.hash FROM named,
 LATERAL (SELECT seq, PREV AS prev FROM dtgate.record WHERE gate = name AND seq > 0 ORDER BY seq, at LIMIT 1) AS first,
 LATERAL (SELECT seq, HASH AS hash FROM dtgate.record WHERE gate = name ORDER BY seq DESC, at DESC LIMIT 1)
   AS last";

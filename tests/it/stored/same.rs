@@ -293,6 +293,10 @@ fn needs_postgres_latencies_are_those_that_the_index_counts() {
         // And what it does not know is a part of it.
         decided["input"]["unknown_members"] = json!({"duration_ms": 1, "timer_rego_query_eval_ns": 999_000_000_000_u64,
             "z": {"metrics": {"timer_rego_query_eval_ns": 999_000_000_000_u64}, "operation": "x"}});
+        if ns % 2 == 0 {
+            // As a gate writes it.
+            decided["turn"] = json!("local");
+        }
         records.push(decided);
         let mut ended = outcome(second, records.len() as u64);
         ended["duration_ms"] = json!(ms);
