@@ -281,7 +281,7 @@ fn timeout() -> Duration {
 }
 
 /// Longer than most clients wait for an answer.
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_mins(1);
 
 fn turn_wait() -> Duration {
     Duration::from_secs(5)

@@ -412,7 +412,7 @@ FROM (
       CASE WHEN PACKED > 65536 THEN LISTS ELSE 0 END AS lists
     FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) AND seq <= $6 ORDER BY seq, at LIMIT $4) AS page
   WINDOW way AS (ORDER BY seq, at)
-) AS page WHERE place = 1 OR bytes <= $5 ORDER BY seq, at";
+) AS page WHERE place = 1 OR bytes <= $5::bigint ORDER BY seq, at";
 const TEXTS: [&str; 12] = [
     "line",
     "hash",

@@ -79,7 +79,7 @@ impl Journal {
             seq - 1
         );
         self.lines
-            .push(format!("{opening}{}", &record.to_string()[1..]));
+            .push(record.to_string().replacen('{', &opening, 1));
     }
 
     fn tree(&self, size: u64) -> Compact {
@@ -147,10 +147,10 @@ impl Model {
     fn send(&mut self, journal: &Journal, up_to: u64, tells: bool) {
         let there = journal.names.iter().map(|name| {
             let rows = self.rows.get(name).into_iter().flatten();
-            let ours = rows.filter(|(seq, line)| {
+            let mut ours = rows.filter(|(seq, line)| {
                 journal.lines.get(usize::try_from(**seq - 1).unwrap()) == Some(*line)
             });
-            ours.last().map_or(0, |(seq, _)| *seq)
+            ours.next_back().map_or(0, |(seq, _)| *seq)
         });
         let from = there.max().unwrap_or_default() + 1;
         let name = journal.name().to_owned();
@@ -437,7 +437,7 @@ fn an_honest_store_holds_and_whatever_is_changed_in_it_is_found() {
                     journal
                         .checkpoints
                         .iter()
-                        .map(|it| (it.0, &it.1[..6]))
+                        .map(|(size, note)| (size, note.lines().next()))
                         .collect::<Vec<_>>(),
                     model.ends(100),
                     model.said

@@ -360,9 +360,8 @@ fn needs_postgres_a_row_that_is_too_large_ends_the_proof_of_its_own_gate() {
         format!(
             "UPDATE dtgate.record SET hash = convert_to({large}, 'UTF8') WHERE gate = 'a' AND seq = 2"
         ),
-        format!(
-            "UPDATE dtgate.record SET found = {large}, kind = {large} WHERE gate = 'a' AND seq = 2"
-        ),
+        format!("UPDATE dtgate.record SET found = {large} WHERE gate = 'a' AND seq = 2"),
+        format!("UPDATE dtgate.record SET kind = {large} WHERE gate = 'a' AND seq = 2"),
         format!("UPDATE dtgate.gate SET version = {large} WHERE gate = 'a'"),
     ] {
         let kept = "CREATE TABLE kept AS SELECT * FROM dtgate.record; CREATE TABLE gates AS SELECT * FROM dtgate.gate";

@@ -326,9 +326,12 @@ fn needs_postgres_a_gate_that_is_gone_is_taken_away() {
 }
 
 fn copied(from: &TempDir) -> TempDir {
+    use std::os::unix::fs::PermissionsExt;
+
     let to = tempfile::tempdir().unwrap();
     let (from, journal) = (from.path().join("journal"), to.path().join("journal"));
     std::fs::create_dir_all(&journal).unwrap();
+    std::fs::set_permissions(&journal, std::fs::Permissions::from_mode(0o700)).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_file() {
@@ -431,7 +434,7 @@ fn needs_postgres_an_outcome_under_the_next_name_is_told() {
     way.ship("gate-b", directory.path(), 4, &hash);
     database.sql(
         "UPDATE dtgate.gate SET shipped_seq = 4;
-         INSERT INTO dtgate.gate SELECT 'gate-a', version, revision, listen, 3, encode(r.hash, 'hex'), 3, started, g.seen, key
+         INSERT INTO dtgate.gate SELECT 'gate-a', g.version, g.revision, g.listen, 3, encode(r.hash, 'hex'), 3, g.started, g.seen, g.key
            FROM dtgate.gate AS g, dtgate.record AS r WHERE r.seq = 3;
          UPDATE dtgate.record SET gate = 'gate-a' WHERE seq <= 3",
     );
