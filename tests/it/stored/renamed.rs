@@ -212,7 +212,7 @@ fn needs_postgres_what_was_sent_again_under_another_name_is_not_cut_off() {
                 "{loss}: {said}"
             );
         }
-        demands_are_met_by_both(&way, &database, &loss);
+        demands_are_met_by_both(&way, &database, loss);
         // The end of all is cut off.
         database.sql("DELETE FROM dtgate.record WHERE seq > 5");
         let (code, said) = verified(&way, &["--gate", "gate-a"]);
