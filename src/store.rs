@@ -42,7 +42,7 @@ pub use schema::prepare;
 pub use sink::{MOST, Sink};
 pub use standing::{About, Standing};
 pub use turns::{Turn, TurnError, Turns, TurnsTold};
-pub use verify::{Earlier, Older, Verified};
+pub use verify::{Earlier, Fleet, Older, Verified};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,9 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use super::compress;
-use super::segment::{beginning_with, first_line, first_record, open_lines, read_line, segments};
+use super::segment::{
+    LONGEST_LINE, beginning_with, first_line, first_record, open_lines, read_line, segments,
+};
 use super::settle::written_at;
 
 /// Where a line begins.
@@ -242,6 +244,8 @@ pub fn since(directory: &Path, time: jiff::Timestamp, most: u64) -> io::Result<(
 
 /// A segment that is listed and not there, again and again, is no segment that is deleted just now.
 const TRIES: u32 = 64;
+/// Bytes of a line that is one.
+pub const LONGEST: usize = LONGEST_LINE;
 
 fn is_damage(error: &io::Error) -> bool {
     compress::damage(error).is_some()

@@ -7,6 +7,7 @@ use memchr::memmem;
 use serde::Deserialize;
 
 use super::checkpoint::handed_over;
+use super::checkpoint::note::PublicKey;
 use super::lines::Lines;
 
 /// A key of another name took over.
@@ -52,6 +53,12 @@ pub fn renamed(journal: &Path) -> io::Result<Vec<Renamed>> {
     }
     deleted.extend(there);
     Ok(deleted)
+}
+
+/// The keys of a record by which one took over from another, the old one and the new one, where both have signed it.
+pub fn takes_over(line: &[u8]) -> Option<(PublicKey, PublicKey)> {
+    let told: Told = serde_json::from_slice(line).ok()?;
+    (told.kind == "key").then(|| handed_over(&told.note))?
 }
 
 fn change(record: u64, note: &str) -> Option<Renamed> {

@@ -63,6 +63,11 @@ fn record(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
     schema
 }
 
+/// What kinds of records there are.
+pub fn names_of_kinds() -> Vec<&'static str> {
+    kinds().into_iter().map(|(name, _)| name).collect()
+}
+
 #[expect(clippy::too_many_lines, reason = "the one list of every kind")]
 fn kinds() -> Vec<(&'static str, Value)> {
     let (text, count, time) = (text(), count(), reference("time"));

@@ -412,11 +412,18 @@ fn records(config: &Config, policy: &Policy) -> Vec<String> {
             claims
         ));
     }
-    let sinks = config.ship.names();
+    let sinks = config.ship.kept_for();
     if !sinks.is_empty() {
         said.push(format!(
             "journal: records are sent to {}; none is deleted before it has arrived there",
             sinks.join(", ")
+        ));
+    }
+    let webhooks = config.ship.webhooks();
+    if !webhooks.is_empty() {
+        said.push(format!(
+            "journal: what is selected is sent to {}; records are deleted without waiting for that",
+            webhooks.join(", ")
         ));
     }
     let to = &journal.checkpoints;

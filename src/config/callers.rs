@@ -7,6 +7,7 @@ use crate::gateway::upstream;
 use crate::identity::{Everybodys, Teams, Ways, forwarded};
 use crate::policy::{LoadError, Problem};
 use crate::ship;
+use crate::store;
 use crate::telemetry::otlp;
 use crate::value::Duration;
 
@@ -128,12 +129,8 @@ impl Config {
         for (keys, reason) in self.otlp.iter().flat_map(otlp::doubts) {
             doubts.push(self.problem(&[&["otlp"], keys].concat(), &reason));
         }
-        if self.store.as_ref().is_some_and(|it| it.url.is_readable()) {
-            doubts.push(self.problem(
-                &["store", "url"],
-                "records, and the password, can be read on the way to the store: take `sslmode` out of the URL, or write \
-                 sslmode=require",
-            ));
+        for (key, reason) in self.store.iter().flat_map(store::Config::doubts) {
+            doubts.push(self.problem(&["store", key], reason));
         }
         for (keys, reason) in ship::doubts(&self.ship) {
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();

@@ -3,12 +3,13 @@
 use super::Config;
 use super::callers::nearest;
 use crate::audit::index::Pattern;
+use crate::audit::schema;
 use crate::dynatrace::catalogue::Operation;
 use crate::gateway::environment::DEFAULT;
 use crate::policy::{LoadError, Policy, Problem};
 
 impl Config {
-    /// Finds filters by operations and environments that no record can have.
+    /// Finds filters by kinds, operations and environments that no record can have.
     pub fn check_filters(&self) -> Result<(), LoadError> {
         let operations: Vec<&str> = Operation::ALL.iter().map(|it| it.as_str()).collect();
         let environments = if self.environments.is_empty() {
@@ -16,9 +17,11 @@ impl Config {
         } else {
             self.environments.keys().map(String::as_str).collect()
         };
+        let kinds = schema::names_of_kinds();
         let mut problems = Vec::new();
         for (name, webhook) in &self.ship.webhook {
             for (key, patterns, known) in [
+                ("kind", &webhook.kind, &kinds),
                 ("operation", &webhook.operation, &operations),
                 ("environment", &webhook.environment, &environments),
             ] {
@@ -85,6 +88,7 @@ mod tests {
             "operation = [\"token.*\", \"token.create\"]",
             "environment = [\"default\"]",
             "environment = [\"*\"]",
+            "kind = [\"*\", \"re*\", \"challenger\", \"unseen\"]",
         ] {
             assert_eq!(said(good, ""), "", "{good}");
         }
@@ -100,6 +104,11 @@ mod tests {
                 "operation = [\"token.*\", \"x*\"]",
                 "",
                 "there is no operation \"x*\"",
+            ),
+            (
+                "kind = [\"strat\"]",
+                "",
+                "there is no kind \"strat\", so that nothing is ever told by it: did you mean \"start\"?",
             ),
             (
                 "environment = [\"prod\"]",

@@ -211,14 +211,55 @@ fn headers(path: &Path) -> Result<HeaderMap, OutboundError> {
             );
             return Err(wrong(reason));
         };
+        if OF_MESSAGES.contains(&name.as_str()) {
+            let reason = format!(
+                "line {} has the field {name}, which dtgate writes itself: it says where a message ends, or where it goes. Take \
+                 it away",
+                number + 1
+            );
+            return Err(wrong(reason));
+        }
         headers.append(name, value);
     }
     Ok(headers)
 }
 
+/// Fields of the message itself: with another length, a receiver would find nothing in it, and say that all is well.
+const OF_MESSAGES: [&str; 12] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_of_the_message_itself_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fields");
+        let read = |line: &str| {
+            std::fs::write(&path, format!("# secret\n{line}\n")).unwrap();
+            headers(&path).map_err(|error| error.to_string())
+        };
+        for field in OF_MESSAGES {
+            let said = read(&format!("{}: 0", field.to_uppercase())).unwrap_err();
+            assert!(said.contains("line 2") && said.contains(field), "{said}");
+        }
+        for field in ["authorization: Api-Token a", "x-tenant: 1", "user-agent: a"] {
+            assert_eq!(read(field).unwrap().len(), 1, "{field}");
+        }
+    }
 
     /// What is broken at a renewal keeps the old ones in use. Whoever has broken it has to hear of it, and not with each
     /// message.

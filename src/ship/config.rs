@@ -165,10 +165,21 @@ impl Config {
 
     /// What the sinks are called: `otlp.siem`.
     pub fn names(&self) -> Vec<String> {
+        let [all, webhooks] = [self.kept_for(), self.webhooks()];
+        all.into_iter().chain(webhooks).collect()
+    }
+
+    /// Those until whose records have arrived no record is deleted.
+    pub fn kept_for(&self) -> Vec<String> {
         let opa = self.opa.keys().map(|name| format!("opa.{name}"));
         let otlp = self.otlp.keys().map(|name| format!("otlp.{name}"));
-        let webhook = self.webhook.keys().map(|name| format!("webhook.{name}"));
-        opa.chain(otlp).chain(webhook).collect()
+        opa.chain(otlp).collect()
+    }
+
+    /// Those for which nothing waits.
+    pub fn webhooks(&self) -> Vec<String> {
+        let names = self.webhook.keys();
+        names.map(|name| format!("webhook.{name}")).collect()
     }
 }
 

@@ -318,11 +318,13 @@ LEFT JOIN LATERAL (
 ) AS settled ON true
 ORDER BY place";
 
-/// Of the gate `$1` since `$2` and before `$3`. The lists of such a record have counts of their own: by what stands behind
-/// it, that of the record is known, as it is written and with the members in order, as pseudonyms leave it. A line may be
-/// one that no gate wrote, and no JSON that the server takes: what is no number of a few digits counts nothing.
+/// Of the gate `$1` since `$2` and before `$3`. The lists of such a record have counts of their own, and what somebody is
+/// called may look like one. As it is written, that of the record stands before them; with the members in order, as
+/// pseudonyms leave it, it is the last that looks so. A line may be one that no gate wrote, and no JSON that the server takes:
+/// what is no number of a few digits counts nothing.
 const COUNTED: &str = r#"
-SELECT coalesce(sum(substring(line from '"count":([0-9]{1,9}),"(?:reasons|first)"')::bigint), 0)::bigint FROM dtgate.record
+SELECT coalesce(sum(coalesce(substring(line from '^\{[^[{]*"count":([0-9]{1,9}),"reasons"'),
+  substring(line from '.*"count":([0-9]{1,9}),"first":"[^"]*","kind":"suppressed"'))::bigint), 0)::bigint FROM dtgate.record
 WHERE kind = 'suppressed' AND kind NOT IN ('decision', 'outcome') AND ($1::text IS NULL OR gate = $1)
   AND ($2::timestamptz IS NULL OR at >= $2) AND ($3::timestamptz IS NULL OR at < $3)"#;
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use tokio_postgres::config::{Host, SslMode};
 
+use super::error::causes;
 use crate::outbound::ClientCertificate;
 use crate::value::{Duration, is_this_machine};
 
@@ -84,6 +85,39 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Keys of the section, and what is to be said about them.
+    pub fn doubts(&self) -> Vec<(&'static str, &'static str)> {
+        let takes_turns = self.turns == Whose::Store;
+        let doubts = [
+            (
+                self.url.is_readable(),
+                "url",
+                "records, and the password, can be read on the way to the store: take `sslmode` out of the URL, or write \
+                 sslmode=require",
+            ),
+            (
+                !takes_turns && self.when_away == WhenAway::Local,
+                "when_away",
+                "it has no effect, because each gate takes turns for itself: write turns = \"store\", or take it away",
+            ),
+            (
+                !takes_turns && self.turn_wait != turn_wait(),
+                "turn_wait",
+                "it has no effect, because each gate takes turns for itself: write turns = \"store\", or take it away",
+            ),
+            (
+                takes_turns && self.turn_wait.as_std() > LONGEST_WAIT,
+                "turn_wait",
+                "clients wait so long for an answer while another gate has the turn, or the store is away, and most of them \
+                 give up before: the default is 5s",
+            ),
+        ];
+        let doubts = doubts.into_iter().filter(|(is_so, ..)| *is_so);
+        doubts.map(|(_, key, reason)| (key, reason)).collect()
+    }
+}
+
 impl Url {
     /// As the driver wants it: encrypted, unless the server is on this machine or the URL says otherwise.
     pub(super) fn settings(&self) -> tokio_postgres::Config {
@@ -129,7 +163,8 @@ impl TryFrom<String> for Url {
         }
         let known = text.replace("sslmode=verify-full", "sslmode=require");
         let known = known.replace("sslmode=verify-ca", "sslmode=require");
-        let settings = tokio_postgres::Config::from_str(&known).map_err(|_quotes| wanted)?;
+        let settings = tokio_postgres::Config::from_str(&known);
+        let settings = settings.map_err(|error| unknown_value(&error).unwrap_or(wanted))?;
         let is_socket = |host: &Host| matches!(host, Host::Unix(_));
         if settings.get_hosts().len() > 1 && settings.get_hosts().iter().any(is_socket) {
             return Err(
@@ -175,6 +210,44 @@ fn names_prefer(parameters: &str) -> bool {
     parameters.split('&').any(|it| it == "sslmode=prefer")
 }
 
+/// Which parameter has a value that it cannot have. The driver names it, and never its value.
+fn unknown_value(error: &tokio_postgres::Error) -> Option<&'static str> {
+    let said = causes(error);
+    let named = VALUES
+        .iter()
+        .find(|(name, _)| said.contains(&format!("`{name}`")));
+    named.map(|(_, reason)| *reason)
+}
+
+/// Parameters with values of their own.
+const VALUES: &[(&str, &str)] = &[
+    ("port", "its port is none: write a number from 1 to 65535"),
+    (
+        "sslmode",
+        "its sslmode is none that dtgate knows: write sslmode=require, or disable, or of one host prefer",
+    ),
+    (
+        "target_session_attrs",
+        "its target_session_attrs is none that dtgate knows: write any, read-write or read-only",
+    ),
+    (
+        "connect_timeout",
+        "its connect_timeout is no number of seconds: take it away, store.timeout says it",
+    ),
+    (
+        "channel_binding",
+        "its channel_binding is none: write disable, prefer or require",
+    ),
+    (
+        "load_balance_hosts",
+        "its load_balance_hosts is none: write disable or random",
+    ),
+    (
+        "keepalives",
+        "its keepalives is none: write 0 or 1, or take it away",
+    ),
+];
+
 /// What libpq knows and the driver does not, and where it stands here.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
@@ -207,6 +280,53 @@ fn timeout() -> Duration {
     Duration::from_secs(10)
 }
 
+/// Longer than most clients wait for an answer.
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_mins(1);
+
 fn turn_wait() -> Duration {
     Duration::from_secs(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_the_url_cannot_have_is_named() {
+        for (url, wanted) in [
+            ("postgres://g@h:99999/d", "its port is none"),
+            ("postgres://g@h:x/d", "its port is none"),
+            ("postgres://g@h:1,i:99999/d", "its port is none"),
+            ("postgres://g@h/d?sslmode=allow", "its sslmode is none"),
+            (
+                "postgres://g@h/d?target_session_attrs=primary",
+                "its target_session_attrs is none",
+            ),
+            ("postgres://g@h/d?hunter2=1", "write postgres://user@host"),
+            ("mysql://g@h/d", "write postgres://user@host"),
+        ] {
+            let said = url.parse::<Url>().unwrap_err();
+            assert!(said.starts_with(wanted), "{url}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_or_takes_too_long_is_said() {
+        let said = |more: &str| {
+            let text = format!("url = 'postgres://g@127.0.0.1/d'\n{more}");
+            let config: Config = toml::from_str(&text).unwrap();
+            let doubts = config.doubts();
+            doubts.iter().map(|(key, _)| *key).collect::<Vec<_>>()
+        };
+        for good in [
+            "",
+            "turns = 'store'\nwhen_away = 'local'\nturn_wait = '30s'",
+            "when_away = 'refuse'\nturn_wait = '5s'",
+        ] {
+            assert_eq!(said(good), [""; 0], "{good}");
+        }
+        assert_eq!(said("when_away = 'local'"), ["when_away"]);
+        assert_eq!(said("turn_wait = '6s'"), ["turn_wait"]);
+        assert_eq!(said("turns = 'store'\nturn_wait = '1h'"), ["turn_wait"]);
+    }
 }

@@ -11,8 +11,8 @@ use super::StoreError;
 use super::ask::Asked;
 use super::column::column;
 use super::rows::Row;
-use super::schema::signed;
-use super::verify::{Continued, Older, Problems, Sent};
+use super::schema::{LONGEST_LINE, signed};
+use super::verify::{Older, Onward, Problems, Sent};
 use crate::audit::facts::{self, About, Decision, Outcome, Settled};
 
 /// Decisions whose outcome has not come yet.
@@ -25,8 +25,8 @@ pub(super) struct Endings {
     pub(super) sent: Sent,
     /// What rows lack that an earlier build has sent.
     pub(super) older: Older,
-    /// Under which name the records behind the last one are here.
-    continued: Option<Continued>,
+    /// Under which names the records behind the last one are here.
+    onward: Onward,
 }
 
 /// What a decision's row says of its end.
@@ -49,10 +49,10 @@ struct Waiting {
 
 impl Endings {
     /// `sent`: who has sent the first rows.
-    pub(super) fn of(sent: Sent, continued: Option<Continued>) -> Self {
+    pub(super) fn of(sent: Sent, onward: Onward) -> Self {
         Self {
             sent,
-            continued,
+            onward,
             ..Self::default()
         }
     }
@@ -159,8 +159,8 @@ impl Endings {
         gate: &str,
         (seq, names): (i64, &[Option<String>]),
     ) -> Result<bool, StoreError> {
-        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2 ORDER BY at LIMIT 1";
-        let rows = asked.rows(sql, &[&gate, &seq])?;
+        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2 AND octet_length(line) <= $3 LIMIT 1";
+        let rows = asked.rows(sql, &[&gate, &seq, &LONGEST_LINE])?;
         let line: Option<&str> = rows.first().map(|row| column(row, 0)).transpose()?;
         let least = facts::least(line.unwrap_or_default().as_bytes());
         let begins = names.iter().take(least.token.len()).flatten();
@@ -181,13 +181,7 @@ impl Endings {
     ) -> Result<(), StoreError> {
         let Some(waiting) = self.waiting.get_mut(&outcome.of) else {
             // About what is no decision, or was not compared, or its row does not know of it.
-            let sql =
-                "SELECT 1 FROM dtgate.record WHERE gate = $1 AND seq = $2 AND kind = 'decision'
-                       AND coalesce(outcome_seq, 0) < $3";
-            if !asked
-                .rows(sql, &[&gate, &signed(outcome.of), &seq])?
-                .is_empty()
-            {
+            if lacks_outcome(asked, gate, seq, outcome)? {
                 problems.add(format!(
                     "record {seq} says how decision {} ended, and the row of that does not",
                     outcome.of
@@ -238,43 +232,59 @@ impl Endings {
 
     /// What a record tells, under whatever name it is here.
     fn told_by(&self, asked: &Asked, gate: &str, seq: i64) -> Result<Option<About>, StoreError> {
-        if let Some(continued) = &self.continued
-            && let Some(about) = continued.told(asked, seq)?
-        {
-            return Ok(Some(about));
-        }
-        told_by(asked, gate, seq)
+        let (others, last) = (self.onward.names(), signed(self.onward.last));
+        let rows = asked.rows(TOLD, &[&gate, &seq, &others, &last, &MOST_OF_ONE])?;
+        let line: Option<&str> = rows.first().map(|row| column(row, 0)).transpose()?;
+        let facts = line.and_then(|line| facts::of(line.as_bytes()));
+        Ok(facts.map(|facts| facts.about))
     }
 
-    /// Outcomes that are here under the name with which the journal goes on.
-    fn sent_again(
+    /// How decisions ended by records that are here under names that the journal got later. What their rows then do not
+    /// say is told, and is no problem: it could not be written there under another name.
+    fn ended_onward(
         &mut self,
         asked: &Asked,
         gate: &str,
         problems: &mut Problems,
-    ) -> Result<(), StoreError> {
-        let Some(continued) = self.continued.take() else {
-            return Ok(());
-        };
-        let waiting = self.waiting.values().map(|it| it.outcome_seq);
-        let mut waiting: Vec<i64> = waiting.collect();
-        waiting.sort_unstable();
-        for seq in waiting {
-            if let Some(About::Outcome(outcome)) = continued.told(asked, seq)? {
-                self.outcome(asked, gate, seq, &outcome, problems)?;
+    ) -> Result<Vec<String>, StoreError> {
+        let (others, last) = (self.onward.names(), signed(self.onward.last));
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut notes = Vec::new();
+        for row in asked.rows(ONWARD, &[&others, &last, &AWAY, &MOST_OF_ONE])? {
+            let (other, seq): (&str, i64) = (column(&row, 0)?, column(&row, 1)?);
+            let facts = facts::of(column::<&str>(&row, 2)?.as_bytes());
+            let (of, is_unsaid) = match facts.map(|facts| facts.about) {
+                Some(About::Outcome(outcome)) if self.waiting.contains_key(&outcome.of) => {
+                    self.outcome(asked, gate, seq, &outcome, problems)?;
+                    continue;
+                }
+                Some(About::Outcome(outcome)) => {
+                    (outcome.of, lacks_outcome(asked, gate, seq, &outcome)?)
+                }
+                Some(About::Settled(settled)) => {
+                    (settled.of, lacks_settled(asked, gate, seq, &settled)?)
+                }
+                _ => continue,
+            };
+            if is_unsaid {
+                notes.push(format!(
+                    "decision {of} ended by record {seq} of gate {other}; its row does not say so"
+                ));
             }
         }
-        Ok(())
+        Ok(notes)
     }
 
-    /// What still waits, waits in vain.
+    /// What still waits, waits in vain. Gives what is to be told, and is no problem.
     pub(super) fn end(
         &mut self,
         asked: &Asked,
         gate: &str,
         problems: &mut Problems,
-    ) -> Result<(), StoreError> {
-        self.sent_again(asked, gate, problems)?;
+    ) -> Result<Vec<String>, StoreError> {
+        let notes = self.ended_onward(asked, gate, problems)?;
         let waiting = std::mem::take(&mut self.waiting).into_iter();
         let mut waiting: Vec<(u64, Sent)> = waiting.map(|(seq, it)| (seq, it.sent)).collect();
         waiting.sort_unstable_by_key(|(seq, _)| *seq);
@@ -286,7 +296,7 @@ impl Endings {
                 "more rows name an outcome that does not follow than could be compared".to_owned(),
             );
         }
-        Ok(())
+        Ok(notes)
     }
 }
 
@@ -338,8 +348,7 @@ fn unsaid(seq: u64, sent: Sent) -> String {
     )
 }
 
-/// Compares a record that settles a decision with that one's row. One that found something counts before one that did
-/// not, and then the last.
+/// Compares a record that settles a decision with that one's row.
 fn settlement(
     asked: &Asked,
     gate: &str,
@@ -347,30 +356,63 @@ fn settlement(
     settled: &Settled,
     problems: &mut Problems,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT settled_seq, found FROM dtgate.record WHERE gate = $1 AND seq = $2 AND kind = 'decision'";
+    if lacks_settled(asked, gate, seq, settled)? {
+        problems.add(format!(
+            "record {seq} settles decision {}, and the row of that does not say so",
+            settled.of
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the row of a decision does not say that it was settled by this record. One that found something counts before
+/// one that did not, and then the last.
+fn lacks_settled(
+    asked: &Asked,
+    gate: &str,
+    seq: i64,
+    settled: &Settled,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT settled_seq, left(found, 100) FROM dtgate.record
+               WHERE gate = $1 AND seq = $2 AND kind = 'decision' LIMIT 10";
     for row in asked.rows(sql, &[&gate, &signed(settled.of)])? {
         let by: Option<i64> = column(&row, 0)?;
         let found: Option<&str> = column(&row, 1)?;
         let counts = |found: &str| found != "unknown";
         let said = by.zip(found).map(|(by, found)| (counts(found), by));
         if said < Some((counts(&settled.found), seq)) {
-            problems.add(format!(
-                "record {seq} settles decision {}, and the row of that does not say so",
-                settled.of
-            ));
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
-/// What a record tells.
-fn told_by(asked: &Asked, gate: &str, seq: i64) -> Result<Option<About>, StoreError> {
-    let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2";
-    let rows = asked.rows(sql, &[&gate, &seq])?;
-    let line: Option<&str> = rows.first().map(|row| column(row, 0)).transpose()?;
-    let facts = line.and_then(|line| facts::of(line.as_bytes()));
-    Ok(facts.map(|facts| facts.about))
+/// Whether the row of a decision says nothing of this outcome.
+fn lacks_outcome(
+    asked: &Asked,
+    gate: &str,
+    seq: i64,
+    outcome: &Outcome,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM dtgate.record WHERE gate = $1 AND seq = $2 AND kind = 'decision'
+               AND coalesce(outcome_seq, 0) < $3 LIMIT 1";
+    let rows = asked.rows(sql, &[&gate, &signed(outcome.of), &seq])?;
+    Ok(!rows.is_empty())
 }
 
+/// A record of a gate, or one behind its last under the names that follow.
+const TOLD: &str = "SELECT line FROM dtgate.record
+  WHERE (gate = $1 OR gate = ANY($3) AND seq > $4) AND seq = $2 AND octet_length(line) <= $5 LIMIT 1";
+
+/// Records about decisions up to record `$2`, behind it.
+const ONWARD: &str = "SELECT gate, seq, line FROM dtgate.record
+  WHERE gate = ANY($1) AND seq > $2 AND seq <= $2 + $3 AND decision_seq <= $2 AND kind IN ('outcome', 'settled')
+    AND octet_length(line) <= $4
+  ORDER BY seq LIMIT 1000";
+
+/// Records behind the last one within which the outcomes of requests under way then are.
+const AWAY: i64 = 1 << 20;
+/// Bytes of a record about a decision.
+const MOST_OF_ONE: i32 = 1 << 20;
 /// Decisions that wait at once: more than any gate has requests under way.
 const MOST: usize = 100_000;

@@ -2,8 +2,8 @@
 //! it was sent: rows of earlier builds say less, or something else, than they would say today.
 //!
 //! A gate notes from which record on its rows are of its own form, among the names (kind [`KIND`]), where each role of a
-//! gate may add: so no table changes, and earlier builds take no notice. It does so only where nothing of it stands behind
-//! that record, so that a later note takes the place of earlier ones of the same records and of those behind them.
+//! gate may add: so no table changes, and earlier builds take no notice. A later note takes the place of earlier ones of
+//! the same record and of those behind it: where rows fill a gap, what was noted of those behind them is noted again.
 //!
 //! Nobody signs these notes, and each role of a gate may forge them: they are a hint for whoever asks, and never a reason to
 //! find less. What is proven goes by the `start` records, which are in the chain ([`super::verify`]).
@@ -90,6 +90,34 @@ impl Forms {
 }
 
 impl Form {
+    /// Of which form the row of a record is; 0: of an earlier one.
+    fn at(&self, seq: u64) -> u32 {
+        let before = self.from.iter().rev().find(|(from, _)| *from <= seq);
+        before.map_or(0, |(_, form)| *form)
+    }
+
+    /// What has to be noted where the rows from one record to another, behind which stands the row `next`, were sent by
+    /// this build.
+    fn filled(&self, (first, last): (u64, u64), next: Option<u64>) -> Vec<(u64, u32)> {
+        let is_changed = self
+            .from
+            .iter()
+            .any(|(from, _)| *from > first && *from <= last);
+        let is_ours = self.at(first) == FORM && !is_changed;
+        // Nothing follows, and everything is of this form from there on.
+        let is_end = next.is_some() || self.from.last().is_none_or(|(from, _)| *from <= first);
+        if is_ours && is_end {
+            return Vec::new();
+        }
+        let mut noted = vec![(first, FORM)];
+        if let Some(next) = next {
+            noted.push((next, self.at(next)));
+            noted.extend(self.from.iter().filter(|(from, _)| *from > next));
+            noted.dedup_by_key(|(_, form)| *form);
+        }
+        noted
+    }
+
     /// The first and the last records of rows that another build has sent.
     fn others(&self) -> Vec<(u64, u64)> {
         let begin = std::iter::once((1, 0)).chain(self.from.iter().copied());
@@ -118,36 +146,53 @@ async fn notes(client: &(impl GenericClient + Sync)) -> Result<Forms, StoreError
     Ok(Forms::of(&notes?, u32::MAX))
 }
 
-/// Notes that the rows of these records, which are about to be written and follow one another, are of the form of this
-/// build, as far as nothing of the gate stands behind them. `true`: so are all that come behind them in this session.
-/// Nobody else may write under this name meanwhile.
+/// Notes that the rows of these records, which are about to be written, are of the form of this build. `true`: so are all
+/// that come behind them in this session. Nobody else may write under this name meanwhile.
 pub(super) async fn note(
     client: &(impl GenericClient + Sync),
     gate: &str,
     new: impl Iterator<Item = i64>,
 ) -> Result<bool, StoreError> {
-    let end = client.query_one(END, &[&gate]).await?;
-    let end: i64 = column::<Option<i64>>(&end, 0)?.unwrap_or_default();
-    let Some(from) = new.filter(|seq| *seq > end).min() else {
-        return Ok(false);
-    };
-    let form = notes(client).await?.of_gate(gate);
-    let is_other = form
-        .from
-        .last()
-        .is_none_or(|(last, form)| *form != FORM || *last > unsigned(from));
-    // Once somebody has used up the numbers, nothing is noted any more: nothing else depends on it.
-    let number = form.number.saturating_add(1);
-    if is_other && number <= MOST {
-        let note = Note {
-            number,
-            form: FORM,
-            from: unsigned(from),
-            gate,
-        };
-        client.execute(ADD, &[&KIND, &note.text()]).await?;
+    let mut form = notes(client).await?.of_gate(gate);
+    let mut is_end = false;
+    for (first, last) in runs(new) {
+        let next = client.query_one(NEXT, &[&gate, &signed(last)]).await?;
+        let next: Option<i64> = column(&next, 0)?;
+        is_end = next.is_none();
+        let noted = form.filled((first, last), next.map(unsigned));
+        if noted.len() > RANGES {
+            continue;
+        }
+        for (from, of) in noted {
+            // Once somebody has used up the numbers, nothing is noted any more: nothing else depends on it.
+            form.number = form.number.saturating_add(1);
+            if form.number > MOST {
+                return Ok(is_end);
+            }
+            let note = Note {
+                number: form.number,
+                form: of,
+                from,
+                gate,
+            };
+            client.execute(ADD, &[&KIND, &note.text()]).await?;
+            form.from.retain(|(it, _)| *it < from);
+            form.from.push((from, of));
+        }
     }
-    Ok(true)
+    Ok(is_end)
+}
+
+/// The first and the last of numbers that follow one another.
+fn runs(all: impl Iterator<Item = i64>) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for seq in all.map(unsigned) {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(seq) => *last = seq,
+            _ => runs.push((seq, seq)),
+        }
+    }
+    runs
 }
 
 impl Asked {
@@ -190,7 +235,7 @@ const NOTES: &str =
     "SELECT value FROM (SELECT value FROM dtgate.name WHERE kind = $1 LIMIT 10000) AS note
     WHERE octet_length(value) <= 300";
 const ADD: &str = "INSERT INTO dtgate.name(kind, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-const END: &str = "SELECT max(seq) FROM dtgate.record WHERE gate = $1";
+const NEXT: &str = "SELECT min(seq) FROM dtgate.record WHERE gate = $1 AND seq > $2";
 
 /// The first and the last of the rows of each range, by the primary key: however many there are, two of them are read.
 const OTHERS: &str = "
@@ -237,6 +282,44 @@ mod tests {
         // Whoever asks does not go by what only a later build could have noted.
         let of = read(&all, FORM).of_gate("a b");
         assert_eq!((of.others(), of.number), (vec![(1, 299)], 3));
+    }
+
+    /// Rows 4 to 19 are sent while others stand behind them.
+    #[test]
+    fn of_rows_that_fill_a_gap_it_is_noted_too() {
+        let other = FORM + 1;
+        let form = |from: &[(u64, u32)]| Form {
+            from: from.to_vec(),
+            number: 1,
+        };
+        for (noted, next, wanted) in [
+            (vec![(1, FORM)], Some(20), vec![]),
+            (vec![(1, FORM)], None, vec![]),
+            (vec![], Some(20), vec![(4, FORM), (20, 0)]),
+            (vec![], None, vec![(4, FORM)]),
+            (vec![(1, other)], Some(20), vec![(4, FORM), (20, other)]),
+            (vec![(20, FORM)], Some(20), vec![(4, FORM)]),
+            (vec![(10, FORM)], Some(20), vec![(4, FORM)]),
+            (
+                vec![(1, FORM), (12, other)],
+                Some(20),
+                vec![(4, FORM), (20, other)],
+            ),
+            (
+                vec![(1, other), (25, FORM), (30, other)],
+                Some(20),
+                vec![(4, FORM), (20, other), (25, FORM), (30, other)],
+            ),
+            (vec![(1, FORM), (25, other)], None, vec![(4, FORM)]),
+            (vec![(1, FORM), (25, other)], Some(20), vec![]),
+        ] {
+            let noted = form(&noted);
+            assert_eq!(noted.filled((4, 19), next), wanted, "{noted:?} {next:?}");
+        }
+        assert_eq!(
+            runs([4, 5, 6, 9, 11, 12].into_iter()),
+            [(4, 6), (9, 9), (11, 12)]
+        );
     }
 
     #[test]

@@ -32,8 +32,8 @@ impl Asked {
                FROM generate_series(to_timestamp({since} / 1000.0), to_timestamp({last} / 1000.0),
                  make_interval(secs => {part} / 1000.0)) AS begins) AS p
              CROSS JOIN LATERAL (
-               SELECT substring(d.line FROM '\"timer_rego_query_eval_ns\":([0-9]{{1,15}})[,}}]')::bigint AS judged,
-                 (SELECT substring(o.line FROM '\"duration_ms\":([0-9]{{1,12}}(\\.[0-9]{{1,9}})?)[,}}]')::float8
+               SELECT substring(right(d.line, {END}) FROM '{JUDGED}')::bigint AS judged,
+                 (SELECT substring(right(o.line, {END}) FROM '\"duration_ms\":([0-9]{{1,12}}(\\.[0-9]{{1,9}})?)[,}}]')::float8
                   FROM dtgate.record AS o WHERE o.gate = d.gate AND o.seq = d.outcome_seq AND o.kind = 'outcome'
                     AND d.outcome <> 'failed' ORDER BY o.at LIMIT 1) AS answered
                FROM dtgate.record AS d WHERE {decided} ORDER BY d.at DESC LIMIT {SAMPLE}) AS s
@@ -72,6 +72,12 @@ impl Asked {
 fn micros(ms: f64) -> u64 {
     (ms * 1000.0).round() as u64
 }
+
+/// Of a record, how long policies took: the last of what looks so. The request stands before it, and in that what a client
+/// wrote.
+const JUDGED: &str = r#".*"metrics":\{"timer_rego_query_eval_ns":([0-9]{1,15})\}(?:,"(?:evaluator|turn|operation|path|request|requested_by)":|\}$)"#;
+/// Characters at the end of a record in which it stands.
+const END: u32 = 4096;
 
 /// Decisions of each part that are looked at.
 pub const SAMPLE: usize = 50;

@@ -14,6 +14,9 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 pub struct Moment(i64);
 
 impl Moment {
+    /// Nothing is behind it.
+    pub(super) const LATEST: Self = Self(i64::MAX);
+
     /// Of milliseconds since 1970. What is in no year that has four digits is taken for the nearest that is.
     pub fn of_millis(ms: i64) -> Self {
         Self((ms.clamp(FIRST, LAST) - OFFSET) * 1000)

@@ -15,6 +15,15 @@ pub enum ProofError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Prove(#[from] ProveError),
+    #[error(
+        "no checkpoint of gate {gate} covers record {seq}, and none will: its journal goes on as gate {other}. Prove it from the \
+         journal: `dtgate audit prove --journal DIR`"
+    )]
+    Renamed {
+        seq: u64,
+        gate: String,
+        other: String,
+    },
 }
 
 impl Asked {
@@ -38,7 +47,7 @@ impl Asked {
             first,
             removals: &removals,
         };
-        prove_elsewhere(of, |from| {
+        let proven = prove_elsewhere(of, |from| {
             let rows = self.rows(LEAVES, &[&key.gate, &signed(from), &AT_ONCE])?;
             let leaves = rows.iter().map(|row| {
                 let hash = <[u8; 32]>::try_from(column::<&[u8]>(row, 1)?);
@@ -46,7 +55,14 @@ impl Asked {
                 Ok((unsigned(column(row, 0)?), hash))
             });
             leaves.collect::<Result<_, ProofError>>()
-        })
+        });
+        if let Err(ProofError::Prove(ProveError::NotCovered(seq))) = proven
+            && let Some(other) = self.goes_on_as(&key.gate)?
+        {
+            let gate = key.gate.clone();
+            return Err(ProofError::Renamed { seq, gate, other });
+        }
+        proven
     }
 }
 

@@ -158,6 +158,10 @@ WITH RECURSIVE shape(top, key, columns) AS (VALUES
 )
 SELECT name, why FROM looked WHERE why IS NOT NULL ORDER BY name LIMIT 1";
 
+/// Bytes of a line, as a gate writes it at most: what is longer is no gate's, and is not read.
+pub(super) const LONGEST_LINE: i32 = 64 << 20;
+const _: () = assert!(LONGEST_LINE as usize == crate::audit::lines::LONGEST);
+
 /// What changes nothing, and yet adds or removes something: hardly any record says that, and none of a gate. The index of
 /// these has next to no rows, and answers what two indexes with many could not. Stores of earlier builds have none.
 pub(super) const CONTRADICTION: &str = "d.no_op AND (d.added <> '{}' OR d.removed <> '{}')";

@@ -119,7 +119,8 @@ impl Sink {
 
     /// Whether none of what is sent from this record on, which was not sent before, is there under another name.
     async fn are_new(&mut self, first: u64) -> Result<(), StoreError> {
-        if self.arrived.seq > 0 && first > self.arrived.seq {
+        // Where nothing has arrived under this name yet, more may have under the one before than was noted.
+        if self.arrived.seq > self.arrived.behind && first > self.arrived.seq {
             return Ok(());
         }
         self.known.read_names().await?;

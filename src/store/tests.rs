@@ -29,7 +29,7 @@ fn a_url_is_read_as_libpq_reads_it() {
             "store.client_certificate",
         ),
         ("postgres://u@db/d?passfile=x", "store.password_file"),
-        ("postgres://u@db/d?sslmode=sometimes", "write postgres://"),
+        ("postgres://u@db/d?sslmode=sometimes", "its sslmode is none"),
         ("postgres://u:p@db/d", "write postgres://"),
         ("postgres://u@localhost/d?hostaddr=10.1.2.3", "hostaddr"),
         (

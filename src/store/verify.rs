@@ -6,35 +6,42 @@
 mod bounds;
 mod chain;
 mod compared;
-mod continued;
 mod ended;
+mod fleet;
+#[cfg(test)]
+mod model;
 mod older;
+mod proof;
+mod source;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio_postgres::Row as Kept;
+use tokio_postgres::types::ToSql;
 
 use super::StoreError;
 use super::ask::Asked;
 use super::column::column;
 use super::endings::Endings;
+use super::gates::Gate;
 use super::moment::Moment;
 use super::query::Question;
 use super::rows::Row;
-use super::schema::{signed, unsigned};
+use super::schema::{LONGEST_LINE, signed, unsigned};
 use crate::audit::chain::NotedHead;
 use crate::audit::index::Filter;
 use crate::audit::verify::{Report, Trust, VerifyError};
-use crate::value::counted;
 use bounds::Bounds;
-use chain::Chain;
 pub use chain::Earlier;
 use compared::compared;
-pub(super) use continued::Continued;
 use ended::Ended;
+pub use fleet::Fleet;
 pub use older::Older;
 pub(super) use older::Sent;
+pub(super) use proof::Onward;
+use proof::{Demand, Proof, Proven};
+use source::{Step, Tables};
 
 /// What was found of one gate.
 #[derive(Debug)]
@@ -127,13 +134,19 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(asked: &'a Asked, bounds: &'a HashMap<i64, Bounds>, gate: &'a str, most: i64) -> Self {
+    /// Behind one number, and up to another.
+    fn of(
+        asked: &'a Asked,
+        bounds: &'a HashMap<i64, Bounds>,
+        gate: &'a str,
+        (behind, most): (i64, i64),
+    ) -> Self {
         Self {
             asked,
             bounds,
             gate,
             ahead: VecDeque::new(),
-            last: (i64::MIN, Moment::default()),
+            last: (behind, Moment::LATEST),
             most,
             is_end: false,
         }
@@ -143,9 +156,10 @@ impl<'a> Rows<'a> {
         // One stays, to be looked at.
         if self.ahead.len() < 2 && !self.is_end {
             let (seq, at) = self.last;
-            let rows = self
-                .asked
-                .rows(ROWS, &[&self.gate, &seq, &at, &AT_ONCE, &BYTES, &self.most])?;
+            let values: [&(dyn ToSql + Sync); 7] = [
+                &self.gate, &seq, &at, &AT_ONCE, &BYTES, &self.most, &LONGEST,
+            ];
+            let rows = self.asked.rows(&rows_sql(), &values)?;
             self.is_end = rows.is_empty();
             if let Some(last) = rows.last() {
                 self.last = (column(last, "seq")?, column(last, "at")?);
@@ -182,44 +196,41 @@ impl Asked {
     /// Verifies what one gate has written.
     pub fn verify(
         &self,
+        fleet: &Fleet,
         gate: &str,
         noted: Option<&NotedHead>,
         trust: &Trust,
     ) -> Result<Verified, StoreError> {
-        let bounds = self.bounds()?;
         let mut problems = Problems::default();
         let begins = self.begins(gate, trust)?;
-        let earlier = match &trust.begins {
-            None => self.earlier(gate)?,
-            Some(_noted) => Vec::new(),
+        let tables = Tables {
+            asked: self,
+            bounds: &fleet.bounds,
         };
-        let continued = self.continued(gate, trust)?;
-        // What is left was proven with what goes on behind it, and may have no checkpoint of its own.
-        let is_proven = continued.is_some() && trust.keys.iter().any(|key| key.name() == gate);
-        let own = Trust {
-            keys: if is_proven {
-                Vec::new()
-            } else {
-                trust.keys.clone()
-            },
-            ..trust.clone()
+        let demand = Demand {
+            noted,
+            trust,
+            begins,
         };
-        let mut chain = Chain::of(gate, &earlier, noted, &own);
-        self.walk_earlier(&earlier, &bounds, &mut chain, &mut problems)?;
-        let mut rows = Rows::of(self, &bounds, gate, i64::MAX);
-        let mut endings = Endings::of(self.sent_first(gate, begins)?, continued.clone());
+        let mut proof = Proof::begin(&tables, fleet, gate, demand, &mut problems)?;
+        let mut rows = Rows::of(self, &fleet.bounds, gate, (i64::MIN, i64::MAX));
+        let mut endings = Endings::of(self.sent_first(gate, begins)?, proof.onward.clone());
         let (mut names, mut ended) = (Names::default(), Ended::default());
         let mut decisions = 0;
-        while chain.broken.is_none()
+        while proof.chain.broken.is_none()
             && let Some(kept) = rows.next()?
         {
-            let line: &str = column(&kept, "line")?;
-            let (seq, line) = (unsigned(column(&kept, "seq")?), line.as_bytes());
-            let meant = Row::read(seq, line);
-            if column::<i64>(&kept, "seq")? < 1 {
+            let number: i64 = column(&kept, "seq")?;
+            if number < 1 {
                 problems.add("a row has a number that no record has".to_owned());
                 continue;
             }
+            let Some(line) = column::<Option<&str>>(&kept, "line")? else {
+                proof.see(&tables, &Step::too_large(unsigned(number)), &mut problems)?;
+                break;
+            };
+            let (seq, line) = (unsigned(number), line.as_bytes());
+            let meant = Row::read(seq, line);
             decisions += u64::from(meant.decision().is_some());
             if let Some(problem) = compared(&kept, &meant, endings.sent, &mut endings.older)? {
                 problems.add(problem);
@@ -234,26 +245,30 @@ impl Asked {
             }
             endings.see(self, gate, &kept, &meant, &mut problems)?;
             ended.see(seq, meant.kind());
-            chain.see(self, (seq, line), rows.line_ahead(), &mut problems)?;
+            let ahead = rows.line_ahead();
+            proof.see(&tables, &Step { seq, line, ahead }, &mut problems)?;
         }
         names.check(self, &mut problems)?;
-        let last = chain.last().or(begins).unwrap_or_default();
-        let is_whole = chain.broken.is_none();
-        let chain = chain.end();
-        let is_elsewhere = chain.is_none() && continued.is_some();
-        let is_wanted = (noted.is_some() || trust.wants_proof()) && !is_elsewhere;
-        if is_wanted && let Some(problem) = unproven(gate, &earlier, chain.as_ref(), trust) {
-            problems.add(problem);
-        }
+        let is_whole = proof.chain.broken.is_none();
+        let last = proof.chain.last().or(begins).unwrap_or_default();
+        let proven = proof.end(&tables, &mut problems)?;
+        let Proven {
+            earlier,
+            chain,
+            mut notes,
+        } = proven;
         if let Some(Ok(report)) = &chain {
             ended.problem(report.checkpoints.covered, &mut problems);
         }
-        let mut told = self.beyond(&earlier)?;
         if is_whole {
-            endings.end(self, gate, &mut problems)?;
+            notes.extend(endings.end(self, gate, &mut problems)?);
             self.compare_count(gate, decisions, &mut problems)?;
-            let head = (last, continued.as_ref());
-            told.extend(self.compare_head(gate, head, chain.as_ref(), &mut problems)?);
+            match fleet.said(gate) {
+                Some(said) => notes.extend(silent(said, last)),
+                None => {
+                    problems.add("it is not among the gates that dtgate audit gates lists".into());
+                }
+            }
         }
         Ok(Verified {
             gate: gate.to_owned(),
@@ -261,7 +276,7 @@ impl Asked {
             chain,
             problems: problems.all(),
             older: Some(endings.older).filter(|it| it.rows > 0),
-            notes: told,
+            notes,
         })
     }
 
@@ -307,69 +322,20 @@ impl Asked {
         }
         Ok(())
     }
+}
 
-    /// Compares the end with what the gate said of itself. What is behind that, of a gate that is silent, is said.
-    fn compare_head(
-        &self,
-        gate: &str,
-        (last, continued): (u64, Option<&Continued>),
-        chain: Option<&Result<Report, VerifyError>>,
-        problems: &mut Problems,
-    ) -> Result<Option<String>, StoreError> {
-        let gates = self.gates()?;
-        let Some(said) = gates.iter().find(|it| it.name == gate) else {
-            problems.add("it is not among the gates that dtgate audit gates lists".to_owned());
-            return Ok(None);
-        };
-        if let Some(Continued { gate, .. }) = continued {
-            let (shipped, from) = (said.shipped, last + 1);
-            return Ok(Some(format!(
-                "its records {from} to {shipped} are here as those of gate {gate}, which goes on with its journal: its key has \
-                 signed them"
-            )));
-        }
-        if said.shipped > last {
-            let (shipped, more) = (said.shipped, counted(said.shipped - last, "record"));
-            problems.add(format!(
-                "the store ends with record {last}, and had record {shipped}, says the gate's own row: {more} cut off"
-            ));
-        }
-        if let Some(Ok(report)) = chain
-            && said.head_seq == last
-            && said.head_hash != report.head_hash
-        {
-            let hash = &said.head_hash;
-            problems.add(format!(
-                "record {last} has another hash than the gate's own row says: {hash}"
-            ));
-        }
-        let is_silent = said.asked.since(said.seen) > SILENT;
-        let head = said.head_seq;
-        Ok((is_silent && last > head).then(|| {
-            format!(
-                "the gate said last, at {}, that its journal ends with record {head}: it was killed within seconds after \
-                 record {last}, or somebody else put records {} to {last} there",
-                said.seen,
-                head + 1
-            )
-        }))
-    }
-
-    /// What names go on with behind the record with which their journal got another one.
-    fn beyond(&self, earlier: &[Earlier]) -> Result<Vec<String>, StoreError> {
-        let mut notes = Vec::new();
-        for Earlier { gate, last } in earlier {
-            let end = self.last(gate)?;
-            if end > *last {
-                notes.push(format!(
-                    "gate {gate} goes on up to record {end}, behind record {last}, with which this journal goes on under \
-                     another name: a copy of the journal was used, or put back, under the old name, or somebody put those \
-                     records there"
-                ));
-            }
-        }
-        Ok(notes)
-    }
+/// What is said of a gate that is silent, and has records behind the end that it told.
+fn silent(said: &Gate, last: u64) -> Option<String> {
+    let is_silent = said.asked.since(said.seen) > SILENT;
+    let head = said.head_seq;
+    (is_silent && last > head).then(|| {
+        format!(
+            "the gate said last, at {}, that its journal ends with record {head}: it was killed within seconds after \
+             record {last}, or somebody else put records {} to {last} there",
+            said.seen,
+            head + 1
+        )
+    })
 }
 
 /// Names that are to be in the list of all names, each of them once.
@@ -418,17 +384,68 @@ impl Names {
     }
 }
 
-/// From one row to the next by the primary key, which all tables of months have.
+/// From one row to the next by the primary key, which all tables of months have. Of a row that is larger than a gate
+/// writes any, nothing comes but its number: whoever may add rows would end the proof of all.
+fn rows_sql() -> String {
+    let shown = TEXTS.into_iter().chain(LISTS).chain(OTHERS).map(|column| {
+        format!("CASE WHEN texts <= $7 AND lists <= $7 THEN {column} END AS {column}")
+    });
+    let shown: Vec<String> = shown.collect();
+    let texts = TEXTS.map(|it| format!("coalesce(octet_length({it}), 0)::bigint"));
+    let packed = LISTS.map(|it| format!("coalesce(pg_column_size({it}), 0)"));
+    let lists = LISTS.map(|it| format!("coalesce(octet_length({it}::text), 0)::bigint"));
+    ROWS.replace("SHOWN", &shown.join(", "))
+        .replace("TEXTS", &texts.join(" + "))
+        .replace("PACKED", &packed.join(" + "))
+        .replace("LISTS", &lists.join(" + "))
+        .replace(
+            "tsvector_to_array(words) END AS tsvector_to_array(words)",
+            "tsvector_to_array(words) END AS words",
+        )
+}
+
 const ROWS: &str = "
-SELECT part, seq, at, kind, hash, line, decision_id, verdict, operation, environment, caller, client, revision, no_op,
-  certificate, claim, team, token, scope, added, removed, policy, code, tsvector_to_array(words) AS words,
-  outcome, outcome_seq, settled_seq, found, decision_seq
+SELECT part, seq, at, SHOWN
 FROM (
-  SELECT *, sum(octet_length(line)) OVER way AS bytes, row_number() OVER way AS place
-  FROM (SELECT tableoid::bigint AS part, * FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) AND seq <= $6
-    ORDER BY seq, at LIMIT $4) AS page
+  SELECT *, sum(texts + lists) OVER way AS bytes, row_number() OVER way AS place
+  FROM (SELECT tableoid::bigint AS part, *, TEXTS AS texts,
+      CASE WHEN PACKED > 65536 THEN LISTS ELSE 0 END AS lists
+    FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) AND seq <= $6 ORDER BY seq, at LIMIT $4) AS page
   WINDOW way AS (ORDER BY seq, at)
-) AS page WHERE place = 1 OR bytes <= $5 ORDER BY seq, at";
+) AS page WHERE place = 1 OR bytes <= $5::bigint ORDER BY seq, at";
+const TEXTS: [&str; 12] = [
+    "line",
+    "hash",
+    "kind",
+    "decision_id",
+    "verdict",
+    "operation",
+    "environment",
+    "caller",
+    "client",
+    "revision",
+    "outcome",
+    "found",
+];
+const LISTS: [&str; 9] = [
+    "certificate",
+    "claim",
+    "team",
+    "token",
+    "scope",
+    "added",
+    "removed",
+    "policy",
+    "code",
+];
+/// What has room for no more than a megabyte.
+const OTHERS: [&str; 5] = [
+    "no_op",
+    "outcome_seq",
+    "settled_seq",
+    "decision_seq",
+    "tsvector_to_array(words)",
+];
 
 const NAMELESS: &str = "
 SELECT place FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted(kind, value, place)
@@ -436,6 +453,8 @@ WHERE NOT EXISTS (SELECT FROM dtgate.name WHERE name.kind = wanted.kind AND name
 
 /// Rows that are read at once, and bytes of their lines.
 const AT_ONCE: i64 = 1000;
+/// Of one row, its texts and its lists: more than a gate writes of either.
+const LONGEST: i64 = 2 * (LONGEST_LINE as i64);
 const BYTES: i64 = 32 << 20;
 /// Names that are looked for at once, and that are remembered.
 const NAMES_AT_ONCE: usize = 5_000;

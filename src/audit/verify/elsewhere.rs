@@ -2,6 +2,7 @@
 //!
 //! There is no file `head`, and nothing that was set aside, and what a gate deletes of its journal may stay there.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::checkpoints::{Checking, Trust};
@@ -58,8 +59,17 @@ impl<'a> Elsewhere<'a> {
         self.walk.head.next
     }
 
-    /// Goes on with a line without its newline; `next`: the one behind it, if there is one.
-    pub fn see(&mut self, line: &[u8], next: Option<&[u8]>) -> Result<(), VerifyError> {
+    /// The hash of the record before that.
+    pub fn hash(&self) -> &str {
+        self.walk.head.hash.as_str()
+    }
+
+    /// Goes on with a line without its newline, and says of what kind it is; `next`: the one behind it, if there is one.
+    pub fn see<'l>(
+        &mut self,
+        line: &'l [u8],
+        next: Option<&[u8]>,
+    ) -> Result<Cow<'l, str>, VerifyError> {
         let record = self.walk.head.next;
         let broken = |why| {
             VerifyError::Damaged(Damage::Broken(Break {
@@ -82,7 +92,7 @@ impl<'a> Elsewhere<'a> {
         }
         self.last.clear();
         self.last.extend_from_slice(line);
-        Ok(())
+        Ok(kind)
     }
 
     pub fn end(self) -> Result<Report, VerifyError> {

@@ -111,6 +111,7 @@ impl Verify {
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
         let asked = store::open(config)?;
+        let fleet = asked.fleet(self.gate.as_deref())?;
         let mut gates = asked.recorded()?;
         gates.extend(asked.gates()?.into_iter().map(|gate| gate.name));
         if self.gate.is_none() {
@@ -135,7 +136,7 @@ impl Verify {
         }
         let mut is_right = true;
         for gate in gates {
-            let verified = asked.verify(&gate, self.expect_head.as_ref(), trust);
+            let verified = asked.verify(&fleet, &gate, self.expect_head.as_ref(), trust);
             let verified = verified.with_context(|| format!("gate {gate}"))?;
             is_right &= verified.is_right();
             match self.format {

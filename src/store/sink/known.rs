@@ -81,21 +81,53 @@ impl Known {
         let names = self.names.iter().flatten().rev();
         for Renamed { record, old, .. } in names.filter(|it| it.old != gate) {
             let up_to = if *record == 0 {
-                i64::MAX
+                unsigned(i64::MAX)
             } else {
-                signed(*record)
+                *record
             };
-            let Some((seq, hash)) = newest(client, old, up_to).await? else {
-                continue;
-            };
-            match self.whose(seq, hash).await? {
-                Whose::Ours => return Ok(Some(seq)),
-                // It was deleted here since, and nothing is deleted that has not arrived.
-                Whose::Untold if seq <= behind => return Ok(Some(seq)),
-                Whose::Untold | Whose::Another | Whose::Beyond => {}
+            let last = self.last_of_ours(client, old, (up_to, behind)).await?;
+            if last.is_some() {
+                return Ok(last);
             }
         }
         Ok(None)
+    }
+
+    /// The last record of this journal that was sent under a name, up to this one. Others may stand behind it, where the
+    /// journal is a copy, or was put back from a backup. All before a record of this journal are its own.
+    async fn last_of_ours(
+        &self,
+        client: &Client,
+        old: &str,
+        (up_to, behind): (u64, u64),
+    ) -> Result<Option<u64>, StoreError> {
+        let (mut low, mut high, mut found) = (0, up_to, None);
+        // The last of all first, then what was noted as sent, and then halfway each time.
+        let (mut probe, mut noted) = (high, Some(behind));
+        while probe > low {
+            let there = newest(client, old, signed(probe)).await?;
+            match there.filter(|(seq, _)| *seq > low) {
+                None => low = probe,
+                Some((seq, hash)) => {
+                    let is_ours = match self.whose(seq, hash).await? {
+                        Whose::Ours => true,
+                        // It was deleted here since, and nothing is deleted that has not arrived.
+                        Whose::Untold => seq <= behind,
+                        Whose::Another | Whose::Beyond => false,
+                    };
+                    (low, high) = if is_ours {
+                        (probe, high)
+                    } else {
+                        (low, seq - 1)
+                    };
+                    found = if is_ours { Some(seq) } else { found };
+                }
+            }
+            let is_between = |it: &u64| *it > low && *it <= high;
+            let halfway = low + high.saturating_sub(low).div_ceil(2);
+            probe = noted.take().filter(is_between).unwrap_or(halfway);
+        }
+        Ok(found)
     }
 
     async fn whose(&self, seq: u64, hash: Sha256Hex) -> Result<Whose, StoreError> {

@@ -1,19 +1,15 @@
 //! The chain of one journal, under whatever names it was sent: another name is another gate here, and the same journal.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use serde::Deserialize;
-
-use super::bounds::Bounds;
-use super::{Problems, Rows};
+use super::Problems;
+use super::fleet::{Fleet, MOST_NAMES};
+use super::source::{Source, Step};
 use crate::audit::chain::NotedHead;
 use crate::audit::checkpoint::note::PublicKey;
+use crate::audit::renamed::takes_over;
 use crate::audit::verify::{Beginning, Elsewhere, Report, Trust, VerifyError};
 use crate::store::StoreError;
-use crate::store::ask::Asked;
-use crate::store::column::column;
-use crate::store::rows::prev;
-use crate::store::schema::{signed, unsigned};
 
 /// A name under which a journal was sent before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,40 +25,50 @@ pub(super) struct Chain<'a> {
     of_gates: Vec<String>,
     noted: Option<&'a NotedHead>,
     trust: &'a Trust,
+    /// With what the journal ends, by its gate's word, and whether that record is what it should be.
+    head: Option<NotedHead>,
+    pub(super) has_head: Option<bool>,
+    /// The records by which a key took over, as far as they were met.
+    handovers: Vec<(u64, PublicKey, PublicKey)>,
     walk: Option<Elsewhere<'a>>,
     pub(super) broken: Option<VerifyError>,
 }
 
 impl<'a> Chain<'a> {
+    /// `of_gates`: all names under which records of the journal are here, this gate's first.
     pub(super) fn of(
-        gate: &str,
-        earlier: &[Earlier],
+        of_gates: Vec<String>,
+        head: Option<NotedHead>,
         noted: Option<&'a NotedHead>,
         trust: &'a Trust,
     ) -> Self {
-        let earlier = earlier.iter().map(|it| &*it.gate);
+        let gate = of_gates.first().map_or("", String::as_str);
         Self {
             name: format!("gate {gate}"),
-            of_gates: [gate]
-                .into_iter()
-                .chain(earlier)
-                .map(str::to_owned)
-                .collect(),
+            of_gates,
             noted,
             trust,
+            head,
+            has_head: None,
+            handovers: Vec::new(),
             walk: None,
             broken: None,
         }
     }
 
-    /// Goes on with the record of this number, as long as nothing is broken.
+    /// Goes on with this record, as long as nothing is broken.
     pub(super) fn see(
         &mut self,
-        asked: &Asked,
-        (seq, line): (u64, &[u8]),
-        ahead: Option<&[u8]>,
+        source: &impl Source,
+        step: &Step<'_>,
         problems: &mut Problems,
     ) -> Result<(), StoreError> {
+        let Step { seq, line, ahead } = *step;
+        if line.is_empty() {
+            problems.add(format!(
+                "row {seq} is larger than any that a gate writes, or has no line: neither it nor what stands behind it is read"
+            ));
+        }
         let walk = if let Some(walk) = &mut self.walk {
             walk
         } else {
@@ -70,7 +76,7 @@ impl<'a> Chain<'a> {
                 name: &self.name,
                 first: seq,
                 line,
-                removals: &asked.removals(&self.of_gates, seq)?,
+                removals: &source.removals(&self.of_gates, seq)?,
             };
             match Elsewhere::new(beginning, self.noted, self.trust) {
                 Ok(new) => self.walk.insert(new),
@@ -84,25 +90,37 @@ impl<'a> Chain<'a> {
         if next != seq {
             problems.add(format!("row {seq} stands where record {next} comes next"));
         }
-        self.broken = walk.see(line, ahead).err();
+        match walk.see(line, ahead) {
+            Ok(kind) if kind == "key" && self.handovers.len() < MOST_KEYS => {
+                let handover = takes_over(line).map(|(old, new)| (seq, old, new));
+                self.handovers.extend(handover);
+            }
+            Ok(_other) => {}
+            Err(error) => self.broken = Some(error),
+        }
+        if let (Some(head), None) = (&self.head, &self.broken)
+            && head.seq == seq
+        {
+            self.has_head = Some(head.hash == walk.hash());
+        }
         Ok(())
     }
 
-    /// Goes on with all of these rows, as long as nothing is broken.
+    /// Goes on with all rows of a gate behind the first of these records and up to the second.
     pub(super) fn walk(
         &mut self,
-        asked: &Asked,
-        rows: &mut Rows<'_>,
+        source: &impl Source,
+        gate: &str,
+        span: (u64, u64),
         problems: &mut Problems,
     ) -> Result<(), StoreError> {
-        while self.broken.is_none()
-            && let Some(kept) = rows.next()?
-        {
-            let line: &str = column(&kept, "line")?;
-            let seq = unsigned(column(&kept, "seq")?);
-            self.see(asked, (seq, line.as_bytes()), rows.line_ahead(), problems)?;
+        if self.broken.is_some() {
+            return Ok(());
         }
-        Ok(())
+        source.walk(gate, span, problems, &mut |step, problems| {
+            self.see(source, &step, problems)?;
+            Ok(self.broken.is_none())
+        })
     }
 
     /// The last record that was met.
@@ -111,124 +129,82 @@ impl<'a> Chain<'a> {
     }
 
     /// `None`: there were no lines.
-    pub(super) fn end(self) -> Option<Result<Report, VerifyError>> {
-        match self.broken {
+    pub(super) fn end(self) -> (Option<Result<Report, VerifyError>>, Handovers) {
+        let report = match self.broken {
             Some(error) => Some(Err(error)),
             None => self.walk.map(Elsewhere::end),
+        };
+        (report, Handovers(self.handovers))
+    }
+}
+
+/// How keys of a journal took over from one another. Each says that both have signed it.
+pub(super) struct Handovers(Vec<(u64, PublicKey, PublicKey)>);
+
+impl Handovers {
+    /// Whether a key of this name handed over to one of another name, up to this record. Where keys of that name are
+    /// trusted, it has to be one of them, or one that followed it.
+    pub(super) fn leave(&self, name: &str, trusted: &[PublicKey], up_to: u64) -> bool {
+        let own = trusted.iter().filter(|key| key.name() == name);
+        let mut known: Vec<&PublicKey> = own.collect();
+        let is_any = known.is_empty();
+        for (seq, old, new) in &self.0 {
+            let is_known = known.contains(&old);
+            if *seq <= up_to && (is_any || is_known) && old.name() == name && new.name() != name {
+                return true;
+            }
+            if is_known {
+                known.push(new);
+            }
         }
+        false
     }
 }
 
-/// The old name, where a record of another key gives the gate another one, too.
-fn renamed(line: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Said {
-        old: String,
-    }
-    let Said { old } = serde_json::from_str(line).ok()?;
-    let old: PublicKey = old.parse().ok()?;
-    Some(old.name().to_owned())
-}
-
-impl Asked {
-    /// Under which names this journal was sent before: a gate whose first record here goes on from one of another gate, which
-    /// a `key` record says it was. The oldest first.
-    pub(super) fn earlier(&self, gate: &str) -> Result<Vec<Earlier>, StoreError> {
-        let mut names = vec![gate.to_owned()];
-        let mut earlier = VecDeque::new();
-        while let Some(newest) = names.last()
-            && names.len() < MOST_NAMES
-        {
-            let first = self.rows(FIRST, &[newest])?;
-            let Some(first) = first.first() else { break };
-            let (seq, line): (i64, &str) = (column(first, 0)?, column(first, 1)?);
-            let prev = prev(line);
-            if seq <= 1 {
+/// Under which names this journal was sent before: a gate whose first record here goes on from one of another gate, which
+/// a `key` record says it was; that may be here under a later name. The oldest first.
+pub(super) fn earlier(
+    source: &impl Source,
+    fleet: &Fleet,
+    gate: &str,
+) -> Result<Vec<Earlier>, StoreError> {
+    let mut names = vec![gate.to_owned()];
+    let behind = fleet.behind(gate);
+    let mut earlier = VecDeque::new();
+    while let Some(newest) = names.last()
+        && names.len() < MOST_NAMES
+    {
+        let Some((first, Some(prev))) = source.first(newest)? else {
+            break;
+        };
+        if first <= 1 {
+            break;
+        }
+        let mut found = None;
+        let all = names.iter().chain(behind.iter().map(|it| &it.gate));
+        for line in source.keys(&all.cloned().collect::<Vec<_>>())? {
+            let Some((old, _)) = takes_over(line.as_bytes()) else {
+                continue;
+            };
+            let old = old.name();
+            if names.iter().any(|it| it == old) {
+                continue;
+            }
+            let before = source.hashes(old, first - 1)?;
+            if before.is_some_and(|(hash, _)| hash == prev) {
+                found = Some(old.to_owned());
                 break;
             }
-            let mut found = None;
-            for row in self.rows(KEYS, &[&names, &MOST_OF_ONE])? {
-                let old = renamed(column(&row, 0)?).filter(|old| !names.contains(old));
-                let Some(old) = old else { continue };
-                let sql =
-                    "SELECT encode(hash, 'hex') FROM dtgate.record WHERE gate = $1 AND seq = $2";
-                let before = self.rows(sql, &[&old, &(seq - 1)])?;
-                let hash: Option<&str> = before.first().map(|row| column(row, 0)).transpose()?;
-                if hash.is_some() && hash == prev.as_deref() {
-                    found = Some(old);
-                    break;
-                }
-            }
-            let Some(old) = found else { break };
-            names.push(old.clone());
-            earlier.push_front(Earlier {
-                gate: old,
-                last: unsigned(seq - 1),
-            });
         }
-        Ok(earlier.into())
+        let Some(old) = found else { break };
+        names.push(old.clone());
+        earlier.push_front(Earlier {
+            gate: old,
+            last: first - 1,
+        });
     }
-
-    /// Whether a record under this name says that the journal had the other name before.
-    pub(super) fn has_been(&self, gate: &str, old: &str) -> Result<bool, StoreError> {
-        for row in self.rows(KEYS, &[&[gate].as_slice(), &MOST_OF_ONE])? {
-            if renamed(column(&row, 0)?).is_some_and(|it| it == old) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// What was sent under other names begins the chain. That the rows there are as their lines say is a matter of those
-    /// gates.
-    pub(super) fn walk_earlier(
-        &self,
-        earlier: &[Earlier],
-        bounds: &HashMap<i64, Bounds>,
-        chain: &mut Chain<'_>,
-        problems: &mut Problems,
-    ) -> Result<(), StoreError> {
-        for Earlier { gate, last } in earlier {
-            let mut rows = Rows::of(self, bounds, gate, signed(*last));
-            chain.walk(self, &mut rows, problems)?;
-        }
-        Ok(())
-    }
-
-    /// The records that say what was deleted of the journal before record `first`, or shortly behind it.
-    pub(in crate::store) fn removals(
-        &self,
-        gates: &[String],
-        first: u64,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
-        if first <= 1 {
-            return Ok(Vec::new());
-        }
-        let gone = signed(first - 1);
-        let rows = self.rows(REMOVALS, &[&gates, &MOST_OF_ONE, &gone])?;
-        let lines = rows.iter().map(|row| column::<&str>(row, 0));
-        let lines: Result<Vec<&str>, _> = lines.collect();
-        Ok(lines?
-            .into_iter()
-            .map(|it| it.as_bytes().to_vec())
-            .collect())
-    }
+    Ok(earlier.into())
 }
 
-/// The nearest to where the rest begins: retention writes any number of them.
-const REMOVALS: &str = "
-SELECT line FROM (
-  SELECT line, seq, substring(line FROM '\"last\":([0-9]{1,19})[^0-9]')::numeric AS last FROM dtgate.record
-  WHERE gate = ANY($1) AND kind = 'pruned' AND octet_length(line) <= $2
-) AS removal WHERE last >= $3::bigint ORDER BY last, seq LIMIT 1000";
-
-const FIRST: &str =
-    "SELECT seq, line FROM dtgate.record WHERE gate = $1 AND seq > 0 ORDER BY seq, at LIMIT 1";
-
-const KEYS: &str = "SELECT line FROM dtgate.record WHERE gate = ANY($1) AND kind = 'key' AND octet_length(line) <= $2
-  ORDER BY seq, at LIMIT 4096";
-
-/// Names that one journal has had.
-const MOST_NAMES: usize = 100;
-/// Bytes of a record that is read as a whole.
-const MOST_OF_ONE: i32 = 1 << 20;
+/// Keys that took over in one journal: more than anybody rotates.
+const MOST_KEYS: usize = 4096;

@@ -6,7 +6,7 @@ use crate::audit::facts::{FORM, form_of_start};
 use crate::store::StoreError;
 use crate::store::ask::Asked;
 use crate::store::column::column;
-use crate::store::schema::signed;
+use crate::store::schema::{LONGEST_LINE, signed};
 
 /// Which build has sent a row, as far as the chain says it. A gate sends what it writes, and what it finds unsent at its
 /// start: behind a `start` of a build all rows are its own, or a later one's.
@@ -59,7 +59,7 @@ impl Asked {
     /// is there. Only what is in the chain counts, which begins behind record `begins`.
     pub(super) fn sent_first(&self, gate: &str, begins: Option<u64>) -> Result<Sent, StoreError> {
         let behind = signed(begins.unwrap_or_default());
-        let rows = self.rows(FIRST_START, &[&gate, &behind])?;
+        let rows = self.rows(FIRST_START, &[&gate, &behind, &LONGEST_LINE])?;
         let line: Option<&str> = rows.first().map(|row| column(row, 0)).transpose()?;
         let form = line.and_then(|line| form_of_start(line.as_bytes()));
         Ok(match form {
@@ -70,7 +70,8 @@ impl Asked {
 }
 
 const FIRST_START: &str = "
-SELECT line FROM dtgate.record WHERE gate = $1 AND seq > $2 AND kind = 'start' ORDER BY seq, at LIMIT 1";
+SELECT line FROM dtgate.record WHERE gate = $1 AND seq > $2 AND kind = 'start'
+  AND octet_length(line) <= $3 ORDER BY seq, at LIMIT 1";
 
 /// How many rows that are, and by which columns they are found by less.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

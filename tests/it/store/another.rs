@@ -154,3 +154,53 @@ fn needs_postgres_what_is_beyond_the_cursor_is_told_from_what_is_beyond_the_jour
     assert!(first.ends_with("|t"), "{first}");
     drop(gate);
 }
+
+/// As docs/store.md says it: what it had in common with the journal that went on is not sent again, and nothing is told as
+/// lost that was never there.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_journal_from_a_backup_goes_on_behind_what_is_its_own() {
+    let upstream = Upstream::lenient();
+    for cursor in ["kept", "older", "gone"] {
+        let database = database();
+        let directory = has_run(
+            tempfile::tempdir().unwrap(),
+            &upstream,
+            &database,
+            ("gate-a", 3),
+        );
+        let (journal, backup) = (
+            directory.path().join("journal"),
+            tempfile::tempdir().unwrap(),
+        );
+        let older = fs::read(journal.join("shipped.store")).unwrap();
+        let directory = has_run(directory, &upstream, &database, ("gate-a", 6));
+        copied(&journal, backup.path());
+        let last = database.sql("SELECT max(seq) FROM dtgate.record");
+        let directory = has_run(directory, &upstream, &database, ("gate-a", 12));
+        for entry in fs::read_dir(&journal).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        copied(backup.path(), &journal);
+        match cursor {
+            "older" => fs::write(journal.join("shipped.store"), older).unwrap(),
+            "gone" => fs::remove_file(journal.join("shipped.store")).unwrap(),
+            _ => {}
+        }
+        rename(&directory, "gate-b");
+        let gate = start(directory, &upstream, &database, "gate-b");
+        assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+        let rows =
+            "SELECT count(*) > 0 FROM dtgate.record WHERE gate = 'gate-b' AND kind = 'outcome'";
+        eventually("it is there", || {
+            (database.asked(rows).ok()? == "t").then_some(())
+        });
+        let log = end(gate).log();
+        assert!(!log.contains("are not there any more"), "{cursor}: {log}");
+        let first = database.sql("SELECT min(seq) - 1 FROM dtgate.record WHERE gate = 'gate-b'");
+        assert_eq!(first, last, "{cursor}");
+    }
+}

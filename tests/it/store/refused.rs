@@ -162,10 +162,16 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
     assert_eq!(counted.as_deref(), Ok("3"));
     let asked = Asked::open(&auditor).unwrap();
     assert!(!asked.gates().unwrap().is_empty());
-    assert!(asked.verify("adds", None, &Trust::default()).is_ok());
+    assert!(can_verify(&asked));
     let refused = said_to(&auditor, "another");
     assert!(refused.contains("permission denied"), "{refused}");
     drop(directory);
+}
+
+fn can_verify(asked: &Asked) -> bool {
+    let fleet = asked.fleet(None).unwrap();
+    let verified = asked.verify(&fleet, "adds", None, &Trust::default());
+    verified.is_ok()
 }
 
 /// One that was never granted `words`: it is refused only where an outcome has some.

@@ -459,3 +459,59 @@ fn needs_postgres_keys_are_looked_for_by_an_index() {
     let plan = database.sql(&format!("EXPLAIN {sql}"));
     assert!(plan.contains("_kind_at_idx"), "{plan}");
 }
+
+/// One gate's rows are no reason not to prove what others have sent.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_row_that_is_too_large_ends_the_proof_of_its_own_gate() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, 3);
+    let records: Vec<Value> = (0..3)
+        .map(|second| decision(second, "payments", "ci"))
+        .collect();
+    let (directory, hash) = journal(&records);
+    way.ship("b", directory.path(), 3, &hash);
+    // An index has no room for so much.
+    database.sql(
+        "UPDATE dtgate.gate SET shipped_seq = 3;
+         DROP INDEX dtgate.record_by_id, dtgate.record_by_texts, dtgate.record_by_kind",
+    );
+    let large = "repeat('x', 540 << 20)";
+    for changed in [
+        format!("UPDATE dtgate.record SET line = {large} WHERE gate = 'a' AND seq = 2"),
+        format!("UPDATE dtgate.record SET line = {large} WHERE gate = 'a' AND seq = 1"),
+        format!("UPDATE dtgate.record SET decision_id = {large} WHERE gate = 'a' AND seq = 2"),
+        format!("UPDATE dtgate.record SET team = ARRAY[{large}] WHERE gate = 'a' AND seq = 2"),
+        format!(
+            "UPDATE dtgate.record SET hash = convert_to({large}, 'UTF8') WHERE gate = 'a' AND seq = 2"
+        ),
+        format!("UPDATE dtgate.record SET found = {large} WHERE gate = 'a' AND seq = 2"),
+        format!("UPDATE dtgate.record SET kind = {large} WHERE gate = 'a' AND seq = 2"),
+        format!("UPDATE dtgate.gate SET version = {large} WHERE gate = 'a'"),
+    ] {
+        let kept = "CREATE TABLE kept AS SELECT * FROM dtgate.record; CREATE TABLE gates AS SELECT * FROM dtgate.gate";
+        database.sql(kept);
+        database.sql(&changed);
+        let output = way.audit(&["verify"]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        let is_of_gate = changed.contains("dtgate.gate");
+        assert_eq!(
+            output.status.code(),
+            Some(if is_of_gate { 0 } else { 2 }),
+            "{changed}: {said}"
+        );
+        assert!(
+            said.contains("gate b\nThe chain holds."),
+            "{changed}: {said}"
+        );
+        assert!(
+            is_of_gate || said.contains("is larger than any that a gate writes"),
+            "{said}"
+        );
+        database.sql(
+            "DELETE FROM dtgate.record; INSERT INTO dtgate.record SELECT * FROM kept; DROP TABLE kept;
+             DELETE FROM dtgate.gate; INSERT INTO dtgate.gate SELECT * FROM gates; DROP TABLE gates",
+        );
+    }
+}

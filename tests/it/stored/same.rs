@@ -83,7 +83,8 @@ fn record() -> impl Strategy<Value = Value> {
         1 => Just(json!({"kind": "stop"})),
         1 => (0..9_u64).prop_map(|count| {
             json!({"kind": "suppressed", "first": "2026-11-24T00:00:00.000Z", "count": count,
-                "reasons": [{"reason": "read", "count": 99}], "callers": [{"requested_by": "a", "count": 98}]})
+                "reasons": [{"reason": "read", "count": 99}],
+                "callers": [{"requested_by": "a", "count": 98, "caller": {"claims": {"count": 97, "first": "1"}}}]})
         }),
     ]
 }
@@ -298,6 +299,13 @@ fn needs_postgres_latencies_are_those_that_the_index_counts() {
         // What somebody wrote into a request is a text in the record.
         decided["request"]["path"] = json!("/\"timer_rego_query_eval_ns\":1,\"duration_ms\":1,");
         decided["metrics"] = json!({"timer_rego_query_eval_ns": ns});
+        // And what it does not know is a part of it.
+        decided["input"]["unknown_members"] = json!({"duration_ms": 1, "timer_rego_query_eval_ns": 999_000_000_000_u64,
+            "z": {"metrics": {"timer_rego_query_eval_ns": 999_000_000_000_u64}, "operation": "x"}});
+        if ns % 2 == 0 {
+            // As a gate writes it.
+            decided["turn"] = json!("local");
+        }
         records.push(decided);
         let mut ended = outcome(second, records.len() as u64);
         ended["duration_ms"] = json!(ms);
