@@ -410,7 +410,7 @@ fn cards_and_pictures_are_of_one_time_and_it_ends_now() {
     let html = page(&gate, &Route::Now, "last=1h");
     for told in [
         "<div class=\"number\">2</div>",
-        "<span class=\"allow\">2 allowed</span>, <span class=\"deny\">0 denied</span></figcaption>",
+        "<i class=\"key\"></i> 2 allowed</span>, <span class=\"deny\"><i class=\"key\"></i> 0 denied</span></figcaption>",
         "2026-11-24 11:01:00 UTC: 1 allowed",
         "2026-11-24 12:00:00 UTC: 1 allowed",
         "2026-11-24 11:01:00 UTC: half within",
