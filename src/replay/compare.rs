@@ -37,6 +37,15 @@ struct Later<'a> {
 /// Policies that cannot judge a record, each with the first reason.
 type Silent<'a> = BTreeMap<&'a str, String>;
 
+/// How those who asked are called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Asker {
+    /// By what the record says of them.
+    AsTold,
+    /// By their address.
+    Unproven,
+}
+
 impl<'a> Candidate<'a> {
     pub(super) fn new(policy: &'a Policy) -> Self {
         let all: BTreeSet<&str> = policy.names().collect();
@@ -72,14 +81,25 @@ impl<'a> Candidate<'a> {
 
     /// Judges a line, if it is a decision that is wanted, and adds what was found.
     pub(super) fn judge(&self, line: &[u8], options: &Options, report: &mut Report) {
+        self.judge_of(Asker::AsTold, line, options, report);
+    }
+
+    /// The same of one whose asker has shown more, or less, than the line says.
+    pub(super) fn judge_of(
+        &self,
+        asker: Asker,
+        line: &[u8],
+        options: &Options,
+        report: &mut Report,
+    ) {
         match record::read(line) {
-            Read::Decision(record) => self.judge_decision(&record, line, options, report),
+            Read::Decision(record) => self.judge_decision(asker, &record, line, options, report),
             Read::Unread(reason, value) => {
                 // What is masked keeps those from judging who read it, and nobody else.
                 if let Some(whole) = record::with_defaults(&value)
                     && let Read::Decision(record) = record::read(&whole)
                 {
-                    return self.judge_decision(&record, line, options, report);
+                    return self.judge_decision(asker, &record, line, options, report);
                 }
                 let text = |member: &str| {
                     let member = value.get(member).and_then(Value::as_str);
@@ -104,6 +124,7 @@ impl<'a> Candidate<'a> {
 
     fn judge_decision(
         &self,
+        asker: Asker,
         record: &Record<'_>,
         line: &[u8],
         options: &Options,
@@ -115,7 +136,7 @@ impl<'a> Candidate<'a> {
         }
         wanted.look(record, &mut report.met);
         match wanted.has(record, line) {
-            Some(true) => self.compare(record, line, options, report),
+            Some(true) => self.compare(asker, record, line, options, report),
             Some(false) => {}
             None => {
                 report.decision(record.seq, &record.timestamp);
@@ -124,7 +145,14 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    fn compare(&self, record: &Record<'_>, line: &[u8], options: &Options, report: &mut Report) {
+    fn compare(
+        &self,
+        asker: Asker,
+        record: &Record<'_>,
+        line: &[u8],
+        options: &Options,
+        report: &mut Report,
+    ) {
         report.decision(record.seq, &record.timestamp);
         let (Some(input), Some(verdict)) = (&record.input, record.verdict) else {
             let reason = if record.masks().is_within("input") {
@@ -193,6 +221,15 @@ impl<'a> Candidate<'a> {
         let seen = value.pointer("/input/caller").unwrap_or(&Value::Null);
         let id = value.get("decision_id").and_then(Value::as_str);
         let short = name(told).or_else(|| name(seen));
+        let short = short.unwrap_or_else(|| record.requested_by.to_string());
+        let (asked, caller) = match asker {
+            Asker::AsTold => (caller(&value), short),
+            // Whatever they have shown, they may have invented it.
+            Asker::Unproven => {
+                let from = format!("not proven, from {}", record.requested_by);
+                (from.clone(), from)
+            }
+        };
         let found = Found {
             change: differs.change,
             seq: record.seq,
@@ -201,8 +238,8 @@ impl<'a> Candidate<'a> {
             operation: &record.operation,
             environment: &input.environment.name,
             token: token(&value),
-            asked: caller(&value),
-            caller: short.unwrap_or_else(|| record.requested_by.to_string()),
+            asked,
+            caller,
             by_policy: differs.by_policy,
         };
         report.found(found, options.examples);
