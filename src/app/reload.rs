@@ -112,6 +112,11 @@ impl RefusedFiles {
         self.seen == Some(seen) && self.due.is_none_or(|due| due > Instant::now())
     }
 
+    /// None any more, where they `are_back`.
+    fn unless(self, are_back: bool) -> Self {
+        if are_back { Self::default() } else { self }
+    }
+
     /// These are refused now, perhaps once more.
     fn and(self, seen: Seen, error: &anyhow::Error) -> Self {
         let times = if self.seen == Some(seen) {
@@ -237,8 +242,7 @@ impl Reloader {
         let source = Arc::new(source);
         // In force, and refused: nothing is to be done about either.
         let (mut loaded, mut refused) = (source.first, RefusedFiles::default());
-        let mut tested = Tested::new(source.policies);
-        let mut unrecorded = None;
+        let (mut tested, mut unrecorded) = (Tested::new(source.policies), None);
         // What has to be tried again, whoever asked for it.
         let (mut again, mut rounds) = (None, 0_u32);
         // What came meanwhile waits, unless somebody asks for it.
@@ -312,9 +316,7 @@ impl Reloader {
                         loaded = loaded.beside(seen);
                     }
                     // What comes again is tried again, also where nobody looks at files meanwhile.
-                    if aside.are_back {
-                        refused = RefusedFiles::default();
-                    }
+                    refused = refused.unless(aside.are_back);
                 }
             }
             drop(held);

@@ -150,7 +150,7 @@ impl Entities<'_> {
         let with_one = entities.iter().filter(|(_, it)| it.contains_key("body"));
         ignored.extend(with_one.map(|(name, _)| format!("{name}.body")));
         for name in ignored {
-            if name == "body" || name.ends_with(".body") {
+            if name.rsplit('.').next() == Some("body") {
                 name.push_str(": give it as resource.properties.body");
             }
         }

@@ -85,21 +85,15 @@ impl<'a> Candidate<'a> {
     }
 
     /// The same of one whose asker has shown more, or less, than the line says.
-    pub(super) fn judge_of(
-        &self,
-        asker: Asker,
-        line: &[u8],
-        options: &Options,
-        report: &mut Report,
-    ) {
+    pub(super) fn judge_of(&self, by: Asker, line: &[u8], options: &Options, report: &mut Report) {
         match record::read(line) {
-            Read::Decision(record) => self.judge_decision(asker, &record, line, options, report),
+            Read::Decision(record) => self.judge_decision(by, &record, line, options, report),
             Read::Unread(reason, value) => {
                 // What is masked keeps those from judging who read it, and nobody else.
                 if let Some(whole) = record::with_defaults(&value)
                     && let Read::Decision(record) = record::read(&whole)
                 {
-                    return self.judge_decision(asker, &record, line, options, report);
+                    return self.judge_decision(by, &record, line, options, report);
                 }
                 let text = |member: &str| {
                     let member = value.get(member).and_then(Value::as_str);
@@ -124,7 +118,7 @@ impl<'a> Candidate<'a> {
 
     fn judge_decision(
         &self,
-        asker: Asker,
+        by: Asker,
         record: &Record<'_>,
         line: &[u8],
         options: &Options,
@@ -136,7 +130,7 @@ impl<'a> Candidate<'a> {
         }
         wanted.look(record, &mut report.met);
         match wanted.has(record, line) {
-            Some(true) => self.compare(asker, record, line, options, report),
+            Some(true) => self.compare(by, record, line, options, report),
             Some(false) => {}
             None => {
                 report.decision(record.seq, &record.timestamp);
@@ -147,7 +141,7 @@ impl<'a> Candidate<'a> {
 
     fn compare(
         &self,
-        asker: Asker,
+        by: Asker,
         record: &Record<'_>,
         line: &[u8],
         options: &Options,
@@ -197,16 +191,11 @@ impl<'a> Candidate<'a> {
             return;
         }
         // As the gate writes them.
-        let redacted = decision.violations.iter().filter(is_heard);
-        let redacted = redacted.map(|violation| self.redactor.all(violation));
-        let now: Vec<_> = redacted.collect();
+        let heard = decision.violations.iter().filter(is_heard);
+        let now: Vec<_> = heard.map(|it| self.redactor.all(it)).collect();
         let now: Vec<&Violation> = now.iter().map(|violation| &**violation).collect();
-        if now
-            .iter()
-            .any(|it| it.code.as_deref() == Some(POLICY_ERROR))
-        {
-            report.failed += 1;
-        }
+        let is_failure = |it: &&Violation| it.code.as_deref() == Some(POLICY_ERROR);
+        report.failed += u64::from(now.iter().any(is_failure));
         let differs = Differs::of(was, &before, &now, known);
         let differs = match differs.or_else(|| self.later(input, &before, &now, known)) {
             Some(differs) => differs,
@@ -221,15 +210,9 @@ impl<'a> Candidate<'a> {
         let seen = value.pointer("/input/caller").unwrap_or(&Value::Null);
         let id = value.get("decision_id").and_then(Value::as_str);
         let short = name(told).or_else(|| name(seen));
-        let short = short.unwrap_or_else(|| record.requested_by.to_string());
-        let (asked, caller) = match asker {
-            Asker::AsTold => (caller(&value), short),
-            // Whatever they have shown, they may have invented it.
-            Asker::Unproven => {
-                let from = format!("not proven, from {}", record.requested_by);
-                (from.clone(), from)
-            }
-        };
+        // Whatever they have shown, they may have invented it.
+        let unproven =
+            (by == Asker::Unproven).then(|| format!("not proven, from {}", record.requested_by));
         let found = Found {
             change: differs.change,
             seq: record.seq,
@@ -238,8 +221,10 @@ impl<'a> Candidate<'a> {
             operation: &record.operation,
             environment: &input.environment.name,
             token: token(&value),
-            asked,
-            caller,
+            asked: unproven.clone().unwrap_or_else(|| caller(&value)),
+            caller: unproven
+                .or(short)
+                .unwrap_or_else(|| record.requested_by.to_string()),
             by_policy: differs.by_policy,
         };
         report.found(found, options.examples);

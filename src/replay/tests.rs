@@ -955,14 +955,9 @@ fn done() -> Value {
     json!({"outcome": "answered", "status": 204})
 }
 
-/// Each with a token that nobody has: whatever policies allow can be sent while the upstream is away, or hangs, or answers
-/// before it looks at tokens, and pushed out all others.
-#[test]
-fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
-    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
-    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
-    let answered = |status: u16| json!({"outcome": "answered", "status": status});
-    let others = [
+/// What outcomes say that let nobody in.
+fn nobody_is_let_in() -> [Option<Value>; 12] {
+    [
         None,
         Some(json!({"outcome": "failed", "status": null, "detail": "connection refused"})),
         Some(json!({"outcome": "unknown", "status": null, "detail": "no answer in time"})),
@@ -975,24 +970,26 @@ fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
         Some(answered(500)),
         Some(answered(502)),
         Some(answered(401)),
-    ];
-    for outcome in others {
-        let real = (0..8).map(|n| {
-            (
-                asked_by(&old, &format!("dt0c01.B{n}"), "token.create"),
-                Some(done()),
-            )
-        });
+    ]
+}
+
+fn answered(status: u16) -> Value {
+    json!({"outcome": "answered", "status": status})
+}
+
+/// A stranger's invented token, answered 400, refused a release that denies more.
+#[test]
+fn what_dynatrace_has_not_done_for_nobody_refuses_no_release() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let stricter = of("deny contains \"no\" if input.operation == \"token.update\"");
+    for outcome in nobody_is_let_in() {
         let invented = (0..50).map(|n| {
             let mut asked = asked_by(&old, &format!("dt0c01.A{n}"), "token.update");
             asked["requested_by"] = json!("192.0.2.1");
             (asked, outcome.clone())
         });
-        let journal = Journal::of(with_outcomes(real.chain(invented)));
-        let report = newest_of(&journal, &new, &old);
-        assert_eq!(report.new_denials, 8, "{outcome:?}: {report:#?}");
+        let journal = Journal::of(with_outcomes(invented));
         // What they ask for is denied from now on: that refuses a release only where it may have been done.
-        let stricter = of("deny contains \"no\" if input.operation == \"token.update\"");
         let report = newest_of(&journal, &stricter, &old);
         let status = outcome.as_ref().and_then(|it| it["status"].as_u64());
         let is_refused = status.is_some_and(|status| (400..500).contains(&status));
@@ -1017,8 +1014,31 @@ fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
     let mut proven = asked_by(&old, "dt0c01.A", "token.update");
     proven["caller"]["jwt"] = json!({"issuer": "https://idp", "subject": "ci"});
     let journal = Journal::of(with_outcomes([(proven, Some(answered(400)))]));
-    let stricter = of("deny contains \"no\" if input.operation == \"token.update\"");
     assert_eq!(newest_of(&journal, &stricter, &old).new_denials, 1);
+}
+
+/// Each with a token that nobody has: whatever policies allow can be sent while the upstream is away, or hangs, or answers
+/// before it looks at tokens, and pushed out all others.
+#[test]
+fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    for outcome in nobody_is_let_in() {
+        let real = (0..8).map(|n| {
+            (
+                asked_by(&old, &format!("dt0c01.B{n}"), "token.create"),
+                Some(done()),
+            )
+        });
+        let invented = (0..50).map(|n| {
+            let mut asked = asked_by(&old, &format!("dt0c01.A{n}"), "token.update");
+            asked["requested_by"] = json!("192.0.2.1");
+            (asked, outcome.clone())
+        });
+        let journal = Journal::of(with_outcomes(real.chain(invented)));
+        let report = newest_of(&journal, &new, &old);
+        assert_eq!(report.new_denials, 8, "{outcome:?}: {report:#?}");
+    }
     // Who was let in is one, also where the outcome stands in the next segment, or masks hide who it was.
     let many = (0..50).map(|n| {
         (

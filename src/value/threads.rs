@@ -35,7 +35,7 @@ pub fn runtime_beside() -> runtime::Builder {
 pub fn main_on_one(main: fn() -> ExitCode) -> ExitCode {
     match named("main").spawn(main) {
         // It has panicked, and has said so.
-        Ok(running) => running.join().unwrap_or(ExitCode::from(101)),
+        Ok(running) => running.join().unwrap_or_else(|_panic| ExitCode::from(101)),
         Err(_no_memory) => main(),
     }
 }

@@ -42,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "listener",
             "policy",
             "telemetry",
+            "value",
         ],
     ),
     ("audit", &["dynatrace", "policy", "value"]),

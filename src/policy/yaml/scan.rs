@@ -164,7 +164,7 @@ impl Scan<'_> {
         }
     }
 
-    fn to_next_token(&mut self) {
+    fn find_next_token(&mut self) {
         loop {
             if self.at.column == 0
                 && self
@@ -246,7 +246,7 @@ impl Scan<'_> {
     }
 
     fn token(&mut self) -> Step {
-        self.to_next_token();
+        self.find_next_token();
         if !self.forget_old_key() {
             return Step::End;
         }
