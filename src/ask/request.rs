@@ -104,11 +104,11 @@ impl Entities<'_> {
         let target = self.target(operation, ignored)?;
         let properties = properties("resource", self.resource, &["body", "current"], ignored)?;
         let body = properties.and_then(|it| it.get("body"));
+        let current = properties.and_then(|it| it.get("current"));
+        let (environment, time) = self.circumstances(now, ignored)?;
         if body.is_none() {
             self.tell_where_a_body_belongs(ignored);
         }
-        let current = properties.and_then(|it| it.get("current"));
-        let (environment, time) = self.circumstances(now, ignored)?;
         let before = who.before();
         let certificate = who
             .certificate

@@ -92,12 +92,29 @@ impl<'p, 'a> Graph<'p, 'a> {
             }
         }
         for definition in &program.definitions {
-            let mut asked = asked(program, definition, &numbers);
             let own = numbers.get(definition.path.as_slice());
             if let Some(node) = own.and_then(|own| nodes.get_mut(*own)) {
                 node.definition.get_or_insert(definition.number);
                 node.nested = node.nested.max(nested_in_rule(definition.rule));
-                node.next.append(&mut asked);
+            }
+        }
+        for definition in &program.definitions {
+            let path = definition.path.as_slice();
+            let around = (1..=path.len()).filter_map(|length| numbers.get(path.get(..length)?));
+            let around: Vec<usize> = around.copied().collect();
+            let mut asks = Vec::new();
+            for asked in asked(program, definition, &numbers) {
+                match nodes.get(asked) {
+                    // All packages, as tests ask: it is among them, and its own is not meant.
+                    Some(node) if node.definition.is_none() && around.contains(&asked) => {
+                        let others = node.next.iter().filter(|it| !around.contains(it));
+                        asks.extend(others.copied());
+                    }
+                    _ => asks.push(asked),
+                }
+            }
+            if let Some(node) = around.last().and_then(|own| nodes.get_mut(*own)) {
+                node.next.append(&mut asks);
             }
         }
         for node in &mut nodes {
@@ -218,11 +235,15 @@ fn asked(
             }
             _ => return,
         };
-        if let Meaning::Rule(path, _) | Meaning::Data(path) = program.meaning(definition, reference)
-        {
-            // The innermost place that has rules: what is behind it leads into their values.
-            let mut lengths = (1..=path.len()).rev();
-            asked.extend(lengths.find_map(|length| numbers.get(path.get(..length)?)));
+        match program.meaning(definition, reference) {
+            Meaning::Rule(path, its) => {
+                // Its value, and what other rules say below that.
+                asked.extend(its.first().and_then(|it| numbers.get(it.path.as_slice())));
+                asked.extend(numbers.get(path.as_slice()));
+            }
+            // Of the data it is nobody's.
+            Meaning::Data(path) => asked.extend(numbers.get(path.as_slice())),
+            Meaning::Input(_) | Meaning::Local => {}
         }
     });
     // A rule of its own path may say another part of the same document.
