@@ -55,7 +55,9 @@ fn start(text: &str) -> String {
 type Made = fn(usize) -> String;
 
 /// Kinds that may be refused for something else.
-const SAYS_NOTHING: [&str; 6] = ["equal", "in", "others", "places", "replaced", "steps"];
+const SAYS_NOTHING: [&str; 7] = [
+    "equal", "in", "others", "places", "replaced", "steps", "unions",
+];
 
 /// Each goes so deep into itself: what stands before it, what is repeated, and what stands behind it.
 fn deep() -> Vec<(&'static str, Made, usize)> {
