@@ -54,10 +54,8 @@ fn start(text: &str) -> String {
 
 type Made = fn(usize) -> String;
 
-/// Kinds that may be refused for something else.
-const SAYS_NOTHING: [&str; 7] = [
-    "equal", "in", "others", "places", "replaced", "steps", "unions",
-];
+/// Kinds of which the engine's parser takes as many as are permitted here; of others it may take fewer, and says so.
+const TAKEN: [&str; 4] = ["differences", "products", "remainders", "sums"];
 
 /// Each goes so deep into itself: what stands before it, what is repeated, and what stands behind it.
 fn deep() -> Vec<(&'static str, Made, usize)> {
@@ -169,12 +167,9 @@ fn an_expression_as_deep_as_may_be_is_judged_and_a_deeper_one_is_refused() {
             !told.contains("stand within") && !told.contains("brackets are open"),
             "{kind}: {told}"
         );
-        // Some are refused for what they would say, but nothing ends by them.
-        if SAYS_NOTHING.contains(&kind) {
-            continue;
+        if told.is_empty() || TAKEN.contains(&kind) {
+            holds(&make(most));
         }
-        assert_eq!(told, "", "{kind}");
-        holds(&make(most));
     }
 }
 
