@@ -41,6 +41,7 @@ use crate::dynatrace::redact::Redactor;
 use crate::gateway::{Counts, Set};
 use crate::listener::Body;
 use crate::telemetry::Metrics;
+use crate::value::threads;
 
 /// What judges now.
 pub type InForce = Arc<dyn Fn() -> Arc<Set> + Send + Sync>;
@@ -247,7 +248,7 @@ impl Shared {
             let _gone = done.send(held);
         };
         // One of its own: a thread that has stepped back cannot come forward again.
-        let thread = std::thread::Builder::new().name("question".to_owned());
+        let thread = threads::named("question");
         if let Err(error) = thread.spawn(thinking) {
             return Err(Refusal::Failed(format!("no thread can be had: {error}")));
         }

@@ -11,6 +11,7 @@ mod keep;
 mod remembered;
 mod stored;
 
+pub use aside::pause;
 pub use challenger::Challenger;
 pub use config::{Config, Name, Remote, Source, WhenStale};
 pub use fetch::FetchError;

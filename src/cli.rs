@@ -41,6 +41,7 @@ use crate::listener::{BindError, Files, Tls};
 use crate::policy::LoadError;
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
+use crate::value::threads;
 use crate::value::{listening, visible_json, with_causes};
 
 pub use output::{Output, ended_unread};
@@ -196,7 +197,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
 }
 
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    threads::runtime_beside()
         .enable_all()
         .build()
         .context("runtime")?
@@ -246,7 +247,7 @@ impl Serve {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         // This thread only accepts connections, answers operators and waits for signals: requests are served
         // by the workers.
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let mut runtime = threads::runtime_here();
         let runtime = runtime.enable_all().build().context("runtime")?;
         // Before anything is written: a file that may not grow must not end the program.
         let (shutdown, hangups) = {

@@ -145,6 +145,7 @@ pub struct Activation {
     /// Directory with requests that have to be denied (`deny/`) or allowed (`allow/`). None: nobody asks.
     pub requests: Option<PathBuf>,
     /// How many of the newest decisions of the journal are judged by them, when they are to replace others.
+    #[serde(deserialize_with = "decisions")]
     pub replay: usize,
     /// How many of those that were allowed they may deny.
     pub new_denials: u64,
@@ -162,6 +163,19 @@ impl Policies {
         }
     }
 }
+
+/// No more than anybody waits for, at each reload and at a start.
+fn decisions<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let decisions = usize::deserialize(from)?;
+    if decisions > MOST_DECISIONS {
+        let message =
+            format!("invalid value: integer `{decisions}`, expected {MOST_DECISIONS} at most");
+        return Err(de::Error::custom(message));
+    }
+    Ok(decisions)
+}
+
+const MOST_DECISIONS: usize = 1_000_000;
 
 /// Where policies are, unless configured.
 const DIRECTORY: &str = "policies";
@@ -366,10 +380,15 @@ fn without_value(message: &str) -> String {
     message.to_owned()
 }
 
-const WORDS: [(&str, &str); 13] = [
+const WORDS: [(&str, &str); 18] = [
     ("a nonzero u16", "a whole number from 1 to 65535"),
     ("a nonzero u32", "a whole number, 1 or more"),
     ("a nonzero usize", "a whole number, 1 or more"),
+    ("expected usize", "expected a whole number, 0 or more"),
+    ("expected u64", "expected a whole number, 0 or more"),
+    ("expected u32", "expected a whole number, 0 or more"),
+    ("expected u16", "expected a whole number from 0 to 65535"),
+    ("expected u8", "expected a whole number from 0 to 255"),
     ("a boolean", "true or false"),
     ("path string", "a path in quotes"),
     (
@@ -435,6 +454,21 @@ mod tests {
             let said = refusal(&format!("[policies]\nbytecode = {wrong}"));
             assert!(said.starts_with("2:12: "), "{said}");
         }
+    }
+
+    #[test]
+    fn how_many_decisions_are_judged_is_bounded_and_said_in_plain_words() {
+        let refused = |line: &str| refusal(&format!("[policies.activation]\n{line}\n"));
+        let wanted = "expected a whole number, 0 or more";
+        for key in ["replay", "new_denials", "new_allows"] {
+            assert!(refused(&format!("{key} = -1")).contains(wanted), "{key}");
+        }
+        let said = refused("replay = 100000000");
+        assert!(
+            said.starts_with("2:10: ") && said.contains("expected 1000000 at most"),
+            "{said}"
+        );
+        assert!(load("[policies.activation]\nreplay = 1000000\n").is_ok());
     }
 
     #[test]

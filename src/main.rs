@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use dtgate::cli::{self, Cli, Output, ended_unread};
 use dtgate::dynatrace::redact::Redactor;
-use dtgate::value::{VisibleLines, with_causes};
+use dtgate::value::{VisibleLines, threads, with_causes};
 
 /// A request makes a few dozen small allocations, most of them on one thread: the system's allocator takes a tenth
 /// of its time, and gives less back after a peak.
@@ -15,6 +15,10 @@ use dtgate::value::{VisibleLines, with_causes};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    threads::main_on_one(program)
+}
+
+fn program() -> ExitCode {
     match run() {
         Ok(code) => code,
         // Whoever reads has seen enough (`dtgate audit tail | head`).

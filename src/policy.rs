@@ -42,6 +42,7 @@ mod source;
 pub mod suite;
 mod trust;
 mod twice;
+mod yaml;
 
 pub use archive::MOST_BYTES;
 pub use archive::algorithm::Algorithm;
@@ -68,6 +69,7 @@ pub use source::packed::{Packed, Release, Signature, Sources};
 pub use source::texts::Text;
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};
+pub use yaml::{Fault as YamlFault, from_str as read_yaml};
 
 /// The policies in force. Clones share one engine.
 #[derive(Clone, Debug)]

@@ -22,6 +22,7 @@ use crate::audit::lines::{Line, Lines, Unreadable};
 use crate::audit::on_disk;
 use crate::audit::pseudonym::{Said, differing};
 use crate::policy::Policy;
+use crate::value::threads::named;
 use compare::Candidate;
 pub use given::given;
 pub use newest::{Bound, newest};
@@ -48,12 +49,13 @@ pub fn replay(journal: &Path, candidate: &Policy, options: &Options) -> io::Resu
     let batches = Arc::new(Mutex::new(batches));
     let candidate = &candidate;
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.jobs.max(1))
+        let workers: io::Result<Vec<_>> = (0..options.jobs.max(1))
             .map(|_| {
                 let batches = batches.clone();
-                scope.spawn(move || work(&batches, candidate, options))
+                named("replay").spawn_scoped(scope, move || work(&batches, candidate, options))
             })
             .collect();
+        let workers = workers?;
         drop(batches);
         let read = read(journal, |batch| sender.send(batch).is_ok());
         drop(sender);

@@ -33,6 +33,7 @@ use crate::audit::outgoing::{Most, Outgoing};
 use crate::outbound::OutboundError;
 use crate::store::{self, StoreError};
 use crate::telemetry::Metrics;
+use crate::value::threads;
 pub use config::{Config, From, Name, PerMinute, Refused, Shape, Target, Url, Verdict, Webhook};
 pub use doubts::doubts;
 use keep::{Keep, Refusal, Sent};
@@ -196,9 +197,7 @@ pub fn start(
     state.tell_shipped();
     let (asked, on_disk) = (state.clone(), journal.on_disk.clone());
     metrics.sinks_from(move || asked.load(on_disk()));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = threads::runtime_here().enable_all().build()?;
     let stop = CancellationToken::new();
     let (done, ended) = oneshot::channel();
     let stopping = stop.clone();
@@ -206,7 +205,7 @@ pub fn start(
         keep_all(all, making, &stopping).await;
         drop(done);
     };
-    let thread = std::thread::Builder::new().name("ship".to_owned());
+    let thread = threads::named("ship");
     drop(thread.spawn(move || {
         crate::audit::step_back();
         runtime.block_on(work);

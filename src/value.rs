@@ -10,6 +10,7 @@ mod file;
 mod holder;
 mod network;
 mod relative;
+pub mod threads;
 mod url;
 mod visible;
 mod words;

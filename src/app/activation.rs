@@ -21,7 +21,7 @@ use crate::listener::Peer;
 use crate::policy::{Effect, Input, Policy, Violation};
 use crate::value::{counted, read_file, unread};
 use files::all;
-pub(super) use replay::replay;
+pub(super) use replay::{ByDecisions, replay};
 
 /// A request, and what has to become of it.
 struct Wanted {

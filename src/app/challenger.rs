@@ -19,6 +19,7 @@ use crate::bundles;
 use crate::gateway::challenger::{Challenger, Desk, Judging};
 use crate::policy::Policy;
 use crate::value;
+use crate::value::threads;
 
 /// What keeps a challenger as its files are.
 pub(super) struct Keeper {
@@ -150,7 +151,7 @@ impl Keeper {
         let in_force = self.state.in_force.load_full();
         let generation = in_force.set.generation();
         let (told, loaded) = tokio::sync::oneshot::channel();
-        let thread = std::thread::Builder::new().name("challenger-load".to_owned());
+        let thread = threads::named("challenger-load");
         thread
             .spawn(move || {
                 step_back();

@@ -124,9 +124,9 @@ pub(super) fn newest(journal: &Path) -> anyhow::Result<Option<PathBuf>> {
 /// All bundles of the sets that are kept; those of the newest set first.
 pub(super) fn releases(journal: &Path) -> anyhow::Result<Vec<Release>> {
     let kept = listed(journal)?;
-    let releases = kept
-        .iter()
-        .filter_map(|(path, ..)| Generation::bundles_of(path));
+    // Somebody may have put others there.
+    let newest = kept.iter().take(MOST_SETS);
+    let releases = newest.filter_map(|(path, ..)| Generation::bundles_of(path));
     Ok(releases.flatten().collect())
 }
 
@@ -196,6 +196,9 @@ fn write(path: &Path, policy: &Policy) -> anyhow::Result<()> {
         .context("touch")
 }
 
+/// Sets that are kept: each is opened at a start, and at each reload.
+const MOST_SETS: usize = 2_000;
+
 /// What any file system tells apart.
 const A_LITTLE: Duration = Duration::from_millis(1);
 
@@ -207,8 +210,8 @@ fn make_room(in_force: &Path, most: Size) -> anyhow::Result<()> {
     let mut left = most
         .as_u64()
         .saturating_sub(fs::metadata(in_force).map_or(0, |found| found.len()));
-    for (path, size, _) in kept {
-        if size <= left {
+    for (number, (path, size, _)) in kept.into_iter().enumerate() {
+        if size <= left && number + 1 < MOST_SETS {
             left -= size;
             continue;
         }
@@ -216,7 +219,7 @@ fn make_room(in_force: &Path, most: Size) -> anyhow::Result<()> {
         fs::remove_file(&path).with_context(|| path.display().to_string())?;
         tracing::info!(
             path = absolute(&path),
-            "policies that were in force, or asked as a challenger, are not kept any more (policies.archive_size)"
+            "policies that were in force, or asked as a challenger, are not kept any more (policies.archive_size, or more than 2000)"
         );
     }
     Ok(())
@@ -357,5 +360,22 @@ mod tests {
         assert_eq!(left(), [true, true, false, false, true]);
         make_room(&paths[4], Size::from_bytes(1)).unwrap();
         assert_eq!(left(), [false, false, false, false, true]);
+    }
+
+    /// Each is opened at a start, however little room it takes.
+    #[test]
+    fn no_more_sets_are_kept_than_are_opened_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |age: usize| {
+            let path = folder.path().join(format!("{age}{ENDING}"));
+            let file = File::create(&path).unwrap();
+            let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(9000 - age as u64);
+            file.set_modified(modified).unwrap();
+            path
+        };
+        let paths: Vec<PathBuf> = (0..MOST_SETS + 5).map(of).collect();
+        make_room(&paths[0], Size::from_bytes(500)).unwrap();
+        let left = |number: usize| paths[number].exists();
+        assert!(left(0) && left(MOST_SETS - 1) && !left(MOST_SETS) && !left(MOST_SETS + 4));
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::now;
 use super::reload::State;
 use crate::grant::Grants;
+use crate::value::threads;
 
 /// Looks every second. One look at a time: a directory that hangs is asked once, and what was found before is not used
 /// for long. `records`: how many the journal has; `place`: its name, and where it is.
@@ -47,9 +48,7 @@ pub(super) fn keep(
             }
             // A thread of its own: it may read long, and must not hold up the end of the gate.
             let (searching, journal) = (grants.clone(), journal.clone());
-            let started = thread::Builder::new()
-                .name("grants".to_owned())
-                .spawn(move || searching.search(&journal, &new));
+            let started = threads::named("grants").spawn(move || searching.search(&journal, &new));
             match started {
                 Ok(thread) => search = Some(thread),
                 Err(error) => {

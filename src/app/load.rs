@@ -350,6 +350,7 @@ pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
         doubts.push(config.problem(&["grants", "directory"], &message));
     }
     doubts.extend(about_bundles(config, policy));
+    doubts.extend(about_activation(config));
     let only_certificates = |team: &&str| {
         teams
             .ways(team)
@@ -365,6 +366,26 @@ pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
         doubts.push(policy.problem_in_data(&["callers"], message));
     }
     doubts
+}
+
+/// How many decisions may become others, where none is judged.
+fn about_activation(config: &Config) -> Vec<Problem> {
+    let activation = &config.policies.activation;
+    let told = |(key, most): (&'static str, u64)| {
+        let message = format!(
+            "{key} says how many of the newest decisions may become others, and replay is 0: none is judged; write how many \
+             into policies.activation.replay"
+        );
+        (most > 0).then(|| config.problem(&["policies", "activation", key], &message))
+    };
+    let both = [
+        ("new_denials", activation.new_denials),
+        ("new_allows", activation.new_allows),
+    ];
+    match activation.replay {
+        0 => both.into_iter().filter_map(told).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// What the configuration says about bundles, and what protects less than it seems to.
@@ -479,6 +500,28 @@ mod tests {
                 Ok(_) => assert!(is_one, "{text:?}"),
                 Err(error) => assert!(!is_one && error.message().contains("a reason is expected")),
             }
+        }
+    }
+
+    #[test]
+    fn decisions_that_may_become_others_are_doubted_where_none_is_judged() {
+        for (text, doubted) in [
+            ("", &[][..]),
+            ("replay = 10\nnew_denials = 1\nnew_allows = 1", &[]),
+            ("replay = 0\nnew_denials = 1", &["new_denials"]),
+            (
+                "new_denials = 1\nnew_allows = 2",
+                &["new_denials", "new_allows"],
+            ),
+        ] {
+            let config: Config =
+                toml::from_str(&format!("[policies.activation]\n{text}\n")).unwrap();
+            let told = about_activation(&config);
+            let keys: Vec<&str> = told
+                .iter()
+                .filter_map(|it| it.message.split(' ').next())
+                .collect();
+            assert_eq!(keys, doubted, "{text}");
         }
     }
 

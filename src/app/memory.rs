@@ -3,7 +3,8 @@
 //! Of each name it is known what was in force under it last, and where in `data` that was: in the policies of a gate that
 //! runs, else in `policies.state`, else in the sets of policies that are kept beside the journal. What the sets know beyond
 //! the state counts, too, so that neither can be set back alone; but not what somebody went back from on purpose, which
-//! stands in the state. What is in force is refused by nothing that is known: whatever would do so was gone back from.
+//! stands in the state. What is in force is refused by nothing that is known: whatever would do so was gone back from, or is
+//! itself in force under another name.
 
 use anyhow::Context;
 
@@ -50,8 +51,13 @@ fn with_kept(
     mut known: Vec<Before>,
     went_back: &WentBack,
 ) -> anyhow::Result<Vec<Before>> {
+    let in_force: Vec<Before> = known.iter().filter(|it| it.is_in_force).cloned().collect();
     for release in generations::releases(&config.journal.directory)? {
-        if release.sequence.is_none() || went_back.has(&release) {
+        // What is in force now is measured by that alone: under another name it was not left, but is called otherwise.
+        let is_renamed = in_force
+            .iter()
+            .any(|it| it.name != release.name && has_files(it, &release));
+        if release.sequence.is_none() || went_back.has(&release) || is_renamed {
             continue;
         }
         let mut kept = Before::of(&release);
@@ -75,6 +81,15 @@ fn with_kept(
         }
     }
     Ok(known)
+}
+
+/// Whether it is the same, whatever it is called.
+fn has_files(known: &Before, release: &Release) -> bool {
+    let mut least = known.least.iter();
+    least.any(|it| {
+        let is_same = it.digest == release.digest || it.content == release.content;
+        release.sequence == Some(it.sequence) && is_same
+    })
 }
 
 /// What a gate has in force it knows better than anybody.
@@ -150,7 +165,9 @@ fn go_back(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     let kept = kept.iter().filter(|release| !now.has(release));
     let kept: Vec<Before> = kept.map(Before::of).collect();
     for known in remembered.iter().chain(&kept) {
-        if policy.releases().any(|release| known.refuses(release)) {
+        // Two bundles that change their names leave nothing.
+        let is_left = !policy.releases().any(|release| has_files(known, release));
+        if is_left && policy.releases().any(|release| known.refuses(release)) {
             now.add(known);
         }
     }

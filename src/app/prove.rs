@@ -2,11 +2,12 @@
 
 use crate::audit::yield_to_others;
 use crate::policy::{AnswersFor, Policy, Trusted};
+use crate::value::threads;
 
 /// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile and looks
 /// at some of the answers later.
 pub(super) fn prove(policy: Policy, bytecode: AnswersFor) {
-    let thread = std::thread::Builder::new().name("proof".to_owned());
+    let thread = threads::named("proof");
     let proof = thread.spawn(move || match policy.prove(bytecode, COMPARED, SEED) {
         trusted @ Trusted::Bytecode { .. } => {
             for other in trusted.others() {

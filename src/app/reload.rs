@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::activation::ByDecisions;
 use super::manager::Manager;
 use super::{Hangups, load, shown};
 use crate::audit::Audit;
@@ -95,6 +96,41 @@ struct Refused {
     seen: Seen,
     loaded: Seen,
     trigger: Trigger,
+}
+
+/// Files that are refused: nothing is to be done about them until they change, or, where it was for what was decided last,
+/// until others have asked for something else.
+#[derive(Clone, Copy, Default)]
+struct RefusedFiles {
+    seen: Option<Seen>,
+    times: u32,
+    due: Option<Instant>,
+}
+
+impl RefusedFiles {
+    fn are(self, seen: Seen) -> bool {
+        self.seen == Some(seen) && self.due.is_none_or(|due| due > Instant::now())
+    }
+
+    /// None any more, where they `are_back`.
+    fn unless(self, are_back: bool) -> Self {
+        if are_back { Self::default() } else { self }
+    }
+
+    /// These are refused now, perhaps once more.
+    fn and(self, seen: Seen, error: &anyhow::Error) -> Self {
+        let times = if self.seen == Some(seen) {
+            self.times.saturating_add(1)
+        } else {
+            1
+        };
+        let is_by_decisions = error.is::<ByDecisions>();
+        Self {
+            seen: Some(seen),
+            times,
+            due: is_by_decisions.then(|| Instant::now() + bundles::pause(times)),
+        }
+    }
 }
 
 /// Of what a set is made.
@@ -205,9 +241,8 @@ impl Reloader {
     ) {
         let source = Arc::new(source);
         // In force, and refused: nothing is to be done about either.
-        let (mut loaded, mut refused) = (source.first, None);
-        let mut tested = Tested::new(source.policies);
-        let mut unrecorded = None;
+        let (mut loaded, mut refused) = (source.first, RefusedFiles::default());
+        let (mut tested, mut unrecorded) = (Tested::new(source.policies), None);
         // What has to be tried again, whoever asked for it.
         let (mut again, mut rounds) = (None, 0_u32);
         // What came meanwhile waits, unless somebody asks for it.
@@ -227,10 +262,10 @@ impl Reloader {
             let seen = self.look(&source).await;
             self.say_that_it_reads(trigger);
             if seen == loaded {
-                refused = None;
+                refused = RefusedFiles::default();
                 self.are_back();
             }
-            let is_known = seen == loaded || Some(seen) == refused;
+            let is_known = seen == loaded || refused.are(seen);
             if is_known && trigger != Trigger::Signal {
                 looks.reset_after(pause(reload.interval.as_std(), began.elapsed()));
                 continue;
@@ -266,12 +301,13 @@ impl Reloader {
                         // Or only their tests; then nothing else says so.
                         renewed.push("policies");
                     }
-                    (loaded, refused, tested) = (seen.in_force(), None, fresh.tested);
+                    (loaded, tested) = (seen.in_force(), fresh.tested);
+                    refused = RefusedFiles::default();
                     self.state.is_refused.store(false, Relaxed);
                     unrecorded = Box::pin(self.put_in_force(fresh, renewed, trigger)).await;
                 }
                 Err(error) => {
-                    refused = Some(seen);
+                    refused = refused.and(seen, &error);
                     let of = Refused::of(error, waiting, tested, [seen, loaded], trigger);
                     let aside;
                     (aside, unrecorded) = Box::pin(self.refused(&source, of, unrecorded)).await;
@@ -280,7 +316,7 @@ impl Reloader {
                         loaded = loaded.beside(seen);
                     }
                     // What comes again is tried again, also where nobody looks at files meanwhile.
-                    refused = refused.filter(|_| !aside.are_back);
+                    refused = refused.unless(aside.are_back);
                 }
             }
             drop(held);

@@ -232,6 +232,7 @@ fn entities(asked: &Map<String, Value>) -> Result<Entities<'_>, Flaw> {
         action: entity("action", &["name"])?,
         resource: entity("resource", &["type", "id"])?,
         context,
+        is_body_beside: asked.contains_key("body"),
     })
 }
 

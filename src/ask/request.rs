@@ -31,6 +31,8 @@ pub(super) struct Entities<'a> {
     pub(super) action: &'a Map<String, Value>,
     pub(super) resource: &'a Map<String, Value>,
     pub(super) context: Option<&'a Map<String, Value>>,
+    /// Beside them stands a body.
+    pub(super) is_body_beside: bool,
 }
 
 /// What is asked for, as far as it is no body.
@@ -104,6 +106,9 @@ impl Entities<'_> {
         let body = properties.and_then(|it| it.get("body"));
         let current = properties.and_then(|it| it.get("current"));
         let (environment, time) = self.circumstances(now, ignored)?;
+        if body.is_none() {
+            self.tell_where_a_body_belongs(ignored);
+        }
         let before = who.before();
         let certificate = who
             .certificate
@@ -132,6 +137,23 @@ impl Entities<'_> {
             },
             ignored: Vec::new(),
         })
+    }
+
+    /// One that stands somewhere else is judged as none.
+    fn tell_where_a_body_belongs(&self, ignored: &mut Vec<String>) {
+        ignored.extend(self.is_body_beside.then(|| "body".to_owned()));
+        let entities = [
+            ("subject", self.subject),
+            ("action", self.action),
+            ("resource", self.resource),
+        ];
+        let with_one = entities.iter().filter(|(_, it)| it.contains_key("body"));
+        ignored.extend(with_one.map(|(name, _)| format!("{name}.body")));
+        for name in ignored {
+            if name.rsplit('.').next() == Some("body") {
+                name.push_str(": give it as resource.properties.body");
+            }
+        }
     }
 
     fn who(&self, ignored: &mut Vec<String>) -> Result<Who, Flaw> {

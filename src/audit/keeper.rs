@@ -29,6 +29,7 @@ use super::settle::written_at;
 use super::writer::Shared;
 use super::{Compression, Config};
 use crate::value::rfc3339_millis;
+use crate::value::threads;
 
 /// What is there, for the metrics and for whoever asks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -123,9 +124,7 @@ impl Keeper {
     pub(super) fn start(self) -> io::Result<Keeping> {
         let (wake, woken) = sync_channel(1);
         let stop = self.stop.clone();
-        let thread = std::thread::Builder::new()
-            .name("keeper".to_owned())
-            .spawn(move || self.run(&woken))?;
+        let thread = threads::named("keeper").spawn(move || self.run(&woken))?;
         Ok(Keeping {
             wake: Some(wake),
             stop,

@@ -16,6 +16,7 @@ use super::journal::Journal;
 use super::keeper::{Keeper, Keeping, Kept};
 use super::notary::Notary;
 use super::queue::{Pending, Wanted, answer};
+use crate::value::threads;
 use crate::value::{plain_words, rfc3339_millis};
 
 /// The writer's thread; ends when every [`super::Audit`] is dropped.
@@ -157,9 +158,7 @@ pub(super) fn start(
     now: fn() -> jiff::Timestamp,
     keeper: Keeper,
 ) -> std::io::Result<Writer> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()?;
+    let runtime = threads::runtime_here().enable_time().build()?;
     let (end, ended) = oneshot::channel();
     shared.stands_at(&journal);
     let keeping = keeper.start()?;
@@ -172,19 +171,17 @@ pub(super) fn start(
         trouble: None,
         synced: Instant::now(),
     };
-    std::thread::Builder::new()
-        .name("journal".to_owned())
-        .spawn(move || {
-            let _told = Told;
-            // The last to go: the others hold the directory, and whoever waits for the end may open it again.
-            let end = end;
-            let (keeping, mut work) = (keeping, work);
-            runtime.block_on(work.write(queue, &keeping));
-            drop((keeping, work));
-            if end.send(Ended).is_err() {
-                tracing::debug!("nobody waits for the journal's end");
-            }
-        })?;
+    threads::named("journal").spawn(move || {
+        let _told = Told;
+        // The last to go: the others hold the directory, and whoever waits for the end may open it again.
+        let end = end;
+        let (keeping, mut work) = (keeping, work);
+        runtime.block_on(work.write(queue, &keeping));
+        drop((keeping, work));
+        if end.send(Ended).is_err() {
+            tracing::debug!("nobody waits for the journal's end");
+        }
+    })?;
     Ok(Writer(ended))
 }
 

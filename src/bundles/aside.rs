@@ -42,8 +42,8 @@ impl Aside {
     }
 }
 
-/// Twice as long each time.
-fn pause(times: u32) -> Duration {
+/// After how long what was refused so often is tried again: twice as long each time.
+pub fn pause(times: u32) -> Duration {
     FIRST
         .saturating_mul(1 << times.min(16).saturating_sub(1))
         .min(LONGEST)

@@ -105,7 +105,11 @@ impl WentBack {
             Bundles(Vec<Left>),
             Numbers(BTreeMap<String, u64>),
         }
-        let written = read(state.join(WENT_BACK))?;
+        let path = state.join(WENT_BACK);
+        let written = read(path).map_err(|error| match error {
+            StateError::Damaged { path, reason } => StateError::DamagedList { path, reason },
+            other => other,
+        })?;
         Ok(match written {
             Some(Written::Bundles(all)) => Some(Self(all)),
             Some(Written::Numbers(none)) if none.is_empty() => Some(Self::default()),
@@ -113,11 +117,12 @@ impl WentBack {
         })
     }
 
-    /// Whether it was gone back from, whatever it is called: it has the same number and the same files.
+    /// Whether it was gone back from under this name: it has the same number and the same files. Under another it may have
+    /// been in force later.
     pub fn has(&self, release: &Release) -> bool {
         let is_it = |from: &Left| {
             let is_same = from.digest == release.digest || from.content == release.content;
-            release.sequence == Some(from.sequence) && is_same
+            from.name == release.name && release.sequence == Some(from.sequence) && is_same
         };
         self.0.iter().any(is_it)
     }
@@ -167,6 +172,11 @@ pub enum StateError {
          take the file away", path.display()
     )]
     Damaged { path: PathBuf, reason: String },
+    #[error(
+        "policies.state: {}: it does not say what was gone back from on purpose: {reason}; take the file away: then the \
+         highest number of all sets that are kept counts, and who has gone back says why once more", path.display()
+    )]
+    DamagedList { path: PathBuf, reason: String },
     #[error("policies.state: {0}")]
     Write(io::Error),
 }

@@ -32,6 +32,8 @@ use crate::listener::Peer;
 use crate::policy::input::Amounts;
 use crate::policy::{Entrypoint, Input, Policy, Problem, Text, Verdict};
 use crate::replay::{self, Change};
+use crate::value::threads;
+use crate::value::threads::STACK;
 
 /// Nobody calls it but the console.
 #[derive(Debug, Args)]
@@ -70,7 +72,7 @@ fn confined() -> anyhow::Result<()> {
     }
     // Where memory is short, this process is ended and not the gate. Elsewhere than on Linux there is no such file.
     drop(std::fs::write("/proc/self/oom_score_adj", "1000"));
-    let watch = std::thread::Builder::new().name("watch".to_owned());
+    let watch = threads::named("watch");
     let watching = watch.spawn(|| {
         std::thread::sleep(MOST_TIME);
         // Whoever asked has gone, or ends it at the same moment.
@@ -343,8 +345,8 @@ const LONGEST: u64 = 64 << 20;
 /// Seconds of a processor, and how long that may last where others need the processors.
 const MOST_SECONDS: u64 = 10;
 const MOST_TIME: Duration = Duration::from_mins(1);
-/// Bytes of memory.
-const MOST_MEMORY: u64 = 160 << 20;
+/// Bytes of memory, beside the stacks of its two threads: of these it takes what it uses.
+const MOST_MEMORY: u64 = (160 << 20) + 2 * STACK as u64;
 /// How long decisions are judged again.
 const MOST_OF_REPLAY: Duration = Duration::from_secs(5);
 /// How much longer than in the gate a rule may take here.

@@ -20,6 +20,7 @@ use crate::policy::{AnswersFor, Entrypoint, Trusted};
 use crate::replay::{Affected, Change, Field, Options, Report, Wanted, Where, replay};
 use crate::trail;
 use crate::trail::when::{When, zone};
+use crate::value::threads;
 use crate::value::{Visible, counted, unread};
 
 #[derive(Debug, Args)]
@@ -98,7 +99,7 @@ impl Replay {
         // As in `serve`: the interpreter judges until both engines are found equal, and looks at some of what the bytecode
         // lets pass. A short journal is done before that.
         let (proven, bytecode) = (policy.clone(), AnswersFor::All);
-        let proof = std::thread::Builder::new().name("proof".to_owned());
+        let proof = threads::named("proof");
         let proving = proof.spawn(move || {
             let trusted = proven.prove(bytecode, app::COMPARED, app::SEED);
             if matches!(trusted, Trusted::Bytecode { .. }) {

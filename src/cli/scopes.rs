@@ -14,6 +14,7 @@ use super::{Format, print_json};
 use crate::app;
 use crate::dynatrace::openapi::{Document, Endpoint, Why};
 use crate::dynatrace::scopes;
+use crate::policy::read_yaml;
 use crate::value::{Visible, unread};
 
 #[derive(Debug, Subcommand)]
@@ -184,7 +185,7 @@ fn read(path: &Path) -> anyhow::Result<Document> {
     let root: Value = if text.trim_start().starts_with(['{', '[']) {
         serde_json::from_str(&text).context("it is no JSON")?
     } else {
-        yaml_serde::from_str(&text).context("it is no YAML")?
+        read_yaml(&text).context("it is no YAML")?
     };
     Ok(Document::new(root)?)
 }

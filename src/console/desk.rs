@@ -17,6 +17,7 @@ use crate::policy::Policy;
 use crate::telemetry::{Limit, Metrics};
 use crate::trail::ended::Wait;
 use crate::trail::{self, Source};
+use crate::value::threads;
 
 /// Opens what answers come from, as new as the records are.
 pub type Open = Arc<dyn Fn() -> Result<Source, trail::Error> + Send + Sync>;
@@ -183,7 +184,7 @@ impl Desk {
             let _gone = done.send(made);
         };
         // One of its own: a thread that has stepped back cannot come forward again.
-        let thread = std::thread::Builder::new().name("console".to_owned());
+        let thread = threads::named("console");
         thread.spawn(thinking).map_err(|error| Fault::Broken {
             told: "No thread can be had.",
             error: error.to_string(),

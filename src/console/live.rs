@@ -38,6 +38,7 @@ use crate::audit::Stop;
 use crate::listener::{Body, boxed};
 use crate::store::Key;
 use crate::telemetry::Limit;
+use crate::value::threads;
 
 /// Tells everybody who looks on.
 pub(super) struct Live {
@@ -116,7 +117,7 @@ impl Live {
     fn begin(&self, mut reader: Reader) -> Result<(), Fault> {
         let (gate, rows) = (self.gate.clone(), self.rows.clone());
         let seen = self.seen.clone();
-        let thread = std::thread::Builder::new().name("console-live".to_owned());
+        let thread = threads::named("console-live");
         let reading = move || {
             (gate.step_back)();
             let mut known: Option<Known> = None;

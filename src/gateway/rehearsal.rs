@@ -38,6 +38,7 @@ use crate::policy::input::Amounts;
 use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::telemetry::Trace;
 use crate::value::Size;
+use crate::value::threads::named;
 use kinds::{Kind, LookedUp};
 pub use supposed::{Before, Opinion, Supposal, SupposeError, Supposition, Unknown};
 use trouble::{Failure, Trouble};
@@ -258,7 +259,9 @@ fn judge_all(
     };
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut judged: Vec<_> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..cores).map(|_| scope.spawn(judge)).collect();
+        // Where no thread can be had, this one judges all.
+        let other = |_| named("rehearsal").spawn_scoped(scope, judge).ok();
+        let others: Vec<_> = (1..cores).filter_map(other).collect();
         let mut judged = judge();
         for other in others {
             judged.extend(other.join().expect("a policy that fails does not panic"));

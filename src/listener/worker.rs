@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Handle};
+use crate::value::threads;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// Threads with one runtime each; dropped, they end, and what still runs on them ends with them.
@@ -44,11 +45,11 @@ impl Workers {
             ended: CancellationToken::new(),
         };
         for number in 0..count.get() {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = threads::runtime_here().enable_all().build()?;
             let stop = workers.stop.clone();
             let ended = workers.ended.clone().drop_guard();
             workers.runtimes.push(runtime.handle().clone());
-            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            let thread = threads::named(format!("worker-{number}"));
             let thread = thread.spawn(move || {
                 // Dropped in a panic too.
                 let _ended = ended;

@@ -7,6 +7,7 @@
 pub(in crate::policy) mod algorithm;
 mod canonical;
 pub(in crate::policy) mod manifest;
+mod once;
 pub(in crate::policy) mod sign;
 pub(in crate::policy) mod signature;
 #[cfg(test)]
@@ -45,6 +46,8 @@ const BLOCK: usize = 512;
 pub(in crate::policy) struct Archive {
     /// By their names below its root, with slashes.
     pub(in crate::policy) files: BTreeMap<String, Vec<u8>>,
+    /// How names stand in it that are not what tools of OPA write, `/a/x.rego`.
+    written: BTreeMap<String, String>,
     /// SHA-256 of the archive.
     pub(in crate::policy) digest: String,
     /// As it was stored and sent.
@@ -90,7 +93,7 @@ impl Archive {
 
     pub(in crate::policy) fn read(packed: &[u8]) -> Result<Self, Refusal> {
         let unpacked = unpacked(packed)?;
-        let mut files = BTreeMap::new();
+        let (mut files, mut written) = (BTreeMap::new(), BTreeMap::new());
         let mut names = BTreeSet::new();
         let mut end = 0;
         let mut archive = tar::Archive::new(unpacked.as_slice());
@@ -115,6 +118,7 @@ impl Archive {
                     format!("its name {reason}"),
                 )
             })?;
+            let as_it_stands = String::from_utf8_lossy(shown).into_owned();
             if names.len() >= MOST_FILES {
                 let message = format!("it has more than {MOST_FILES} files and directories");
                 return Err(Refusal::new(message));
@@ -135,6 +139,9 @@ impl Archive {
                     if bytes.len() != size {
                         return Err(Refusal::of_file(&name, "it is cut"));
                     }
+                    if as_it_stands.strip_prefix('/') != Some(name.as_str()) {
+                        written.insert(name.clone(), as_it_stands);
+                    }
                     files.insert(name, bytes);
                 }
                 _ => {
@@ -152,6 +159,7 @@ impl Archive {
         }
         Ok(Self {
             files,
+            written,
             digest: Sha256Hex::of(packed).as_str().to_owned(),
             packed: packed.into(),
         })
@@ -161,6 +169,12 @@ impl Archive {
     /// the same.
     pub(in crate::policy) fn content_without(&self, but: &str) -> String {
         content_without(&self.files, but)
+    }
+
+    /// A file's name as OPA has it: as it stands in the archive.
+    fn as_written(&self, name: &str) -> String {
+        let written = self.written.get(name).cloned();
+        written.unwrap_or_else(|| format!("/{name}"))
     }
 
     /// A file that has to be text.

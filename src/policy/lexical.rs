@@ -6,6 +6,7 @@
 //! trees. A text without all this stays what it is, byte for byte. No line moves; what is said of a place later is said
 //! of the place in the file ([`moved`]). What it cannot read it leaves to the parser to complain about.
 
+mod deep;
 mod facts;
 mod keywords;
 mod literals;
@@ -17,11 +18,16 @@ mod tests;
 mod tokens;
 
 use super::problem::Problem;
+#[cfg(test)]
+pub(super) use deep::MOST_DEEP;
 pub(super) use keywords::{is_keyword, without_mark};
 pub(super) use moved::{appended, column, in_file};
 
 /// The function that a text with expressions in it becomes a call of; its arguments begin with it, too.
 pub(super) const TEMPLATE: &str = "dtgate_template";
+
+/// What some editors begin a file with.
+pub(super) const BYTE_ORDER: char = '\u{feff}';
 
 /// The name that the loop of a condition binds which may bind nothing itself.
 pub(super) const IMPLICIT: &str = "dtgate_condition";
@@ -31,12 +37,25 @@ pub(super) const IMPLICIT: &str = "dtgate_condition";
 struct Wrong {
     start: usize,
     message: String,
+    /// The parser must not see the file: it would not come back.
+    is_for_nobody: bool,
 }
 
 impl Wrong {
     fn new(start: usize, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { start, message }
+        Self {
+            start,
+            message: message.into(),
+            is_for_nobody: false,
+        }
+    }
+
+    /// What goes beyond a bound.
+    fn beyond(start: usize, message: impl Into<String>) -> Self {
+        Self {
+            is_for_nobody: true,
+            ..Self::new(start, message)
+        }
     }
 }
 
@@ -52,13 +71,26 @@ pub(super) fn written(path: &str, text: &str) -> Result<String, Problem> {
         let last = before.rsplit('\n').next().unwrap_or_default();
         Problem::new(path, line, last.chars().count() + 1, &*wrong.message)
     };
-    let tokens = match tokens::tokens(text) {
-        Ok(tokens) => tokens,
-        Err(wrong) if wrong.message == tokens::TOO_MUCH || has_new(text) => {
-            return Err(told(&wrong));
+    if let Some(start) = text.find('\0') {
+        let said = "a character with the number 0 stands here (OPA: illegal null character)";
+        return Err(told(&Wrong::new(start, said)));
+    }
+    // As OPA takes it. No place moves.
+    let marked;
+    let text = match text.strip_prefix(BYTE_ORDER) {
+        Some(rest) => {
+            marked = format!("{:1$}{rest}", "", BYTE_ORDER.len_utf8());
+            &marked
         }
-        Err(_) => return Ok(text.to_owned()),
+        None => text,
     };
+    let (tokens, wrong) = tokens::read(text);
+    deep::refuse(text, &tokens).map_err(|wrong| told(&wrong))?;
+    match wrong {
+        None => {}
+        Some(wrong) if wrong.is_for_nobody || has_new(text) => return Err(told(&wrong)),
+        Some(_) => return Ok(text.to_owned()),
+    }
     let mut changes = moved::Changes::default();
     literals::write_out(text, &tokens, &mut changes).map_err(|wrong| told(&wrong))?;
     let imported = keywords::imported(text, &tokens, &mut changes);

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::engine::Engine;
 use super::rego::annotations;
 use super::source::files::{File, Tree};
+use super::{lexical, yaml};
 
 /// A policy, for a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,10 @@ fn tests(tree: &Tree) -> BTreeMap<&str, usize> {
 
 /// The package of a file that was compiled, and its line.
 fn package_of(text: &str) -> Option<(&str, usize)> {
-    let mut lines = text.lines().zip(1..);
+    let mut lines = text
+        .trim_start_matches(lexical::BYTE_ORDER)
+        .lines()
+        .zip(1..);
     lines.find_map(|(line, number)| {
         let package = line.strip_prefix("package ")?.split('#').next()?;
         Some((package.trim(), number))
@@ -97,7 +101,7 @@ fn title(text: &str) -> Option<String> {
     let above = annotations::blocks(text).into_iter();
     let mut above = above.filter(|(below, _)| *below <= line);
     above.find_map(|(_, block)| {
-        let annotation: Annotation = yaml_serde::from_str(&block).ok()?;
+        let annotation: Annotation = yaml::from_str(&block).ok()?;
         let is_of_package = !matches!(annotation.scope.as_deref(), Some("rule" | "document"));
         annotation.title.filter(|_| is_of_package)
     })

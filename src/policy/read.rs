@@ -1,5 +1,9 @@
 //! Policies as the engine's parser reads them.
 
+mod chains;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
@@ -34,8 +38,14 @@ pub(super) fn compile_with(
             Err(problem) => unread.push(problem),
         }
     }
-    let (rego, problems) = engine_of(texts.into_iter(), data);
+    let (mut rego, problems) = engine_of(texts.into_iter(), data);
     unread.extend(problems);
+    let beyond = chains::beyond_bounds(&rego.get_modules().clone());
+    if !beyond.is_empty() {
+        // What looks at them or evaluates them would not come back.
+        unread.extend(beyond);
+        rego = engine();
+    }
     (rego, unread)
 }
 

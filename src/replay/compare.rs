@@ -37,6 +37,15 @@ struct Later<'a> {
 /// Policies that cannot judge a record, each with the first reason.
 type Silent<'a> = BTreeMap<&'a str, String>;
 
+/// How those who asked are called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Asker {
+    /// By what the record says of them.
+    AsTold,
+    /// By their address.
+    Unproven,
+}
+
 impl<'a> Candidate<'a> {
     pub(super) fn new(policy: &'a Policy) -> Self {
         let all: BTreeSet<&str> = policy.names().collect();
@@ -72,14 +81,19 @@ impl<'a> Candidate<'a> {
 
     /// Judges a line, if it is a decision that is wanted, and adds what was found.
     pub(super) fn judge(&self, line: &[u8], options: &Options, report: &mut Report) {
+        self.judge_of(Asker::AsTold, line, options, report);
+    }
+
+    /// The same of one whose asker has shown more, or less, than the line says.
+    pub(super) fn judge_of(&self, by: Asker, line: &[u8], options: &Options, report: &mut Report) {
         match record::read(line) {
-            Read::Decision(record) => self.judge_decision(&record, line, options, report),
+            Read::Decision(record) => self.judge_decision(by, &record, line, options, report),
             Read::Unread(reason, value) => {
                 // What is masked keeps those from judging who read it, and nobody else.
                 if let Some(whole) = record::with_defaults(&value)
                     && let Read::Decision(record) = record::read(&whole)
                 {
-                    return self.judge_decision(&record, line, options, report);
+                    return self.judge_decision(by, &record, line, options, report);
                 }
                 let text = |member: &str| {
                     let member = value.get(member).and_then(Value::as_str);
@@ -104,6 +118,7 @@ impl<'a> Candidate<'a> {
 
     fn judge_decision(
         &self,
+        by: Asker,
         record: &Record<'_>,
         line: &[u8],
         options: &Options,
@@ -115,7 +130,7 @@ impl<'a> Candidate<'a> {
         }
         wanted.look(record, &mut report.met);
         match wanted.has(record, line) {
-            Some(true) => self.compare(record, line, options, report),
+            Some(true) => self.compare(by, record, line, options, report),
             Some(false) => {}
             None => {
                 report.decision(record.seq, &record.timestamp);
@@ -124,7 +139,14 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    fn compare(&self, record: &Record<'_>, line: &[u8], options: &Options, report: &mut Report) {
+    fn compare(
+        &self,
+        by: Asker,
+        record: &Record<'_>,
+        line: &[u8],
+        options: &Options,
+        report: &mut Report,
+    ) {
         report.decision(record.seq, &record.timestamp);
         let (Some(input), Some(verdict)) = (&record.input, record.verdict) else {
             let reason = if record.masks().is_within("input") {
@@ -169,16 +191,11 @@ impl<'a> Candidate<'a> {
             return;
         }
         // As the gate writes them.
-        let redacted = decision.violations.iter().filter(is_heard);
-        let redacted = redacted.map(|violation| self.redactor.all(violation));
-        let now: Vec<_> = redacted.collect();
+        let heard = decision.violations.iter().filter(is_heard);
+        let now: Vec<_> = heard.map(|it| self.redactor.all(it)).collect();
         let now: Vec<&Violation> = now.iter().map(|violation| &**violation).collect();
-        if now
-            .iter()
-            .any(|it| it.code.as_deref() == Some(POLICY_ERROR))
-        {
-            report.failed += 1;
-        }
+        let is_failure = |it: &&Violation| it.code.as_deref() == Some(POLICY_ERROR);
+        report.failed += u64::from(now.iter().any(is_failure));
         let differs = Differs::of(was, &before, &now, known);
         let differs = match differs.or_else(|| self.later(input, &before, &now, known)) {
             Some(differs) => differs,
@@ -193,6 +210,9 @@ impl<'a> Candidate<'a> {
         let seen = value.pointer("/input/caller").unwrap_or(&Value::Null);
         let id = value.get("decision_id").and_then(Value::as_str);
         let short = name(told).or_else(|| name(seen));
+        // Whatever they have shown, they may have invented it.
+        let unproven =
+            (by == Asker::Unproven).then(|| format!("not proven, from {}", record.requested_by));
         let found = Found {
             change: differs.change,
             seq: record.seq,
@@ -201,8 +221,10 @@ impl<'a> Candidate<'a> {
             operation: &record.operation,
             environment: &input.environment.name,
             token: token(&value),
-            asked: caller(&value),
-            caller: short.unwrap_or_else(|| record.requested_by.to_string()),
+            asked: unproven.clone().unwrap_or_else(|| caller(&value)),
+            caller: unproven
+                .or(short)
+                .unwrap_or_else(|| record.requested_by.to_string()),
             by_policy: differs.by_policy,
         };
         report.found(found, options.examples);

@@ -10,20 +10,22 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::compare::Candidate;
+use super::compare::{Asker, Candidate};
 use super::record::{Caller, Certificate, Jwt};
 use super::{Options, Report, Wanted};
 use crate::audit::lines::{Lines, Place};
 use crate::audit::{first_record, segments};
+use crate::dynatrace::token::is_hashed;
 use crate::policy::Policy;
 use crate::value::Holder;
 
 /// Judges the newest decisions of a journal again, so many at most: those that a policy has judged before, and that
-/// Dynatrace did not turn away for their credential. On this thread: it is for a gate that serves meanwhile.
+/// Dynatrace did not turn away: for their credential, or with another 4xx where whoever asked has proven nothing. On this thread: it is for a gate that serves meanwhile.
 ///
 /// Of one caller, or one address of those who have proven nothing, there is no more than a tenth, as long as there are
 /// others: nobody fills the place of all by asking again and again. A token proves something only where an outcome says
-/// that Dynatrace has done what was asked: any other id can have been invented. The same holds for what the look costs: of
+/// that Dynatrace has done what was asked: any other id can have been invented. Who shows OAuth access tokens counts by its
+/// address as well: each token is another, and one client gets as many as it likes. The same holds for what the look costs: of
 /// the 64 MiB that are held of one segment, and of the 1 GiB of records after which the look ends, each caller fills a
 /// tenth at most, and all together who were turned away. Where a bound ended the look all the same, the report says so.
 ///
@@ -94,7 +96,7 @@ pub(super) fn newest_within(
                 continue;
             }
             *taken += 1;
-            candidate.judge(&line, &options, &mut report);
+            candidate.judge_of(asker(&who), &line, &options, &mut report);
             if report.replayed >= wanted {
                 report.ended_by = None;
                 return Ok(report);
@@ -107,12 +109,12 @@ pub(super) fn newest_within(
         }
     }
     // There are not as many others.
-    for (_who, line) in look.spare.lines.into_values().rev() {
+    for (who, line) in look.spare.lines.into_values().rev() {
         if report.replayed >= wanted {
             report.ended_by = None;
             return Ok(report);
         }
-        candidate.judge(&line, &options, &mut report);
+        candidate.judge_of(asker(&who), &line, &options, &mut report);
     }
     Ok(report)
 }
@@ -151,10 +153,21 @@ enum Answer {
     LetIn,
     /// It was turned away for its credential.
     TurnedAway,
+    /// It was turned away for something else, perhaps before anybody looked at its credential.
+    Refused,
 }
 
 /// Who has asked: a caller, or an address.
 type Who = String;
+
+/// Who has proven nothing is told by the address.
+fn asker(who: &Who) -> Asker {
+    if who.starts_with(ADDRESS) {
+        Asker::Unproven
+    } else {
+        Asker::AsTold
+    }
+}
 
 /// Lines by their numbers.
 #[derive(Default)]
@@ -257,7 +270,8 @@ impl Look {
 
     /// The newest decisions of policies in one segment, by their numbers: those that have an input and a verdict. What was
     /// refused before any policy, or is masked as a whole, says nothing about policies. What was allowed and turned away
-    /// by Dynatrace for its credential anybody can send, as much as they like: it says nothing of those who may.
+    /// by Dynatrace for its credential anybody can send, as much as they like: it says nothing of those who may. The same
+    /// holds of any other 4xx, where who asked has proven nothing.
     fn judged_of(&mut self, journal: &Path, segment: u64, report: &mut Report) -> io::Result<Held> {
         self.see_outcomes(journal, segment)?;
         let from = Place { segment, offset: 0 };
@@ -282,7 +296,9 @@ impl Look {
             let seq = asked.seq;
             let answer = self.answers.remove(&seq);
             let who = asked.who(answer == Some(Answer::LetIn));
-            if answer == Some(Answer::TurnedAway) {
+            // Of who has proven nothing, what Dynatrace did not do takes nothing from anybody when it is denied.
+            let is_nobodys = answer == Some(Answer::Refused) && who.starts_with(ADDRESS);
+            if answer == Some(Answer::TurnedAway) || is_nobodys {
                 report.turned_away += 1;
                 self.has_read(OTHERS, line.bytes.len());
                 continue;
@@ -414,22 +430,24 @@ impl Asked {
             };
             return holder.to_string();
         }
-        if is_let_in && !id.is_empty() {
+        // Of an OAuth access token there is no more than its hash, and one client gets as many as it likes.
+        if is_let_in && !id.is_empty() && !is_hashed(id) {
             return format!("token {id}");
         }
         match self.requested_by.parse() {
             Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_none() => {
-                // Whoever has one has a whole network.
-                let [a, b, c, d, ..] = address.segments();
-                format!("address {a:x}:{b:x}:{c:x}:{d:x}")
+                // Whoever has one has a whole network, and many have the 65,536 of a site.
+                let [a, b, c, ..] = address.segments();
+                format!("{ADDRESS}{a:x}:{b:x}:{c:x}")
             }
-            _ => format!("address {}", self.requested_by),
+            _ => format!("{ADDRESS}{}", self.requested_by),
         }
     }
 }
 
 /// The number of a decision, and what an outcome says of the credential, where it says something of it: no answer, an
-/// error and a redirect can come before anybody has looked at a token, and so can what is not found or wrong.
+/// error and a redirect can come before anybody has looked at a token. So can what is not found or wrong, but then nothing
+/// was done.
 fn answer(line: &[u8]) -> Option<(u64, Answer)> {
     #[derive(Deserialize)]
     struct Said {
@@ -445,11 +463,14 @@ fn answer(line: &[u8]) -> Option<(u64, Answer)> {
     let answer = match status {
         Some(200..=299) if outcome == "answered" => Answer::LetIn,
         Some(401 | 403) => Answer::TurnedAway,
+        Some(400..=499) if outcome == "answered" => Answer::Refused,
         _ => return None,
     };
     Some((decision_seq, answer))
 }
 
+/// What the name of who has proven nothing begins with.
+const ADDRESS: &str = "address ";
 const DECISION: &[u8] = b"\"kind\":\"decision\"";
 const OUTCOME: &[u8] = b"\"kind\":\"outcome\"";
 const INPUT: &[u8] = b"\"input\":{";

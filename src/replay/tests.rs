@@ -866,7 +866,11 @@ fn one_who_asks_without_end_does_not_fill_the_newest() {
     let flood = |address: fn(usize) -> String| {
         (0..100).map(move |n| asked("token.create", format!("dt0c01.A{n}"), address(n)))
     };
-    for address in [|_| "192.0.2.1".to_owned(), |n| format!("2001:db8::{n:x}")] {
+    for address in [
+        |_| "192.0.2.1".to_owned(),
+        |n| format!("2001:db8::{n:x}"),
+        |n| format!("2001:db8:0:{n:x}::1"),
+    ] {
         let journal = Journal::of(others("token.update").chain(flood(address)));
         let report = newest_of(&journal, &new, &old);
         assert_eq!(
@@ -951,14 +955,9 @@ fn done() -> Value {
     json!({"outcome": "answered", "status": 204})
 }
 
-/// Each with a token that nobody has: whatever policies allow can be sent while the upstream is away, or hangs, or answers
-/// before it looks at tokens, and pushed out all others.
-#[test]
-fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
-    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
-    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
-    let answered = |status: u16| json!({"outcome": "answered", "status": status});
-    let others = [
+/// What outcomes say that let nobody in.
+fn nobody_is_let_in() -> [Option<Value>; 12] {
+    [
         None,
         Some(json!({"outcome": "failed", "status": null, "detail": "connection refused"})),
         Some(json!({"outcome": "unknown", "status": null, "detail": "no answer in time"})),
@@ -971,8 +970,60 @@ fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
         Some(answered(500)),
         Some(answered(502)),
         Some(answered(401)),
-    ];
-    for outcome in others {
+    ]
+}
+
+fn answered(status: u16) -> Value {
+    json!({"outcome": "answered", "status": status})
+}
+
+/// A stranger's invented token, answered 400, refused a release that denies more.
+#[test]
+fn what_dynatrace_has_not_done_for_nobody_refuses_no_release() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let stricter = of("deny contains \"no\" if input.operation == \"token.update\"");
+    for outcome in nobody_is_let_in() {
+        let invented = (0..50).map(|n| {
+            let mut asked = asked_by(&old, &format!("dt0c01.A{n}"), "token.update");
+            asked["requested_by"] = json!("192.0.2.1");
+            (asked, outcome.clone())
+        });
+        let journal = Journal::of(with_outcomes(invented));
+        // What they ask for is denied from now on: that refuses a release only where it may have been done.
+        let report = newest_of(&journal, &stricter, &old);
+        let status = outcome.as_ref().and_then(|it| it["status"].as_u64());
+        let is_refused = status.is_some_and(|status| (400..500).contains(&status));
+        assert_eq!(
+            report.new_denials > 0,
+            !is_refused,
+            "{outcome:?}: {report:#?}"
+        );
+        assert_eq!(report.turned_away, if is_refused { 50 } else { 0 });
+        // Nor are they called by what they have invented.
+        let named: Vec<&String> = report.callers.keys().collect();
+        let by_address = ["not proven, from 192.0.2.1"];
+        assert_eq!(named, if is_refused { &[][..] } else { &by_address[..] });
+        for group in &report.groups {
+            assert!(
+                group.examples.iter().all(|it| it.by == by_address[0]),
+                "{group:?}"
+            );
+        }
+    }
+    // Who has proven who it is counts, whatever Dynatrace said.
+    let mut proven = asked_by(&old, "dt0c01.A", "token.update");
+    proven["caller"]["jwt"] = json!({"issuer": "https://idp", "subject": "ci"});
+    let journal = Journal::of(with_outcomes([(proven, Some(answered(400)))]));
+    assert_eq!(newest_of(&journal, &stricter, &old).new_denials, 1);
+}
+
+/// Each with a token that nobody has: whatever policies allow can be sent while the upstream is away, or hangs, or answers
+/// before it looks at tokens, and pushed out all others.
+#[test]
+fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    for outcome in nobody_is_let_in() {
         let real = (0..8).map(|n| {
             (
                 asked_by(&old, &format!("dt0c01.B{n}"), "token.create"),
@@ -1022,6 +1073,35 @@ fn a_token_that_nobody_has_let_in_is_no_caller_of_its_own() {
         ..most
     });
     assert_eq!(report.replayed, 20 + 5, "{report:#?}");
+}
+
+/// One client of OAuth gets as many access tokens as it likes, and Dynatrace lets each of them in.
+#[test]
+fn access_tokens_of_oauth_from_one_address_are_one_caller() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation == \"token.create\"");
+    let real = (0..8).map(|n| asked_by(&old, &format!("dt0c01.B{n}"), "token.create"));
+    let hashed = (0..40).map(|n| {
+        let mut asked = asked_by(&old, &format!("hmac-sha256:{n:064x}"), "token.update");
+        asked["requested_by"] = json!("192.0.2.1");
+        asked
+    });
+    let all = real.chain(hashed).map(|asked| (asked, Some(done())));
+    let report = newest_of(&Journal::of(with_outcomes(all)), &new, &old);
+    assert_eq!(
+        (report.replayed, report.new_denials),
+        (10, 8),
+        "{report:#?}"
+    );
+    // From several, they are several.
+    let hashed = (0..40).map(|n| {
+        let mut asked = asked_by(&old, &format!("hmac-sha256:{n:064x}"), "token.create");
+        asked["requested_by"] = json!(format!("192.0.2.{n}"));
+        (asked, Some(done()))
+    });
+    let one = (0..40).map(|_| (asked_by(&old, "dt0c01.B", "token.update"), Some(done())));
+    let report = newest_of(&Journal::of(with_outcomes(hashed.chain(one))), &new, &old);
+    assert_eq!(report.new_denials, 9, "{report:#?}");
 }
 
 /// Nor has it a part of the bounds of its own.

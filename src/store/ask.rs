@@ -13,6 +13,7 @@ use super::schema::{self, signed, unsigned};
 use super::{Config, Connected, StoreError};
 use crate::audit::Stop;
 use crate::audit::index::Decided;
+use crate::value::threads;
 
 /// A session that only reads.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub struct Lines {
 
 impl Asked {
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let runtime = threads::runtime_here()
             .enable_all()
             .build()
             .map_err(|error| StoreError::Other(error.to_string()))?;

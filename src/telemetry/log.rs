@@ -16,6 +16,7 @@ use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Format, Limit, Metrics};
+use crate::value::threads;
 use crate::value::{Size, visible_json};
 
 /// Where log lines go. Clones share one queue.
@@ -84,7 +85,7 @@ impl Queue {
             is_torn: false,
             is_well: true,
         };
-        let thread = thread::Builder::new().name("log".to_owned());
+        let thread = threads::named("log");
         drop(thread.spawn(move || writer.run())?);
         Ok(queue)
     }

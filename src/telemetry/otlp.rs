@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Metrics, Tracer};
 use crate::outbound::OutboundError;
+use crate::value::threads;
 pub use config::{
     Config, Endpoint, MetricsConfig, Queue, Ratio, Sampling, Temporality, TracesConfig,
 };
@@ -73,9 +74,7 @@ pub fn start(
 ) -> Result<(Tracer, Exporter), OtlpError> {
     let post = Post::new(config)?;
     let resource = resource(Some(config), instance);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = threads::runtime_here().enable_all().build()?;
     let stop = CancellationToken::new();
     let (mut tracer, mut sends_traces) = (Tracer::default(), None);
     if let Some(config) = &config.traces {
@@ -109,7 +108,7 @@ pub fn start(
         tokio::join!(of_traces, of_metrics);
         drop(done);
     };
-    let thread = std::thread::Builder::new().name("otlp".to_owned());
+    let thread = threads::named("otlp");
     drop(thread.spawn(move || runtime.block_on(work))?);
     let ended = Some(ended);
     Ok((tracer, Exporter { stop, ended }))

@@ -42,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "listener",
             "policy",
             "telemetry",
+            "value",
         ],
     ),
     ("audit", &["dynatrace", "policy", "value"]),
@@ -222,7 +223,37 @@ const ROOMS: &[&str] = &[
     "granted",
     "input",
     "extent",
+    "yaml",
 ];
+
+/// What reads or judges policies on a thread of another stack may end the program: `dtgate check` had four times that of a
+/// gate.
+#[test]
+fn all_threads_come_from_one_place() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let ways = [
+        "thread::Builder",
+        "thread::spawn(",
+        "scope.spawn(",
+        "Builder::new_current_thread",
+        "Builder::new_multi_thread",
+    ];
+    // The second only moves bytes.
+    let known = ["value/threads.rs", "console/play/worker.rs"];
+    let mut wrong = Vec::new();
+    for file in files(&source, "").into_iter().skip(1) {
+        let name = file.strip_prefix(&source).unwrap().display().to_string();
+        let is_test = name.ends_with("tests.rs") || name.contains("/tests/");
+        if is_test || known.contains(&name.as_str()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("mod tests {").next().unwrap();
+        let found = ways.iter().filter(|way| code.contains(**way));
+        wrong.extend(found.map(|way| format!("{name}: {way}")));
+    }
+    assert!(wrong.is_empty(), "use value::threads: {wrong:#?}");
+}
 
 #[test]
 fn rooms_of_the_policies_import_lower_rooms_only() {

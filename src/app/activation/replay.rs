@@ -8,6 +8,11 @@ use crate::policy::Policy;
 use crate::replay::{self, Bound, Change, Report};
 use crate::value::unread;
 
+/// Policies are refused for what was decided last: later others have asked for something else.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::app) struct ByDecisions(pub(in crate::app) String);
+
 /// Judges the newest decisions of the journal again, and refuses policies that would have decided too many otherwise.
 ///
 /// `in_force`: those that the new ones take the place of, if they are known.
@@ -35,7 +40,9 @@ pub(in crate::app) fn replay(
         "the newest decisions of the journal were judged by the new policies"
     );
     if let Some(reason) = too_few(&report, activation.replay) {
-        bail!("{reason} (policies.activation.replay)");
+        bail!(ByDecisions(format!(
+            "{reason} (policies.activation.replay)"
+        )));
     }
     say_what_was_not_judged(&report, activation.replay);
     let too_many = [
@@ -72,7 +79,7 @@ pub(in crate::app) fn replay(
     if refused.is_empty() {
         return Ok(());
     }
-    bail!("{}", refused.join("\n"))
+    bail!(ByDecisions(refused.join("\n")))
 }
 
 /// Why what was judged says nothing of the policies.

@@ -336,6 +336,51 @@ fn a_bundle_under_another_name_is_measured_by_what_it_takes_the_place_of() {
     assert_eq!(taken(&two), "");
 }
 
+/// Two bundles that change their names leave nothing: it counted as a way back, and opened one.
+#[test]
+fn bundles_that_change_their_names_with_each_other_open_no_way_back() {
+    let place = Place::new();
+    let told = |name: &'static str, root: &'static str, sequence: u64| Told {
+        name,
+        root,
+        sequence,
+    };
+    let take = |given: &[Told]| taken(&config_of(&place, given, false));
+    assert_eq!(take(&[told("one", "a", 3), told("two", "b", 7)]), "");
+    let swapped = [told("one", "b", 7), told("two", "a", 3)];
+    assert_eq!(take(&swapped), "");
+    let left = std::fs::read_to_string(place.path("state/went.back.json"));
+    assert!(!left.unwrap_or_default().contains("sequence"));
+    let all = files(&place.path("state"));
+    // Whatever is lost of the state.
+    for lost in [&["one.json"][..], &["two.json"], &["one.json", "two.json"]] {
+        for name in lost {
+            std::fs::remove_file(place.path(&format!("state/{name}"))).unwrap();
+        }
+        let refused = take(&[told("one", "b", 5), told("two", "a", 3)]);
+        assert!(
+            refused.contains("its sequence is 5, and 7 was"),
+            "{lost:?}: {refused}"
+        );
+        let refused = take(&[told("one", "b", 7), told("two", "a", 2)]);
+        assert!(
+            refused.contains("its sequence is 2, and "),
+            "{lost:?}: {refused}"
+        );
+        for (name, text) in &all {
+            std::fs::write(place.path(&format!("state/{name}")), text).unwrap();
+        }
+    }
+    // Each goes on from its own number, and from then on what had its name before does not count.
+    assert_eq!(take(&[told("one", "b", 7), told("two", "a", 4)]), "");
+    assert_eq!(take(&[told("one", "b", 8), told("two", "a", 4)]), "");
+    assert_eq!(take(&[told("one", "b", 8), told("two", "a", 5)]), "");
+    for (b, a) in [(7, 5), (8, 4)] {
+        let refused = take(&[told("one", "b", b), told("two", "a", a)]);
+        assert!(refused.contains("was in force already"), "{refused}");
+    }
+}
+
 /// The bundle two was in force with 9, where this one is.
 fn nothing_below_nine_is_taken(place: &Place, one: &Config) {
     for sequence in [7, 8] {
@@ -493,7 +538,7 @@ impl Model {
 
     fn was_left(&self, told: &Told) -> bool {
         let mut left = self.left.iter();
-        left.any(|it| (it.root, it.sequence) == (told.root, told.sequence))
+        left.any(|it| it == told)
     }
 
     /// What is given comes in the place of what it is older than, on purpose.
@@ -504,6 +549,11 @@ impl Model {
         };
         self.left.retain(|it| !is_again(it));
         let known = self.kept.iter().flatten().chain(&self.in_state);
+        let is_given = |it: &Told| {
+            let mut given = given.iter();
+            given.any(|told| (it.root, it.sequence) == (told.root, told.sequence))
+        };
+        let known = known.filter(|it| !is_given(it));
         let known = known.filter(|it| given.iter().any(|told| Self::refuses(it, told)));
         let known: Vec<Told> = known.cloned().collect();
         self.left.extend(known);

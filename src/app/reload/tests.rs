@@ -107,3 +107,32 @@ async fn files_that_go_on_changing_are_waited_for() {
     let reloads = reloads(5, changes, &policy("c")).await;
     assert_eq!(reloads.len(), 1, "{reloads:?}");
 }
+
+/// What others asked for refused policies until somebody sent SIGHUP.
+#[tokio::test(start_paused = true)]
+async fn what_only_decisions_have_refused_is_tried_again_now_and_then() {
+    let seen = Seen::default();
+    let other = Seen {
+        own: Digest::of(&[PathBuf::from("Cargo.toml")]),
+        ..Seen::default()
+    };
+    let by_decisions = anyhow::Error::from(ByDecisions("too many".to_owned()));
+    let by_decisions = by_decisions.context("never in force");
+    let mut refused = RefusedFiles::default();
+    assert!(!refused.are(seen));
+    for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+        refused = refused.and(seen, &by_decisions);
+        assert!(refused.are(seen) && !refused.are(other));
+        tokio::time::advance(Duration::from_secs(minutes * 60 - 1)).await;
+        assert!(refused.are(seen), "{minutes}");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!refused.are(seen), "{minutes}");
+    }
+    // Others begin anew, and what is wrong with the files themselves stays wrong.
+    refused = refused.and(other, &by_decisions);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert!(!refused.are(other));
+    refused = refused.and(other, &anyhow::anyhow!("it does not compile"));
+    tokio::time::advance(Duration::from_secs(100_000)).await;
+    assert!(refused.are(other));
+}

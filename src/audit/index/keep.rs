@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Error, Index};
 use crate::audit::keeper::step_back;
+use crate::value::threads;
 
 /// How far it is.
 #[derive(Debug, Default)]
@@ -44,9 +45,8 @@ impl Keeper {
         let (stop, stopped) = mpsc::channel();
         let (journal, path) = (journal.to_owned(), path.to_owned());
         let told = progress.clone();
-        let thread = std::thread::Builder::new()
-            .name("index".to_owned())
-            .spawn(move || keep(&journal, &path, &told, &stopped))?;
+        let thread =
+            threads::named("index").spawn(move || keep(&journal, &path, &told, &stopped))?;
         Ok(Self {
             progress,
             stop,

@@ -90,6 +90,9 @@ impl List {
             Format::Pretty => {
                 self.table(&rows).show(out, terminal())?;
                 writeln!(out, "\nrevision {}", policy.revision())?;
+                for release in policy.releases() {
+                    writeln!(out, "bundle {}", Visible(&release.told()))?;
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -49,6 +49,7 @@ pub(in crate::console) fn page(asked: &Asked<'_>) -> Result<Page, Fault> {
             Some(policy) => p.soft { "Revision " code { (cut(policy.revision())) } },
             None => p.note { "No policies are known here: start with --policies DIR. What is counted is what the records say." },
         }
+        @for release in policy.iter().flat_map(Policy::releases) { p.soft { "Bundle " (cut(&release.told())) } }
         (notes)
         div.wide role="region" aria-label="Policies" tabindex="0" {
             table.stack {

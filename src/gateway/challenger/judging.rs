@@ -19,6 +19,7 @@ use crate::gateway::Ledger;
 use crate::gateway::cut::Cut;
 use crate::policy::{Decision, Violation};
 use crate::telemetry::Limit;
+use crate::value::threads;
 
 /// What judges, until it is started.
 pub struct Judging {
@@ -69,7 +70,7 @@ impl Judging {
         } = self;
         let (results, done) = mpsc::channel(AT_ONCE);
         let (judge, now) = (challenger.clone(), desk.now);
-        let thread = std::thread::Builder::new().name("challenger".to_owned());
+        let thread = threads::named("challenger");
         thread.spawn(move || {
             step_back();
             while let Some(job) = queued.blocking_recv() {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::policy::rego::annotations::blocks;
 use crate::policy::rego::program::{self, Definition, Path, Program};
+use crate::policy::yaml;
 
 #[derive(Default)]
 pub(super) struct Accepted {
@@ -48,7 +49,7 @@ impl Accepted {
         let package = program::package(module);
         let file = module.package.span.source.get_path();
         for (below, text) in blocks(module.package.span.source.get_contents()) {
-            let Ok(annotation) = yaml_serde::from_str::<Annotation>(&text) else {
+            let Ok(annotation) = yaml::from_str::<Annotation>(&text) else {
                 continue;
             };
             if !annotation.custom.silent_when_absent {

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha224, Sha256, Sha384, Sha512, Sha512_224, Sha512_256};
 
 use super::manifest;
 use crate::policy::builtins::json::reader::{Made, read};
+use crate::policy::yaml;
 use crate::value::hex;
 
 /// The hash of a file, in lower-case hexadecimal.
@@ -71,22 +72,26 @@ impl Made for Node {
     }
 }
 
-/// OPA hashes JSON in any of these files as JSON, and what is none as YAML. `is_yaml`: policies are given what it says as
+/// OPA hashes JSON in any of these files as JSON, and what is none as YAML; what has to be JSON is refused here where it
+/// is not, for OPA reads it no more than dtgate does. `is_yaml`: policies are given what it says as
 /// YAML, whatever it is.
 fn node(bytes: &[u8], is_yaml: bool) -> Result<Node, String> {
     let text = std::str::from_utf8(bytes).map_err(|_error| "it is not UTF-8".to_owned())?;
     if serde_json::from_str::<IgnoredAny>(text).is_ok() {
         let as_json: Option<Json> = serde_json::from_str(text).ok();
-        let as_yaml: Option<Json> = yaml_serde::from_str(text).ok();
-        if is_yaml && as_json != as_yaml {
+        if is_yaml && as_json != yaml::from_str(text).ok() {
             return Err(
                 "it says one thing as JSON, by which it is signed, and another as YAML".to_owned(),
             );
         }
         return read(text).ok_or_else(|| "it nests too deeply".to_owned());
     }
+    if !is_yaml {
+        // OPA would sign what it says as YAML, and read none of it. So it is not looked at before its hash is.
+        return Err("it is no JSON".to_owned());
+    }
     let yaml: Json =
-        yaml_serde::from_str(text).map_err(|_error| "it is neither JSON nor YAML".to_owned())?;
+        yaml::from_str(text).map_err(|_error| "it is neither JSON nor YAML".to_owned())?;
     Ok(of_yaml(yaml))
 }
 
@@ -169,7 +174,8 @@ mod tests {
 
     fn canonical(text: &str) -> String {
         let mut out = Vec::new();
-        node(text.as_bytes(), false).unwrap().write(&mut out);
+        let is_yaml = !text.trim_start().starts_with('{');
+        node(text.as_bytes(), is_yaml).unwrap().write(&mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -193,6 +199,7 @@ mod tests {
             assert_eq!(canonical(text), wanted, "{text}");
         }
         assert!(node(b"\xff", false).is_err());
+        assert_eq!(node(b"a: 1", false), Err("it is no JSON".to_owned()));
         let deep = "[".repeat(200) + &"]".repeat(200);
         assert_eq!(
             node(deep.as_bytes(), false),

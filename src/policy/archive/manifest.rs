@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json};
 
+use super::once::Once;
 use super::{Archive, Refusal};
 use crate::policy::builtins::glob;
 use crate::policy::lexical;
@@ -53,9 +54,12 @@ impl Versions {
             Some(Json::Object(versions)) => versions,
             Some(_) => return Err("file_rego_versions: it is no object".to_owned()),
         };
-        let of_files = of_files
-            .iter()
-            .map(|(glob, version)| Ok((glob.clone(), is_old(version)?)));
+        let of_files = of_files.iter().map(|(glob, version)| {
+            if let Some(fault) = glob::fault(glob) {
+                return Err(format!("file_rego_versions: {glob:?} is no glob: {fault}"));
+            }
+            Ok((glob.clone(), is_old(version)?))
+        });
         Ok(Self {
             is_old: of_all.map(is_old).transpose()?.unwrap_or(false),
             of_files: of_files.collect::<Result<_, String>>()?,
@@ -66,16 +70,12 @@ impl Versions {
         self.is_old || self.of_files.iter().any(|(_, is_old)| *is_old)
     }
 
-    /// Where several globs are about one file, OPA takes any of them.
-    fn is_old(&self, name: &str) -> bool {
-        // OPA takes names as the archive has them, with a slash before them or without.
-        let rooted = format!("/{name}");
-        let is_about = |glob: &str| glob::is_about(glob, &rooted);
-        let old = self.of_files.iter().filter(|(_, is_old)| *is_old);
-        let mut old = old.map(|(glob, _)| glob);
+    /// Where several globs are about one file, OPA takes any of them. `written`: the name as the archive has it.
+    fn is_old(&self, written: &str) -> bool {
+        let is_about = |glob: &str| glob::is_about(glob, written);
+        let mut old = self.of_files.iter().filter(|(_, is_old)| *is_old);
         let mut new = self.of_files.iter().filter(|(_, is_old)| !is_old);
-        old.any(|glob| is_about(glob) || glob::is_about(glob, name))
-            || (self.is_old && !new.any(|(glob, _)| is_about(glob)))
+        old.any(|(glob, _)| is_about(glob)) || (self.is_old && !new.any(|(glob, _)| is_about(glob)))
     }
 }
 
@@ -126,6 +126,8 @@ impl Manifest {
 
     /// Reads it as OPA does, but for what OPA would take for something else than who wrote it.
     pub(in crate::policy) fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str::<Once>(text)
+            .map_err(|error| format!("it is no JSON object: {error}"))?;
         let members: Map<String, Json> =
             serde_json::from_str(text).map_err(|error| format!("it is no JSON object: {error}"))?;
         for name in members.keys() {
@@ -173,7 +175,7 @@ impl Manifest {
         }
         for (name, bytes) in &archive.files {
             let is_rego = Path::new(name).extension().is_some_and(|it| it == "rego");
-            let is_policy = is_rego && self.versions.is_old(name);
+            let is_policy = is_rego && self.versions.is_old(&archive.as_written(name));
             let text = str::from_utf8(bytes).unwrap_or_default();
             if is_policy && !lexical::says_rego_v1(text) {
                 return Err(Refusal::of_file(name, OLD));

@@ -178,6 +178,19 @@ fn a_manifest_says_which_rego_which_roots_and_which_sequence() {
             "rego_version is 0 or 1, not 2",
         ),
         (r#"{"file_rego_versions": []}"#, "it is no object"),
+        (r#"{"file_rego_versions": {"[": 1}}"#, "\"[\" is no glob: "),
+        (
+            r#"{"file_rego_versions": {"{a": 0}}"#,
+            "\"{a\" is no glob: ",
+        ),
+        (
+            r#"{"roots": ["a"], "roots": ["b"]}"#,
+            "roots is defined twice",
+        ),
+        (
+            r#"{"metadata": {"dtgate": {"sequence": 1, "sequence": 9}}}"#,
+            "sequence is defined twice",
+        ),
         (
             r#"{"Roots": ["a"]}"#,
             "write \"roots\" instead of \"Roots\"",
@@ -205,6 +218,38 @@ fn a_manifest_says_which_rego_which_roots_and_which_sequence() {
     ] {
         let said_of = Manifest::parse(text).unwrap_err();
         assert!(said_of.contains(said), "{text}: {said_of}");
+    }
+}
+
+/// OPA compares globs with names as they stand in the archive.
+#[test]
+fn versions_of_files_are_found_as_opa_finds_them() {
+    let old = |written: &str, versions: &str| {
+        let text = b"package a\n";
+        let read = Archive::read(&archive(&[(written, EntryType::Regular, text)])).unwrap();
+        let manifest = Manifest::parse(&format!("{{{versions}}}")).unwrap();
+        manifest.permit_versions(&read).is_err()
+    };
+    for (written, glob, is_old) in [
+        ("x.rego", "x.rego", true),
+        ("x.rego", "/x.rego", false),
+        ("x.rego", "/*", false),
+        ("x.rego", "*", true),
+        ("/x.rego", "x.rego", false),
+        ("/x.rego", "/x.rego", true),
+        ("/x.rego", "*/x.rego", true),
+        ("./x.rego", "x.rego", false),
+        ("./x.rego", "/x.rego", false),
+        ("./x.rego", "*.rego", true),
+        ("d/x.rego", "/d/*", false),
+        ("/d/x.rego", "/d/*", true),
+        ("/d/x.rego", "/*", true),
+        ("d/x.rego", "*/x.rego", true),
+    ] {
+        let of_file = |version: u8| format!("\"file_rego_versions\": {{\"{glob}\": {version}}}");
+        assert_eq!(old(written, &of_file(0)), is_old, "{written} {glob}");
+        let newer = format!("\"rego_version\": 0, {}", of_file(1));
+        assert_eq!(old(written, &newer), !is_old, "{written} {glob}");
     }
 }
 

@@ -36,7 +36,7 @@ const MOST_READ: u64 = 1_000_000;
 /// How many of these may be open at one place.
 const MOST_DOUBLED: usize = 12;
 
-pub(super) const TOO_MUCH: &str = "too much stands in brackets within brackets for a parser to read it in time: give a part a name, or write it in data.json";
+const TOO_MUCH: &str = "too much stands in brackets within brackets for a parser to read it in time: give a part a name, or write it in data.json";
 
 /// What is open, and where in the list that is.
 enum Opened {
@@ -49,6 +49,14 @@ enum Opened {
 ///
 /// What makes the file one that nobody can read.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
+    match read(text) {
+        (tokens, None) => Ok(tokens),
+        (_, Some(wrong)) => Err(wrong),
+    }
+}
+
+/// As far as the file can be read, and what ends that.
+pub(super) fn read(text: &str) -> (Vec<Token>, Option<Wrong>) {
     let mut reader = Reader {
         text,
         at: 0,
@@ -57,20 +65,22 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
         read: 0,
     };
     while let Some(next) = reader.peek() {
-        reader.token(next)?;
-        reader.is_readable()?;
+        let read = reader.token(next).and_then(|()| reader.is_readable());
+        if let Err(wrong) = read {
+            return (reader.tokens, Some(wrong));
+        }
     }
-    match reader.open.last() {
-        None => Ok(reader.tokens),
-        Some(Opened::Bracket(bracket, number)) => {
+    let wrong = reader.open.last().map(|opened| match opened {
+        Opened::Bracket(bracket, number) => {
             let said = format!("nothing closes this {bracket}");
-            Err(Wrong::new(reader.start(*number), said))
+            Wrong::new(reader.start(*number), said)
         }
-        Some(Opened::Part(_, number)) => {
+        Opened::Part(_, number) => {
             let said = "the expression in this text has no end: write } behind it";
-            Err(Wrong::new(reader.start(*number), said))
+            Wrong::new(reader.start(*number), said)
         }
-    }
+    });
+    (reader.tokens, wrong)
 }
 
 struct Reader<'a> {
@@ -227,7 +237,7 @@ impl Reader<'_> {
         let deep = self.open.iter().filter(doubles).count();
         self.read = self.read.saturating_add(1 << deep.min(MOST_DOUBLED));
         if deep > MOST_DOUBLED || self.read > MOST_READ {
-            return Err(Wrong::new(self.at, TOO_MUCH));
+            return Err(Wrong::beyond(self.at, TOO_MUCH));
         }
         Ok(())
     }
@@ -235,7 +245,7 @@ impl Reader<'_> {
     fn opened(&mut self, opened: Opened, start: usize) -> Result<(), Wrong> {
         if self.open.len() >= MOST_OPEN {
             let said = format!("more than {MOST_OPEN} brackets are open here: give a part a name");
-            return Err(Wrong::new(start, said));
+            return Err(Wrong::beyond(start, said));
         }
         self.open.push(opened);
         Ok(())

@@ -1,9 +1,12 @@
 //! Annotations, as OPA reads them: a block of comments that begins with `# METADATA`, about what stands below it.
 
+use crate::policy::lexical;
+
 /// The annotations of a file, each with the line below it.
 pub(in crate::policy) fn blocks(text: &str) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut is_open = false;
+    let text = text.trim_start_matches(lexical::BYTE_ORDER);
     for (number, line) in text.lines().enumerate() {
         let comment = line.trim_start().strip_prefix('#');
         match (comment, is_open) {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value as Json};
 
 use super::files::File;
 use crate::policy::problem::Problem;
+use crate::policy::yaml;
 
 /// Puts the members of a file where its directory says; `others` are the files that are in there already.
 pub(in crate::policy) fn add(
@@ -148,12 +149,8 @@ fn parse_with<S: for<'de> DeserializeSeed<'de, Value = T>, T>(
                 (error.line(), error.column(), message)
             })
     } else {
-        seed.deserialize(yaml_serde::Deserializer::from_str(&file.text))
-            .map_err(|error| {
-                let place = error.location();
-                let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
-                (line, column, without_place(&error.to_string()))
-            })
+        yaml::read_with(&file.text, seed)
+            .map_err(|fault| (fault.line, fault.column, without_place(&fault.message)))
     }
 }
 

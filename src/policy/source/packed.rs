@@ -81,6 +81,17 @@ pub struct Release {
     pub packed: Arc<[u8]>,
 }
 
+impl Release {
+    /// For people: `platform, revision r1, sequence 7`, as far as it says them.
+    pub fn told(&self) -> String {
+        let revision = self.revision.as_ref();
+        let revision = revision.map(|revision| format!("revision {revision}"));
+        let sequence = self.sequence.map(|sequence| format!("sequence {sequence}"));
+        let parts = [Some(self.name.clone()), revision, sequence];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// The same, as a part of a tree.
 pub(in crate::policy) struct Part {
     pub(in crate::policy) release: Release,

@@ -110,6 +110,12 @@ fn the_policies_of_a_configuration_are_listed_with_their_revision() {
         let revision = row["revision"].as_str().unwrap();
         assert!(said(&plain).contains(&format!("revision {revision}")));
     }
+    for bundle in [
+        "bundle platform, revision a, sequence 1",
+        "bundle team, revision b, sequence 1",
+    ] {
+        assert!(said(&plain).contains(bundle), "{plain:?}");
+    }
 }
 
 #[test]

@@ -215,6 +215,38 @@ fn an_environment_is_asked_by_its_name() {
     );
 }
 
+/// One that stands elsewhere was judged as none, without a word, or without the place that it has.
+#[test]
+fn a_body_in_a_wrong_place_is_told_the_right_one() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, BOTH);
+    for place in [
+        "/body",
+        "/resource/body",
+        "/action/properties/body",
+        "/context/body",
+    ] {
+        let mut question = update(GOOD);
+        let body = question["resource"]["properties"]["body"].take();
+        question["resource"]["properties"] = json!({});
+        let (around, _) = place.rsplit_once('/').unwrap();
+        if place == "/action/properties/body" {
+            question["action"]["properties"] = json!({"body": body});
+        } else if place == "/context/body" {
+            question["context"] = json!({"body": body});
+        } else {
+            question.pointer_mut(around).unwrap()["body"] = body;
+        }
+        let answer = evaluate(&gate, &question);
+        let told = format!(
+            "{}: give it as resource.properties.body",
+            place[1..].replace('/', ".")
+        );
+        let ignored = answer["context"]["ignored"].as_array().unwrap();
+        assert!(ignored.contains(&json!(told)), "{place}: {answer}");
+    }
+}
+
 /// The shapes that the certification of `AuthZEN` sends, with operations of the catalogue in the place of its own.
 #[test]
 fn authzen_is_spoken_as_it_is_certified() {

@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 
 use regorus::Value;
-use serde::Deserialize;
 
 use crate::policy::builtins::arguments::{from_whole, is_float, whole};
 use crate::policy::builtins::{Answer, Arguments};
-use crate::policy::extent;
+use crate::policy::{extent, yaml};
 
 pub(super) fn is_valid(arguments: Arguments<'_>) -> Answer {
     let Ok(text) = arguments.text(0) else {
@@ -42,11 +41,7 @@ pub(super) fn unmarshal(arguments: Arguments<'_>) -> Answer {
 
 /// The first document of several, all of which have to be YAML.
 fn first(text: &str) -> Result<Value, String> {
-    let mut first = None;
-    for document in yaml_serde::Deserializer::from_str(text) {
-        let read = Value::deserialize(document).map_err(|error| error.to_string())?;
-        first.get_or_insert(read);
-    }
+    let first = yaml::first(text).map_err(|fault| fault.message)?;
     Ok(first.unwrap_or(Value::Null))
 }
 

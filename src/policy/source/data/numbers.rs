@@ -9,6 +9,7 @@ use super::place;
 use crate::policy::lexical::numbers;
 use crate::policy::problem::Problem;
 use crate::policy::source::files::File;
+use crate::policy::yaml;
 
 /// Refuses a number that cannot be held. The file is known to be JSON.
 pub(super) fn refuse(file: &File) -> Result<(), Problem> {
@@ -41,7 +42,13 @@ pub(super) fn refuse(file: &File) -> Result<(), Problem> {
 pub(super) fn refuse_texts(file: &File, value: &Json) -> Result<(), Problem> {
     let mut found = Vec::new();
     texts(value, &mut Vec::new(), &mut found);
-    for (way, doubt) in found {
+    let plain = yaml::plain_texts(&file.text);
+    // Where each stands is asked of the parser, which reads the file again for it.
+    let is_in_doubt = |doubt: &Doubt<'_>| match doubt {
+        Doubt::Value(text) | Doubt::Key(text) => text.is_empty() || plain.contains(text),
+    };
+    found.retain(|(_, doubt)| is_in_doubt(doubt));
+    for (number, (way, doubt)) in found.into_iter().enumerate() {
         let below = super::directories(file).map(str::to_owned);
         let way: Vec<String> = below.chain(way).collect();
         let way: Vec<&str> = way.iter().map(String::as_str).collect();
@@ -59,12 +66,19 @@ pub(super) fn refuse_texts(file: &File, value: &Json) -> Result<(), Problem> {
                 "the key {text} is another one to OPA, which reads it as a number, a truth value or nothing before it makes a \
                  text of it: write \"{text}\", in quotation marks"
             ),
+            Doubt::Value(text) | Doubt::Key(text) if number >= MOST_LOOKED_FOR => format!(
+                "{text} stands in quotation marks here, and without them elsewhere: whether that is a number to OPA takes too \
+                 long to find out, so write it the same way everywhere"
+            ),
             Doubt::Value(_) | Doubt::Key(_) => continue,
         };
         return Err(Problem::new(&file.path, line, column, message));
     }
     refuse_binary(file)
 }
+
+/// For how many texts the file is read again.
+const MOST_LOOKED_FOR: usize = 200;
 
 /// What OPA may read otherwise.
 enum Doubt<'a> {
@@ -152,7 +166,7 @@ fn refuse_binary(file: &File) -> Result<(), Problem> {
         return Ok(());
     }
     text.push_str(file.text.get(at..).unwrap_or_default());
-    let first = match yaml_serde::from_str::<Yaml>(&text) {
+    let first = match yaml::from_str::<Yaml>(&text) {
         Ok(value) => {
             let mut tags = BTreeSet::new();
             own_tags(&value, &mut tags);

@@ -274,13 +274,8 @@ fn a_bundle_of_old_rego_is_taken_where_each_policy_says_that_it_is_not() {
         assert!(taken(all, &text, &y).is_err(), "{said}");
     }
     for (versions, x_has, y_has, is_taken) in [
-        (r#""file_rego_versions": {"/x.rego": 0}"#, true, false, true),
-        (
-            r#""file_rego_versions": {"/x.rego": 0}"#,
-            false,
-            true,
-            false,
-        ),
+        (r#""file_rego_versions": {"x.rego": 0}"#, true, false, true),
+        (r#""file_rego_versions": {"x.rego": 0}"#, false, true, false),
         (r#""file_rego_versions": {"x.rego": 0}"#, false, true, false),
         (
             r#""file_rego_versions": {"*/y.rego": 0}"#,
@@ -289,25 +284,25 @@ fn a_bundle_of_old_rego_is_taken_where_each_policy_says_that_it_is_not() {
             false,
         ),
         (
-            r#""rego_version": 0, "file_rego_versions": {"/x.rego": 1}"#,
+            r#""rego_version": 0, "file_rego_versions": {"x.rego": 1}"#,
             false,
             true,
             true,
         ),
         (
-            r#""rego_version": 0, "file_rego_versions": {"/x.rego": 1}"#,
+            r#""rego_version": 0, "file_rego_versions": {"x.rego": 1}"#,
             true,
             false,
             false,
         ),
         (
-            r#""file_rego_versions": {"/*": 0, "/x.rego": 1}"#,
+            r#""file_rego_versions": {"*": 0, "x.rego": 1}"#,
             false,
             true,
             false,
         ),
         (
-            r#""rego_version": 1, "file_rego_versions": {"/z.rego": 0}"#,
+            r#""rego_version": 1, "file_rego_versions": {"z.rego": 0}"#,
             false,
             false,
             true,
