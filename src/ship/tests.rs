@@ -279,14 +279,14 @@ fn serve(stream: TcpStream, taken: &Mutex<Vec<Got>>, asked: &AtomicU64, does: &M
     }
 }
 
-/// Waits for what another thread does; half a minute at most.
+/// Waits for what another thread does; two minutes at most, as a machine may have much else to do.
 pub(super) async fn until(what: &str, happened: impl Fn() -> bool) {
     let waiting = async {
         while !happened() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+    let waited = tokio::time::timeout(Duration::from_mins(2), waiting).await;
     waited.unwrap_or_else(|_late| panic!("never: {what}"));
 }
 

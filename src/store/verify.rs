@@ -32,6 +32,7 @@ use super::schema::{LONGEST_LINE, signed, unsigned};
 use crate::audit::chain::NotedHead;
 use crate::audit::index::Filter;
 use crate::audit::verify::{Report, Trust, VerifyError};
+use crate::value::Sha256Hex;
 use bounds::Bounds;
 pub use chain::Earlier;
 use compared::compared;
@@ -192,6 +193,54 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// The head behind which a gate is verified, where not all before it is there.
+struct Beginning<'a> {
+    noted: Option<&'a NotedHead>,
+    /// It is there with its hash, or something behind it is, which names it.
+    is_met: bool,
+}
+
+impl<'a> Beginning<'a> {
+    fn of(noted: Option<&'a NotedHead>) -> Self {
+        Self {
+            noted,
+            is_met: noted.is_none(),
+        }
+    }
+
+    /// Whether a row is one of those before.
+    fn is_before(&mut self, seq: u64, line: &[u8]) -> bool {
+        let Some(noted) = self.noted.filter(|noted| seq <= noted.seq) else {
+            self.is_met = true;
+            return false;
+        };
+        self.is_met |= seq == noted.seq && noted.hash == Sha256Hex::of(line).as_str();
+        true
+    }
+
+    /// Where nothing is behind it, under another name neither, its hash has to be known otherwise.
+    fn check(
+        &self,
+        said: Option<&Gate>,
+        chain: Option<&Result<Report, VerifyError>>,
+        problems: &mut Problems,
+    ) {
+        let head = self.noted.zip(said);
+        let is_head =
+            head.is_some_and(|(noted, it)| it.head_seq == noted.seq && it.head_hash == noted.hash);
+        let report = chain.and_then(|chain| chain.as_ref().ok());
+        let goes_on = self.noted.zip(report);
+        let goes_on = goes_on.is_some_and(|(noted, report)| report.head_seq > noted.seq);
+        if !self.is_met && !is_head && !goes_on {
+            problems.add(
+                "nothing is here behind the record that --begin names, and neither a row nor the gate itself says that its \
+                 hash is this one"
+                    .to_owned(),
+            );
+        }
+    }
+}
+
 impl Asked {
     /// Verifies what one gate has written.
     pub fn verify(
@@ -213,7 +262,9 @@ impl Asked {
             begins,
         };
         let mut proof = Proof::begin(&tables, fleet, gate, demand, &mut problems)?;
-        let mut rows = Rows::of(self, &fleet.bounds, gate, (i64::MIN, i64::MAX));
+        self.find_odd_numbers(gate, &mut problems)?;
+        let mut rows = Rows::of(self, &fleet.bounds, gate, (0, i64::MAX));
+        let mut beginning = Beginning::of(trust.begins.as_ref().filter(|_| begins.is_some()));
         let mut endings = Endings::of(self.sent_first(gate, begins)?, proof.onward.clone());
         let (mut names, mut ended) = (Names::default(), Ended::default());
         let mut decisions = 0;
@@ -221,10 +272,6 @@ impl Asked {
             && let Some(kept) = rows.next()?
         {
             let number: i64 = column(&kept, "seq")?;
-            if number < 1 {
-                problems.add("a row has a number that no record has".to_owned());
-                continue;
-            }
             let Some(line) = column::<Option<&str>>(&kept, "line")? else {
                 proof.see(&tables, &Step::too_large(unsigned(number)), &mut problems)?;
                 break;
@@ -240,7 +287,7 @@ impl Asked {
                 names.check(self, &mut problems)?;
             }
             // What is left of the records before.
-            if begins.is_some_and(|begins| seq <= begins) {
+            if beginning.is_before(seq, line) {
                 continue;
             }
             endings.see(self, gate, &kept, &meant, &mut problems)?;
@@ -260,10 +307,12 @@ impl Asked {
         if let Some(Ok(report)) = &chain {
             ended.problem(report.checkpoints.covered, &mut problems);
         }
+        let said = fleet.said(gate);
+        beginning.check(said, chain.as_ref(), &mut problems);
         if is_whole {
             notes.extend(endings.end(self, gate, &mut problems)?);
             self.compare_count(gate, decisions, &mut problems)?;
-            match fleet.said(gate) {
+            match said {
                 Some(said) => notes.extend(silent(said, last)),
                 None => {
                     problems.add("it is not among the gates that dtgate audit gates lists".into());
@@ -278,6 +327,17 @@ impl Asked {
             older: Some(endings.older).filter(|it| it.rows > 0),
             notes,
         })
+    }
+
+    /// Rows are read from the first number on.
+    fn find_odd_numbers(&self, gate: &str, problems: &mut Problems) -> Result<(), StoreError> {
+        let sql = "SELECT EXISTS (SELECT FROM dtgate.record WHERE gate = $1 AND seq < 1)";
+        let rows = self.rows(sql, &[&gate])?;
+        let is_any = rows.first().map(|row| column(row, 0)).transpose()?;
+        if is_any.unwrap_or_default() {
+            problems.add("a row has a number that no record has".to_owned());
+        }
+        Ok(())
     }
 
     /// The record behind which this gate is verified, where not all before it are there any more. Months are dropped by

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::ended::{Ended, ending};
+use super::ended::{Ended, How, ending};
 use super::read::{NotShown, each, record};
 use super::told::{Token, Who, asked};
 use super::{Error, Known, Source, known_as};
@@ -287,6 +287,11 @@ impl Step {
     fn millis(&self) -> Option<i64> {
         let time: Timestamp = self.cells.timestamp.parse().ok()?;
         Some(time.as_millisecond())
+    }
+
+    /// Nobody answered, and somebody found out that it was done.
+    pub fn is_settled(&self) -> bool {
+        self.happened == Happened::Yes && self.answer.how == How::Otherwise
     }
 
     /// When nothing more was heard of it; `None`: nobody knows.

@@ -403,3 +403,65 @@ fn where_a_pseudonym_is_all_that_is_known_changes_of_public_ids_leave_nothing_ce
         assert_eq!(is_done, !is_unsure, "{minute}: {}", ran.out);
     }
 }
+
+/// A change for which nobody looked the token up.
+fn blind(minute: u32, requested: &[&str]) -> Value {
+    let mut record = change(minute, &[], requested);
+    let token = record["input"]["token"].as_object_mut().unwrap();
+    token.remove("current");
+    record["input"]["change"] = json!({"scopes": {"requested": requested}});
+    record
+}
+
+/// What somebody found done may have been done after the next change, and of two at once the first may be done last: a later
+/// one that asks for the same is not said to be done because the token is so.
+#[test]
+fn what_may_have_come_into_force_late_explains_what_is_seen_later() {
+    let settled = json!({"kind": "settled", "timestamp": "2026-11-24T10:32:00.000Z", "found": "done",
+        "decision_id": "019ab533-0020-7000-8000-000000000001", "decision_seq": 2, "detail": "a person found it so"});
+    let answered_later = |minute: u32, after: u32, seq: u64| {
+        let mut outcome = answered(minute, seq);
+        outcome["timestamp"] = answered(after, seq)["timestamp"].clone();
+        outcome
+    };
+    let late = [
+        start(&[]),
+        blind(20, &["b"]),
+        blind(21, &["a"]),
+        answered(21, 3),
+        settled,
+    ];
+    let at_once = [
+        start(&[]),
+        blind(20, &["b"]),
+        blind(21, &["a"]),
+        answered(21, 3),
+        answered_later(20, 22, 2),
+    ];
+    let one_by_one = [
+        start(&[]),
+        blind(20, &["b"]),
+        answered(20, 2),
+        blind(21, &["a"]),
+        answered(21, 4),
+    ];
+    for (before, is_certain) in [(late, false), (at_once, false), (one_by_one, true)] {
+        let mut records = before.to_vec();
+        records.extend([
+            blind(30, &["b"]),
+            change(50, &["b"], &["c"]),
+            answered(50, 7),
+        ]);
+        let directory = written(&records);
+        let history = audit(directory.path(), &["history", TOKEN]);
+        let is_said = history.out.contains("was carried out");
+        assert_eq!(is_said, is_certain, "{}", history.out);
+        let settle = audit(directory.path(), &["settle", "--format", "json"]).out;
+        let doubt = settle
+            .lines()
+            .find(|line| line.contains("10:30:00"))
+            .unwrap();
+        let is_done = doubt.contains("\"found\":\"done\"");
+        assert_eq!(is_done, is_certain, "{doubt}");
+    }
+}

@@ -180,19 +180,16 @@ pub(super) fn earlier(
         if first <= 1 {
             break;
         }
-        let mut found = None;
         let all = names.iter().chain(behind.iter().map(|it| &it.gate));
-        for line in source.keys(&all.cloned().collect::<Vec<_>>())? {
-            let Some((old, _)) = takes_over(line.as_bytes()) else {
-                continue;
-            };
-            let old = old.name();
-            if names.iter().any(|it| it == old) {
+        let lines = source.keys(&all.cloned().collect::<Vec<_>>())?;
+        let mut found = None;
+        for old in led_to(newest, &lines) {
+            if names.contains(&old) {
                 continue;
             }
-            let before = source.hashes(old, first - 1)?;
+            let before = source.hashes(&old, first - 1)?;
             if before.is_some_and(|(hash, _)| hash == prev) {
-                found = Some(old.to_owned());
+                found = Some(old);
                 break;
             }
         }
@@ -204,6 +201,26 @@ pub(super) fn earlier(
         });
     }
     Ok(earlier.into())
+}
+
+/// From which names keys were handed over to this one, also by way of others.
+fn led_to(name: &str, lines: &[String]) -> Vec<String> {
+    let handed = lines.iter().filter_map(|line| takes_over(line.as_bytes()));
+    let handed = handed.map(|(old, new)| (old.name().to_owned(), new.name().to_owned()));
+    let mut handed: Vec<(String, String)> = handed.filter(|(old, new)| old != new).collect();
+    let mut names = vec![name.to_owned()];
+    let mut at = 0;
+    while let Some(name) = names.get(at).cloned() {
+        handed.retain(|(old, new)| {
+            let leads = *new == name;
+            if leads && !names.contains(old) {
+                names.push(old.clone());
+            }
+            !leads
+        });
+        at += 1;
+    }
+    names.split_off(1)
 }
 
 /// Keys that took over in one journal: more than anybody rotates.

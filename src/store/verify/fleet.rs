@@ -128,12 +128,18 @@ impl Fleet {
         while let Some(end) = newest
             && behind.len() < MOST_NAMES
         {
-            newest = self.ends.iter().find(|it| {
-                end.last.checked_add(1) == Some(it.first) && it.prev.as_ref() == Some(&end.hash)
-            });
+            newest = self.next(end).next();
             behind.extend(newest);
         }
         behind
+    }
+
+    /// The gates whose first record names this last one, a few of them.
+    pub(super) fn next<'a>(&'a self, end: &'a End) -> impl Iterator<Item = &'a End> {
+        let next = self.ends.iter().filter(|it| {
+            end.last.checked_add(1) == Some(it.first) && it.prev.as_ref() == Some(&end.hash)
+        });
+        next.take(MOST_HEADS)
     }
 }
 

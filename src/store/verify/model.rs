@@ -14,7 +14,6 @@ use crate::audit::checkpoint::note::{Note, PublicKey, SigningKey};
 use crate::audit::checkpoint::{Checkpoint, handover};
 use crate::audit::tree::{Compact, leaf};
 use crate::store::rows::prev;
-use crate::value::Sha256Hex;
 
 /// Numbers that look like chance, and are the same each time.
 struct Chance(u64);

@@ -7,7 +7,7 @@
 //! off. Whatever is demanded of it is demanded of both together.
 
 use super::chain::{Chain, Earlier, earlier};
-use super::fleet::{End, Fleet};
+use super::fleet::{End, Fleet, MOST_NAMES};
 use super::source::{Source, Step};
 use super::{Problems, unproven};
 use crate::audit::chain::NotedHead;
@@ -110,7 +110,7 @@ impl<'a> Proof<'a> {
                 last,
                 ..Onward::default()
             };
-            onward.extend(&fleet.behind(gate));
+            onward.extend(&handed_to(source, fleet, gate)?);
             onward
         };
         let names = earlier.iter().map(|it| it.gate.clone());
@@ -239,6 +239,31 @@ fn cut_off(own: u64, shipped: u64, has_more: bool) -> String {
     format!("{end}, and had record {shipped}, says the gate's own row: {more} cut off{not_looked}")
 }
 
+/// The gates whose records go on from the last one of this gate, and so on, where keys say that it has got their names:
+/// anybody can make a first record that names another one.
+fn handed_to<'a>(
+    source: &impl Source,
+    fleet: &'a Fleet,
+    gate: &str,
+) -> Result<Vec<&'a End>, StoreError> {
+    let mut all: Vec<&End> = Vec::new();
+    let mut newest = fleet.end(gate);
+    while let Some(end) = newest
+        && all.len() < MOST_NAMES
+    {
+        newest = None;
+        for next in fleet.next(end) {
+            let before = earlier(source, fleet, &next.gate)?;
+            if before.last().is_some_and(|it| it.gate == end.gate) {
+                newest = Some(next);
+                break;
+            }
+        }
+        all.extend(newest);
+    }
+    Ok(all)
+}
+
 /// Where the records of a gate go on that has none behind this one any more: the first gate that has the record with which
 /// its journal ended, and whose records go on from its last one.
 fn onward(
@@ -265,7 +290,7 @@ fn onward(
         }
         let end = fleet.end(newest).map_or(0, |end| end.last);
         onward.push(newest, end);
-        onward.extend(&fleet.behind(newest));
+        onward.extend(&handed_to(source, fleet, newest)?);
         let Some(first) = onward.parts.first() else {
             continue;
         };

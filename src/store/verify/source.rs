@@ -196,11 +196,12 @@ WHERE EXISTS (SELECT FROM dtgate.record AS r
 const REMOVALS: &str = "
 SELECT line FROM (
   SELECT line, seq, substring(line FROM '\"last\":([0-9]{1,19})[^0-9]')::numeric AS last FROM dtgate.record
-  WHERE gate = ANY($1) AND kind = 'pruned' AND octet_length(line) <= $2
+  WHERE gate = ANY($1) AND seq > 0 AND kind = 'pruned' AND octet_length(line) <= $2
 ) AS removal WHERE last >= $3::bigint ORDER BY last, seq LIMIT 1000";
 
-const KEYS: &str = "SELECT line FROM dtgate.record WHERE gate = ANY($1) AND kind = 'key' AND octet_length(line) <= $2
-  ORDER BY seq, at LIMIT 4096";
+const KEYS: &str =
+    "SELECT line FROM dtgate.record WHERE gate = ANY($1) AND seq > 0 AND kind = 'key'
+  AND octet_length(line) <= $2 ORDER BY seq, at LIMIT 4096";
 
 /// Bytes of a record that is read as a whole.
 const MOST_OF_ONE: i32 = 1 << 20;

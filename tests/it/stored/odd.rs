@@ -117,6 +117,19 @@ fn needs_postgres_numbers_below_zero_are_nothing() {
     assert_eq!(errors(&way, &["query"]), "");
     database.sql("UPDATE dtgate.gate SET head_seq = -9223372036854775808");
     assert_eq!(errors(&way, &["query"]), "");
+    for number in ["0", "-5", "-9223372036854775808"] {
+        let row = format!("jsonb_populate_record(r, '{{\"seq\": {number}}}')");
+        let odd = format!(
+            "INSERT INTO dtgate.record SELECT ({row}).* FROM dtgate.record r WHERE seq = 2"
+        );
+        database.sql(&odd);
+        let said = String::from_utf8(way.audit(&["verify"]).stdout).unwrap();
+        assert!(
+            said.contains("a row has a number that no record has"),
+            "{number}: {said}"
+        );
+        database.sql("DELETE FROM dtgate.record WHERE seq < 1");
+    }
 }
 
 #[test]
@@ -161,7 +174,6 @@ fn needs_postgres_what_is_left_begins_at_a_head_that_was_noted() {
         ))
     };
     let [second, third, fourth] = [2, 3, 4].map(head);
-    database.sql("DELETE FROM dtgate.record WHERE seq <= 3");
     let verify = |begin: &str| {
         let output = way.audit(&["verify", "--gate", "a", "--begin", begin]);
         let said = String::from_utf8(output.stdout).unwrap();
@@ -169,6 +181,9 @@ fn needs_postgres_what_is_left_begins_at_a_head_that_was_noted() {
         assert_eq!(is_told, said.contains("The chain holds."), "{said}");
         output.status.code()
     };
+    // A record that is nowhere vouches for nothing.
+    assert_eq!(verify(&format!("999:{}", "0".repeat(64))), Some(2));
+    database.sql("DELETE FROM dtgate.record WHERE seq <= 3");
     assert_eq!(way.audit(&["verify"]).status.code(), Some(2));
     assert_eq!(verify(&third), Some(0));
     // One that was noted later vouches for what comes before it, too.

@@ -1,6 +1,8 @@
 //! A journal that has had several names is one chain, also where each of them is a gate of its own in the store.
 
-use serde_json::json;
+use dtgate::audit::checkpoint::handover;
+use dtgate::audit::checkpoint::note::{Note, SigningKey};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Way, decision, journal, outcome};
@@ -84,7 +86,7 @@ fn needs_postgres_a_journal_with_another_name_is_proven_from_its_beginning() {
         assert!(said.contains(names), "{said}");
     }
     let (_, json) = verify(&["--gate", "gate-b", "--format", "json"]);
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["earlier"][0]["gate"], "gate-a", "{json}");
     // What is changed under an old name is a break of the new one's chain.
     database.sql(
@@ -368,6 +370,31 @@ fn needs_postgres_a_copy_hides_nothing_that_was_cut_off() {
     }
 }
 
+/// Whoever may add rows copies those of a gate, with the record by which its key took over, under a name of his own.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_name_that_no_key_handed_over_to_proves_nothing() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let way = Way::to(&database);
+    drop(renamed(&upstream, &database));
+    // Before and behind the other in the alphabet.
+    for name in ["aaa", "zz"] {
+        for (table, row) in [("record", "r"), ("gate", "g")] {
+            database.sql(&format!(
+                "INSERT INTO dtgate.{table} SELECT (jsonb_populate_record({row}, '{{\"gate\": \"{name}\"}}')).*
+                 FROM dtgate.{table} {row} WHERE gate = 'gate-b'"
+            ));
+        }
+        let (code, said) = verified(&way, &["--gate", name]);
+        assert_eq!(code, Some(2), "{name}: {said}");
+        for honest in ["gate-a", "gate-b"] {
+            let (code, said) = verified(&way, &["--gate", honest]);
+            assert_eq!(code, Some(0), "{honest} beside {name}: {said}");
+        }
+    }
+}
+
 /// Months that are dropped, and a decision that was ended under the next name.
 #[test]
 #[ignore = "needs PostgreSQL"]
@@ -418,6 +445,15 @@ fn needs_postgres_what_went_on_under_another_name_is_proven_behind_a_head_that_w
     assert!(!said.contains("ends with record 4"), "{said}");
 }
 
+/// The record by which the key of another name took over.
+fn handed_over(old: &str, new: &str) -> Value {
+    let [old, new] = [old, new].map(|name| SigningKey::generate(name).unwrap());
+    let text = handover(&old.public(), &new.public());
+    let signatures = vec![old.sign(&text), new.sign(&text)];
+    json!({"kind": "key", "timestamp": "2026-11-24T10:00:04.000Z", "old": old.public().to_string(),
+        "new": new.public().to_string(), "note": Note { text, signatures }.to_string()})
+}
+
 /// The row of a decision cannot be written any more when its outcome comes under another name.
 #[test]
 #[ignore = "needs PostgreSQL"]
@@ -429,11 +465,12 @@ fn needs_postgres_an_outcome_under_the_next_name_is_told() {
         outcome(1, 1),
         decision(2, "payments", "ci"),
         outcome(3, 3),
+        handed_over("gate-a", "gate-b"),
     ];
     let (directory, hash) = journal(&records);
-    way.ship("gate-b", directory.path(), 4, &hash);
+    way.ship("gate-b", directory.path(), 5, &hash);
     database.sql(
-        "UPDATE dtgate.gate SET shipped_seq = 4;
+        "UPDATE dtgate.gate SET shipped_seq = 5;
          INSERT INTO dtgate.gate SELECT 'gate-a', g.version, g.revision, g.listen, 3, encode(r.hash, 'hex'), 3, g.started, g.seen, g.key
            FROM dtgate.gate AS g, dtgate.record AS r WHERE r.seq = 3;
          UPDATE dtgate.record SET gate = 'gate-a' WHERE seq <= 3",

@@ -278,7 +278,8 @@ impl Doubt {
     pub(super) fn judged(&self, token: Option<&CurrentToken>, now: Timestamp) -> Looked {
         let looked = self.seen(token);
         let age = self.ended.map(|ended| now.as_second() - ended.as_second());
-        let is_early = age.is_some_and(|age| (0..SETTLES).contains(&age));
+        // A time that cannot be read, or that is ahead, says nothing of how old it is.
+        let is_early = age.is_none_or(|age| age < SETTLES);
         if looked.found == event::Found::NotDone && is_early {
             let why = format!(
                 "{}, but the change may still come into force: ask again when it is {} minutes old",
@@ -394,6 +395,11 @@ mod tests {
 
     /// A change of all that is compared, which was not carried out.
     fn undone(hide: impl FnOnce(&mut Value)) -> Looked {
+        ended(Some(LONG_AGO), hide)
+    }
+
+    /// When nothing more was heard of it.
+    fn ended(ended: Option<Timestamp>, hide: impl FnOnce(&mut Value)) -> Looked {
         let mut record = json!({
             "input": {"change": {
                 "name": {"requested": "ci", "current": "ci"},
@@ -410,7 +416,7 @@ mod tests {
             },
             token: "dt0c01.A".to_owned(),
             record,
-            ended: None,
+            ended,
             told: Told::default(),
             hides_environment: false,
             unknown: None,
@@ -422,6 +428,25 @@ mod tests {
             ..CurrentToken::default()
         };
         doubt.judged(Some(&token), Timestamp::UNIX_EPOCH)
+    }
+
+    const LONG_AGO: Timestamp = Timestamp::constant(-SETTLES, 0);
+
+    /// A clock that is ahead makes nothing old, and neither does a time that nobody can read.
+    #[test]
+    fn what_may_still_come_into_force_is_not_said_to_be_undone() {
+        for (at, found) in [
+            (Some(LONG_AGO), event::Found::NotDone),
+            (
+                Some(Timestamp::constant(1 - SETTLES, 0)),
+                event::Found::Unknown,
+            ),
+            (Some(Timestamp::UNIX_EPOCH), event::Found::Unknown),
+            (Some(Timestamp::constant(20, 0)), event::Found::Unknown),
+            (None, event::Found::Unknown),
+        ] {
+            assert_eq!(ended(at, |_| {}).found, found, "{at:?}");
+        }
     }
 
     fn erase(record: &mut Value, list: &str, paths: &[&str]) {

@@ -134,6 +134,7 @@ impl UnderWay {
         }
         let late = match step.happened {
             Happened::Perhaps => SETTLES * 1000,
+            Happened::Yes if step.is_settled() => SETTLES * 1000,
             Happened::Yes | Happened::No => 0,
         };
         let ended = step.ended().map(Timestamp::as_millisecond);
