@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::value::threads;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+use crate::value::threads;
 
 /// Threads with one runtime each; dropped, they end, and what still runs on them ends with them.
 #[derive(Debug)]

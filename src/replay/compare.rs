@@ -42,8 +42,8 @@ type Silent<'a> = BTreeMap<&'a str, String>;
 pub(super) enum Asker {
     /// By what the record says of them.
     AsTold,
-    /// By their address.
-    Unproven,
+    /// By their address: whatever else they have shown, they may have invented it, or it is another one each time.
+    ByAddress,
 }
 
 impl<'a> Candidate<'a> {
@@ -210,9 +210,7 @@ impl<'a> Candidate<'a> {
         let seen = value.pointer("/input/caller").unwrap_or(&Value::Null);
         let id = value.get("decision_id").and_then(Value::as_str);
         let short = name(told).or_else(|| name(seen));
-        // Whatever they have shown, they may have invented it.
-        let unproven =
-            (by == Asker::Unproven).then(|| format!("not proven, from {}", record.requested_by));
+        let address = (by == Asker::ByAddress).then(|| format!("address {}", record.requested_by));
         let found = Found {
             change: differs.change,
             seq: record.seq,
@@ -221,8 +219,8 @@ impl<'a> Candidate<'a> {
             operation: &record.operation,
             environment: &input.environment.name,
             token: token(&value),
-            asked: unproven.clone().unwrap_or_else(|| caller(&value)),
-            caller: unproven
+            asked: address.clone().unwrap_or_else(|| caller(&value)),
+            caller: address
                 .or(short)
                 .unwrap_or_else(|| record.requested_by.to_string()),
             by_policy: differs.by_policy,

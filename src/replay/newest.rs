@@ -20,7 +20,8 @@ use crate::policy::Policy;
 use crate::value::Holder;
 
 /// Judges the newest decisions of a journal again, so many at most: those that a policy has judged before, and that
-/// Dynatrace did not turn away: for their credential, or with another 4xx where whoever asked has proven nothing. On this thread: it is for a gate that serves meanwhile.
+/// Dynatrace did not turn away: for their credential, or with another 4xx where whoever asked has proven nothing. On this
+/// thread: it is for a gate that serves meanwhile.
 ///
 /// Of one caller, or one address of those who have proven nothing, there is no more than a tenth, as long as there are
 /// others: nobody fills the place of all by asking again and again. A token proves something only where an outcome says
@@ -160,10 +161,10 @@ enum Answer {
 /// Who has asked: a caller, or an address.
 type Who = String;
 
-/// Who has proven nothing is told by the address.
+/// Who counts by the address is told by it.
 fn asker(who: &Who) -> Asker {
     if who.starts_with(ADDRESS) {
-        Asker::Unproven
+        Asker::ByAddress
     } else {
         Asker::AsTold
     }

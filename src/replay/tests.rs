@@ -1001,7 +1001,7 @@ fn what_dynatrace_has_not_done_for_nobody_refuses_no_release() {
         assert_eq!(report.turned_away, if is_refused { 50 } else { 0 });
         // Nor are they called by what they have invented.
         let named: Vec<&String> = report.callers.keys().collect();
-        let by_address = ["not proven, from 192.0.2.1"];
+        let by_address = ["address 192.0.2.1"];
         assert_eq!(named, if is_refused { &[][..] } else { &by_address[..] });
         for group in &report.groups {
             assert!(

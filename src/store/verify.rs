@@ -194,13 +194,13 @@ impl<'a> Rows<'a> {
 }
 
 /// The head behind which a gate is verified, where not all before it is there.
-struct Beginning<'a> {
+struct NotedBeginning<'a> {
     noted: Option<&'a NotedHead>,
     /// It is there with its hash, or something behind it is, which names it.
     is_met: bool,
 }
 
-impl<'a> Beginning<'a> {
+impl<'a> NotedBeginning<'a> {
     fn of(noted: Option<&'a NotedHead>) -> Self {
         Self {
             noted,
@@ -264,7 +264,7 @@ impl Asked {
         let mut proof = Proof::begin(&tables, fleet, gate, demand, &mut problems)?;
         self.find_odd_numbers(gate, &mut problems)?;
         let mut rows = Rows::of(self, &fleet.bounds, gate, (0, i64::MAX));
-        let mut beginning = Beginning::of(trust.begins.as_ref().filter(|_| begins.is_some()));
+        let mut beginning = NotedBeginning::of(trust.begins.as_ref().filter(|_| begins.is_some()));
         let mut endings = Endings::of(self.sent_first(gate, begins)?, proof.onward.clone());
         let (mut names, mut ended) = (Names::default(), Ended::default());
         let mut decisions = 0;
@@ -273,7 +273,9 @@ impl Asked {
         {
             let number: i64 = column(&kept, "seq")?;
             let Some(line) = column::<Option<&str>>(&kept, "line")? else {
-                proof.see(&tables, &Step::too_large(unsigned(number)), &mut problems)?;
+                proof
+                    .chain
+                    .see(&tables, &Step::too_large(unsigned(number)), &mut problems)?;
                 break;
             };
             let (seq, line) = (unsigned(number), line.as_bytes());
@@ -293,7 +295,9 @@ impl Asked {
             endings.see(self, gate, &kept, &meant, &mut problems)?;
             ended.see(seq, meant.kind());
             let ahead = rows.line_ahead();
-            proof.see(&tables, &Step { seq, line, ahead }, &mut problems)?;
+            proof
+                .chain
+                .see(&tables, &Step { seq, line, ahead }, &mut problems)?;
         }
         names.check(self, &mut problems)?;
         let is_whole = proof.chain.broken.is_none();

@@ -1,5 +1,5 @@
-//! How long policies and Dynatrace took, by quarters of an hour, by minutes and by shorter parts: counts of times that are about the same, so
-//! that a month is told as quickly as an hour, and without a look at any record.
+//! How long policies and Dynatrace took, by quarters of an hour, by minutes and by shorter parts: counts of times that are
+//! about the same, so that a month is told as quickly as an hour, and without a look at any record.
 
 use std::collections::BTreeMap;
 

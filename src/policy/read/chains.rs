@@ -128,26 +128,17 @@ impl<'p, 'a> Graph<'p, 'a> {
     fn beyond(&self) -> Option<Problem> {
         let (ways, circles) = self.ways();
         if circles.len() > MOST_RULES {
-            let message = "this rule rests on itself, or on one that does, as more than {} do: \
-                           (OPA: rule is recursive)";
-            return self.told(
-                *circles.first()?,
-                message.replace("{}", &MOST_RULES.to_string()),
+            let message = format!(
+                "this rule rests on itself, or on one that does, as more than {MOST_RULES} do (OPA: rule is recursive)"
             );
+            return self.told(*circles.first()?, message);
         }
-        let ways = || {
-            ways.iter()
-                .enumerate()
-                .filter_map(|(number, way)| Some((number, (*way)?)))
-        };
-        let ways = || {
-            ways().filter(|(number, _)| {
-                self.nodes
-                    .get(*number)
-                    .is_some_and(|it| it.definition.is_some())
-            })
-        };
-        let (number, way) = ways().max_by_key(|(_, way)| way.rules)?;
+        let of_rules = ways.iter().zip(&self.nodes).enumerate();
+        let of_rules = of_rules.filter(|(_, (_, node))| node.definition.is_some());
+        let ways: Vec<(usize, Way)> = of_rules
+            .filter_map(|(number, (way, _))| Some((number, (*way)?)))
+            .collect();
+        let (number, way) = *ways.iter().max_by_key(|(_, way)| way.rules)?;
         if way.rules > MOST_RULES {
             let message = format!(
                 "this rule leads over {} rules and functions, one asking the next, and {MOST_RULES} are the most: join some of \
@@ -156,7 +147,7 @@ impl<'p, 'a> Graph<'p, 'a> {
             );
             return self.told(number, message);
         }
-        let (number, way) = ways().max_by_key(|(_, way)| way.nested)?;
+        let (number, way) = *ways.iter().max_by_key(|(_, way)| way.nested)?;
         if way.nested > MOST_NESTED {
             let message = format!(
                 "this rule, with those that it leads to, has {} statements and expressions behind and within one another, and \

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::bounds::Bounds;
 use super::chain::Earlier;
+use super::proof::handed_to;
 use super::source::{Source, Tables};
 use crate::store::StoreError;
 use crate::store::ask::Asked;
@@ -57,8 +58,15 @@ impl Asked {
     /// Under which name the records behind the last one of a gate are here, as far as they say so.
     pub(in crate::store) fn goes_on_as(&self, gate: &str) -> Result<Option<String>, StoreError> {
         let fleet = self.fleet(Some(gate))?;
-        let other = fleet.heads(gate).next().cloned();
-        Ok(other.or_else(|| fleet.behind(gate).first().map(|it| it.gate.clone())))
+        if let Some(other) = fleet.heads(gate).next() {
+            return Ok(Some(other.clone()));
+        }
+        let tables = Tables {
+            asked: self,
+            bounds: &fleet.bounds,
+        };
+        let next = handed_to(&tables, &fleet, gate)?.into_iter().next();
+        Ok(next.map(|it| it.gate.clone()))
     }
 }
 

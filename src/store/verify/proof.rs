@@ -8,7 +8,7 @@
 
 use super::chain::{Chain, Earlier, earlier};
 use super::fleet::{End, Fleet, MOST_NAMES};
-use super::source::{Source, Step};
+use super::source::Source;
 use super::{Problems, unproven};
 use crate::audit::chain::NotedHead;
 use crate::audit::verify::{Report, Trust, VerifyError};
@@ -75,6 +75,7 @@ pub(super) struct Proof<'a> {
     pub(super) onward: Onward,
     /// It had sent more than its rows are.
     pub(super) is_short: bool,
+    /// It is shown the rows of the gate itself, one after the other.
     pub(super) chain: Chain<'a>,
 }
 
@@ -133,16 +134,6 @@ impl<'a> Proof<'a> {
             is_short,
             chain,
         })
-    }
-
-    /// A row of the gate itself.
-    pub(super) fn see(
-        &mut self,
-        source: &impl Source,
-        step: &Step<'_>,
-        problems: &mut Problems,
-    ) -> Result<(), StoreError> {
-        self.chain.see(source, step, problems)
     }
 
     /// All rows of the gate were seen.
@@ -241,7 +232,7 @@ fn cut_off(own: u64, shipped: u64, has_more: bool) -> String {
 
 /// The gates whose records go on from the last one of this gate, and so on, where keys say that it has got their names:
 /// anybody can make a first record that names another one.
-fn handed_to<'a>(
+pub(super) fn handed_to<'a>(
     source: &impl Source,
     fleet: &'a Fleet,
     gate: &str,
